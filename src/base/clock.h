@@ -1,0 +1,7 @@
+/* Monotonic time. Never goes into a file that must be reproducible. */
+#ifndef ECGFM_BASE_CLOCK_H
+#define ECGFM_BASE_CLOCK_H
+
+double clock_seconds(void);
+
+#endif

@@ -1,0 +1,54 @@
+/* Paths, whole-file reads with a bound, folder listings and atomic writes. */
+#ifndef ECGFM_BASE_FILE_H
+#define ECGFM_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+bool file_exists(const char *path); /* a regular file (or link to one) */
+bool dir_exists(const char *path);
+int64_t file_size(const char *path); /* -1 if not there */
+
+/* Reads a whole regular file of at most max_bytes into *out (initialized here; caller buf_free).
+ * Errors: ERR_NOT_FOUND, ERR_IO, ERR_LIMIT (names path, size and bound). FIFOs, devices: ERR_IO. */
+enum err_code file_read(const char *path, size_t max_bytes, struct buf *out, struct err *e);
+
+/* Maps a file read-only. *data stays valid until file_unmap. Empty files give size 0. */
+struct file_map { const void *data; size_t size; };
+enum err_code file_map(const char *path, struct file_map *out, struct err *e);
+void file_unmap(struct file_map *map);
+
+/* Writes to "path.tmp.<pid>" in the same folder, fsyncs, renames, fsyncs the folder. A crash at
+ * any moment leaves the old file or the new one. */
+enum err_code file_write_atomic(const char *path, const void *data, size_t size, struct err *e);
+
+/* The same, streamed: open, write pieces, commit (or abandon). write keeps its first error. */
+struct file_writer { FILE *stream; char *path; char *temporary; bool failed; };
+enum err_code file_writer_open(struct file_writer *w, const char *path, struct err *e);
+void file_writer_write(struct file_writer *w, const void *data, size_t size);
+void file_writer_printf(struct file_writer *w, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+enum err_code file_writer_commit(struct file_writer *w, struct err *e);
+void file_writer_abandon(struct file_writer *w);
+
+/* mkdir -p */
+enum err_code dir_create(const char *path, struct err *e);
+/* Names in a folder without . and .., sorted by bytes; strings live in the arena. */
+enum err_code dir_list(const char *path, struct arena *a, char ***names, int64_t *count,
+                       struct err *e);
+
+char *path_join(struct arena *a, const char *folder, const char *name); /* absolute name wins */
+char *path_folder(struct arena *a, const char *path); /* "." if there is none */
+const char *path_name(const char *path);              /* after the last slash */
+const char *path_extension(const char *path);         /* "hea", or "" */
+char *path_stem(struct arena *a, const char *path);   /* path without the extension */
+/* True if a relative path stays inside its folder: not empty, not absolute, no ".." component, no
+ * NUL or control character. */
+bool path_is_contained(const char *relative);
+
+#endif

@@ -1,0 +1,35 @@
+/* Strict text parsing and small string helpers. Nothing here depends on the locale. */
+#ifndef ECGFM_BASE_STR_H
+#define ECGFM_BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Parse the whole string; false on empty, trailing text or overflow. *out untouched then. */
+bool str_to_i64(const char *text, int64_t *out);
+/* Accepts what strtod accepts in the C locale, except hex; NaN and infinity only if allowed. */
+bool str_to_f64(const char *text, bool allow_nonfinite, double *out);
+bool str_to_bool(const char *text, bool *out); /* true/false/1/0/yes/no/on/off */
+
+/* Shortest decimal text that reads back as the same float / double ("%.9g" style, locale-free). */
+void str_from_f64(double value, char *out, size_t size);
+void str_from_f32(float value, char *out, size_t size);
+
+bool str_equal_nocase(const char *a, const char *b);
+bool str_starts_with(const char *text, const char *prefix);
+bool str_ends_with(const char *text, const char *suffix);
+/* Trims white space in place; returns the new start. */
+char *str_trim(char *text);
+/* Copies with termination; returns false if it did not fit (the copy is then cut). */
+bool str_copy(char *out, size_t size, const char *text);
+
+/* Index of the candidate nearest to word by edit distance, or -1 if none is close enough to be
+ * a likely typing error. candidates is a NULL-terminated list. */
+int str_nearest(const char *word, const char *const *candidates);
+
+/* FNV-1a 64, for names and manifests (not cryptographic). */
+uint64_t str_hash64(const char *text);
+uint64_t bytes_hash64(const void *data, size_t len, uint64_t seed);
+
+#endif
