@@ -1,0 +1,55 @@
+/* Commands: one row per verb (commands.def, cmd_*.c). Only this floor prints or exits.
+ * stdout is data, stderr is talk. */
+#ifndef ECGFM_CLI_COMMAND_H
+#define ECGFM_CLI_COMMAND_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/option.h"
+
+enum exit_code {
+    EXIT_FINE = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_SOME_REFUSED = 3,
+    EXIT_ALL_REFUSED = 4,
+    EXIT_MODEL_REFUSED = 5,
+    EXIT_INTERRUPTED = 75
+};
+
+/* What a command gets after parsing. */
+struct invocation {
+    struct option_set options; /* the command's groups, filled */
+    int argument_count;        /* what is not an option */
+    char **arguments;
+    int verbosity;             /* -1 quiet, 0, 1 verbose */
+    bool color, progress;      /* stderr is a terminal (and NO_COLOR is not set) */
+};
+
+struct command {
+    const char *name;
+    const char *summary; /* one line */
+    const char *usage;   /* "[options] PATH..." after the name */
+    const char *details; /* paragraphs for `help VERB`; NULL: none */
+    const char *examples;
+    /* Registers the option groups (option_set_add) on targets that live in set->arena or static
+     * memory; called before parsing and for help. */
+    void (*options)(struct option_set *set);
+    int argument_min, argument_max; /* -1: no bound */
+    /* Returns the exit code; on failure fills *e (printed by main) and returns
+     * exit_code_of(e->code) or what fits better. */
+    int (*run)(struct invocation *call, struct err *e);
+};
+
+extern const struct command *const commands[]; /* NULL-terminated, from commands.def */
+
+/* USAGE -> 2, MODEL -> 5, INTERRUPTED -> 75, else 1. */
+int exit_code_of(enum err_code code);
+
+/* Prints a cJSON value as one line (or indented) on stdout. */
+struct cJSON;
+void print_json(const struct cJSON *value, bool indented);
+
+#endif

@@ -1,0 +1,104 @@
+/* Data sets: one row per kind (datasets.def, ds_*.c), recognized by what a folder holds.
+ *
+ * Nouns: a `manifest` lists the records of a data set with what is known of each (path, fold,
+ * patient, age, sex, codes); a `label_set` is a task's view of it: class names and a target matrix;
+ * a `problem` is something wrong with one entry, counted and kept, never silently dropped. */
+#ifndef ECGFM_DATA_DATASET_H
+#define ECGFM_DATA_DATASET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "signal/record.h"
+
+enum data_split { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST, SPLIT_ALL };
+
+struct manifest_code { /* one statement of one record */
+    const char *code;
+    double likelihood; /* as in the table, 0..100; 100 if not given */
+};
+
+struct manifest_entry {
+    const char *id;   /* unique within the data set */
+    const char *path; /* entry file of the record, openable */
+    int fold;         /* 1..10; folds 1-8 train, 9 validation, 10 test */
+    const char *patient; /* NULL if unknown: then the record is its own patient */
+    double age_years;    /* NaN if unknown */
+    enum ecg_sex sex;
+    const struct manifest_code *codes;
+    int64_t code_count;
+};
+
+struct manifest_problem {
+    const char *id;     /* record id or path */
+    const char *code;   /* err_code_name or a short name such as "duplicate-id" */
+    const char *reason; /* one sentence */
+};
+
+struct manifest {
+    struct arena arena;
+    const struct dataset *dataset;
+    const char *root;
+    const char *title;    /* such as "PTB-XL (synthetic)" */
+    bool synthetic;
+    int64_t count;
+    struct manifest_entry *entries; /* sorted by id as the table orders them: stable */
+    int64_t problem_count, problem_cap;
+    struct manifest_problem *problems;
+    const char *label_note; /* how folds and labels were made, for the run folder */
+    uint64_t hash;          /* over ids, relative paths, folds, codes */
+};
+
+struct manifest_options {
+    double rate_hz;  /* prefer the files of this rate where a set has several; 0: default (100) */
+    bool check_files; /* add a problem for every entry whose file is missing, and drop it */
+};
+
+struct label_set {
+    const char *task;
+    int64_t class_count;          /* K */
+    const char **class_names;     /* "NORM" */
+    const char **class_codes;     /* code in its system, or the name again */
+    const char **class_titles;    /* human text */
+    const char *code_system;      /* "scp", "snomed-ct", "local" */
+    uint8_t *targets;             /* [count, K] 0 or 1 */
+    uint8_t *labelled;            /* [count] 1 if the record has at least one label of the task */
+};
+
+struct dataset {
+    const char *name;   /* "ptbxl" */
+    const char *help;
+    const char *tasks;  /* "all|diag|sub|super|form|rhythm"; the first is the default task */
+    /* 0..100 from what the folder holds. */
+    int (*probe)(const char *root);
+    enum err_code (*index)(const char *root, const struct manifest_options *options,
+                           struct manifest *out, struct err *e);
+    enum err_code (*labels)(struct manifest *m, const char *task, struct label_set *out,
+                            struct err *e);
+};
+
+extern const struct dataset *const datasets[]; /* NULL-terminated, from datasets.def */
+
+/* Opens a data set: name forces the kind (NULL: recognized). *out is initialized here; caller frees
+ * with manifest_close also after an error. */
+enum err_code manifest_open(const char *root, const char *name,
+                            const struct manifest_options *options, struct manifest *out,
+                            struct err *e);
+void manifest_close(struct manifest *m); /* accepts a zeroed struct */
+void manifest_problem_add(struct manifest *m, const char *id, const char *code,
+                          const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Class names and targets of a task (NULL: the default); memory lives in the manifest's arena.
+ * Errors: ERR_USAGE for an unknown task (naming those there are), ERR_LABELS. */
+enum err_code manifest_labels(struct manifest *m, const char *task, struct label_set *out,
+                              struct err *e);
+
+bool entry_in_split(const struct manifest_entry *entry, enum data_split split);
+
+/* A fold 1..10 for data sets that have none: a function of the patient (or record) id alone, so
+ * that one patient never crosses folds. */
+int fold_from_id(const char *id);
+
+#endif

@@ -1,0 +1,87 @@
+/* From a manifest to batches: decode (contract applied), cache, crop, augment, prefetch on plain
+ * threads. A batch is a pure function of (seed, epoch, index): thread count and resume do not
+ * change it.
+ *
+ * Nouns: a `store` holds the converted records of some entries (decoded once, kept in memory within
+ * a budget, decoded again otherwise) and the quarantine of those that failed; a `loader` serves the
+ * batches of a subset of a store in order. */
+#ifndef ECGFM_DATA_LOADER_H
+#define ECGFM_DATA_LOADER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "data/augment.h"
+#include "data/dataset.h"
+#include "signal/contract.h"
+
+struct store_options {
+    int threads;
+    int64_t cache_bytes; /* bound on decoded signals kept; 0: 4 GiB */
+    bool strict;
+    double max_bad_fraction; /* above: ERR_FORMAT naming the first reasons; default 0.5 */
+};
+
+struct store;
+
+/* Reads every entry of the split once (so that bad records are known before training starts: each
+ * becomes a problem in the manifest with its id, code and reason, and is left out), converts with
+ * the contract. Records shorter than contract->sample_count are quarantined (ERR_LENGTH).
+ * The contract and manifest are borrowed. */
+enum err_code store_open(struct store **out, struct manifest *m, enum data_split split,
+                         const struct contract *contract, const struct store_options *options,
+                         struct err *e);
+void store_close(struct store *s);
+int64_t store_count(const struct store *s);                     /* usable records */
+int64_t store_entry(const struct store *s, int64_t i);          /* index into manifest entries */
+int64_t store_length(const struct store *s, int64_t i);         /* samples after conversion */
+int64_t store_quarantined(const struct store *s);
+/* Copies samples [begin, begin + T) of record i into out[L,T]. Threads: safe. */
+enum err_code store_copy(struct store *s, int64_t i, int64_t begin, int64_t T, float *out,
+                         struct err *e);
+/* Mean and standard deviation over all samples and leads (and by lead, arrays may be NULL), in
+ * double with a fixed order. */
+void store_statistics(struct store *s, double *mean, double *std, double *lead_mean,
+                      double *lead_std);
+
+struct loader_options {
+    int64_t batch_size;      /* B */
+    int views;               /* V: crops per record, each augmented by itself */
+    bool shuffle;            /* by (seed, epoch); else in store order */
+    bool random_crop;        /* crop start drawn, same for all views unless independent_crops */
+    bool independent_crops;
+    bool drop_last;          /* else the last batch is filled up from the epoch's start */
+    int threads;             /* 0: decode and augment on the caller's thread */
+    int prefetch;            /* batches ahead; at least 1 when threads > 0 */
+    uint64_t seed;
+    double unit_per_mv;
+};
+
+struct batch {
+    int64_t epoch, index;
+    int64_t count;      /* records in it, B (see drop_last) */
+    float *x;           /* [V,B,L,T] */
+    float *targets;     /* [B,K] or NULL */
+    int64_t *samples;   /* [B] index in the store */
+};
+
+struct loader;
+
+/* labels may be NULL. subset: indices into the store (copied), NULL for all. */
+enum err_code loader_open(struct loader **out, struct store *s, const struct label_set *labels,
+                          const int64_t *subset, int64_t subset_count,
+                          const struct augment_chain *augment, const struct loader_options *options,
+                          struct err *e);
+void loader_close(struct loader *l);
+int64_t loader_batches_per_epoch(const struct loader *l);
+/* Next batch to be served is (epoch, index); restarts prefetching. Called once before the first. */
+void loader_seek(struct loader *l, int64_t epoch, int64_t index);
+/* Blocks until the batch is ready; it stays valid until loader_release. Going past the last batch of
+ * an epoch goes on with the next epoch. */
+enum err_code loader_next(struct loader *l, const struct batch **out, struct err *e);
+void loader_release(struct loader *l, const struct batch *b);
+/* Seconds the caller has waited for data so far. */
+double loader_wait_seconds(const struct loader *l);
+
+#endif

@@ -1,0 +1,163 @@
+/* Pure kernels on pointers and sizes, as rows of a backend.
+ *
+ * Nouns: a `backend` is a struct of function pointers for one element type (`real`: float or
+ * double); missing members are filled from the reference backend of the same type, so every
+ * pointer can be called. Reference kernels are written once (ref_kernels.inc) and compiled for
+ * float and double; the double build is the oracle of the tests.
+ *
+ * Conventions
+ *   - `real` arrays are passed as void pointers; backend->real_size tells 4 or 8. Row-major,
+ *     contiguous, 64-byte aligned where the tape allocates them.
+ *   - Order: outputs, inputs, sizes, parameters. The gradient of x is dx.
+ *   - Gradients of activations: `add` 0 overwrites dx, 1 adds. Gradients of parameters always add.
+ *   - Reductions have a fixed shape: results are the same bits for any thread count, and a row's
+ *     result (or a record's, for ops that mix tokens) does not depend on the other rows.
+ *   - No kernel allocates per call after warm-up; none fails: sizes are checked by the tape.
+ *   - Nothing here aliases unless said. */
+#ifndef ECGFM_KERNEL_KERNEL_H
+#define ECGFM_KERNEL_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum activation { ACTIVATION_NONE, ACTIVATION_GELU, ACTIVATION_RELU }; /* GELU: exact, by erf */
+enum pool_kind { POOL_MEAN, POOL_MAX };
+
+struct adamw_params {
+    double lr, beta1, beta2, epsilon, weight_decay;
+    double gradient_scale; /* multiplies g first: clipping and averaging */
+    int64_t step;          /* 1-based, for bias correction */
+};
+
+struct backend {
+    const char *name; /* "ref", "ref64", "cpu" */
+    size_t real_size;
+
+    /* y[M,N] = act(x[M,K] w[N,K]^T + b[N]); b may be NULL. */
+    void (*linear_fwd)(void *y, const void *x, const void *w, const void *b, int64_t M, int64_t N,
+                       int64_t K, enum activation act);
+    /* dx[M,K] (add) = dy[M,N] w[N,K] */
+    void (*linear_bwd_x)(void *dx, const void *dy, const void *w, int64_t M, int64_t N, int64_t K,
+                         int add);
+    /* dw[N,K] += dy[M,N]^T x[M,K]; db[N] += column sums of dy (db may be NULL) */
+    void (*linear_bwd_w)(void *dw, void *db, const void *dy, const void *x, int64_t M, int64_t N,
+                         int64_t K);
+
+    /* y = act(x); dx (add) = dy act'(x). n elements. dx may be dy (in place, with add 0). */
+    void (*activation_fwd)(void *y, const void *x, int64_t n, enum activation act);
+    void (*activation_bwd)(void *dx, const void *dy, const void *x, int64_t n, enum activation act,
+                           int add);
+
+    /* y[M,D] = (x - mean) rstd g + b; mean[M], rstd[M] saved. Source: Ba et al. 2016 eq. 3-4.
+     * g and b may both be NULL (plain standardization). */
+    void (*layernorm_fwd)(void *y, void *mean, void *rstd, const void *x, const void *g,
+                          const void *b, int64_t M, int64_t D, double epsilon);
+    /* dg, db (either both or none NULL) always add. */
+    void (*layernorm_bwd)(void *dx, void *dg, void *db, const void *dy, const void *x,
+                          const void *g, const void *mean, const void *rstd, int64_t M, int64_t D,
+                          int add);
+
+    /* Row softmax, y[M,N]. */
+    void (*softmax_fwd)(void *y, const void *x, int64_t M, int64_t N);
+    void (*softmax_bwd)(void *dx, const void *dy, const void *y, int64_t M, int64_t N, int add);
+
+    /* Multi-head self-attention over fused qkv[B,N,3,H,E] -> y[B,N,H,E], scale 1/sqrt(E).
+     * lse[B,H,N]: log of the softmax denominator (with the maximum), saved for bwd.
+     * Source: Vaswani 2017 eq. 1; recomputation as in Dao 2022. */
+    void (*attention_fwd)(void *y, void *lse, const void *qkv, int64_t B, int64_t N, int64_t H,
+                          int64_t E);
+    void (*attention_bwd)(void *dqkv, const void *dy, const void *qkv, const void *y,
+                          const void *lse, int64_t B, int64_t N, int64_t H, int64_t E, int add);
+
+    /* y = a + b (y may be a). */
+    void (*add)(void *y, const void *a, const void *b, int64_t n);
+    /* y (add) = alpha x */
+    void (*scale)(void *y, const void *x, double alpha, int64_t n, int add);
+    /* y[M,n] = x[M,n] + p[n]: the same p for each of the M rows. */
+    void (*add_rows_fwd)(void *y, const void *x, const void *p, int64_t M, int64_t n);
+    /* dp[n] += sum over M of dy[M,n] */
+    void (*add_rows_bwd)(void *dp, const void *dy, int64_t M, int64_t n);
+
+    /* y[B,J,D] = x[B,index[b,j],D]; index[B,J] in 0..N-1, distinct within a b. */
+    void (*gather_fwd)(void *y, const void *x, const int32_t *index, int64_t B, int64_t N,
+                       int64_t J, int64_t D);
+    void (*gather_bwd)(void *dx, const void *dy, const int32_t *index, int64_t B, int64_t N,
+                       int64_t J, int64_t D, int add); /* add 0 zeroes the rows not gathered */
+    /* The inverse: y[B,N,D] = fill[D], then y[b,index[b,j],:] = x[b,j,:]. */
+    void (*scatter_fwd)(void *y, const void *x, const void *fill, const int32_t *index, int64_t B,
+                        int64_t N, int64_t J, int64_t D);
+    void (*scatter_bwd)(void *dx, void *dfill, const void *dy, const int32_t *index, int64_t B,
+                        int64_t N, int64_t J, int64_t D, int add); /* dfill always adds */
+
+    /* Patches of a signal x[B,L,T], N = T / P (T a multiple of P).
+     *   all_leads: y[B,N,L*P], lead-major inside a patch; else y[B,L*N,P], lead-major tokens. */
+    void (*patchify_fwd)(void *y, const void *x, int64_t B, int64_t L, int64_t T, int64_t P,
+                         int all_leads);
+    void (*patchify_bwd)(void *dx, const void *dy, int64_t B, int64_t L, int64_t T, int64_t P,
+                         int all_leads, int add);
+
+    /* Over tokens: y[B,D] = mean or max over N of x[B,N,D]. argmax[B,D] is written for POOL_MAX. */
+    void (*pool_fwd)(void *y, int32_t *argmax, const void *x, int64_t B, int64_t N, int64_t D,
+                     enum pool_kind kind);
+    void (*pool_bwd)(void *dx, const void *dy, const int32_t *argmax, int64_t B, int64_t N,
+                     int64_t D, enum pool_kind kind, int add);
+
+    /* y[M,D] = x / max(|x|, epsilon) by row; norm[M] saved. */
+    void (*l2norm_fwd)(void *y, void *norm, const void *x, int64_t M, int64_t D, double epsilon);
+    void (*l2norm_bwd)(void *dx, const void *dy, const void *y, const void *norm, int64_t M,
+                       int64_t D, int add);
+
+    /* y = x * keep / (1-p), keep from rng (seed, RNG_STREAM_DROPOUT, epoch = step, sample = group):
+     * element i of group i/group_size is kept or not by itself (whole = 0), or each group as a
+     * whole (whole = 1, drop path). The backward pass is the same call on dy with `add`. */
+    void (*dropout)(void *y, const void *x, int64_t n, int64_t group_size, double p, int whole,
+                    uint64_t seed, uint64_t step, uint64_t salt, int add);
+
+    /* Losses: loss[1], a mean; bwd multiplies by dloss[1]. */
+    /* Mean squared error over predicted tokens: pred[B,J,P] against target[B,N,P] at index[B,J];
+     * with normalize, each target patch is standardized first, (t-mean)/sqrt(var+1e-6), var with
+     * P-1 in the denominator. Source: He et al. 2022 (MAE), section 3 "Reconstruction target". */
+    void (*mse_patch_fwd)(void *loss, const void *pred, const void *target, const int32_t *index,
+                          int64_t B, int64_t N, int64_t J, int64_t P, int normalize);
+    void (*mse_patch_bwd)(void *dpred, const void *dloss, const void *pred, const void *target,
+                          const int32_t *index, int64_t B, int64_t N, int64_t J, int64_t P,
+                          int normalize, int add);
+    /* Binary cross-entropy with logits, mean over B*K; target[B,K] in [0,1], NaN = not counted.
+     * weight[K] scales the positive term, may be NULL. */
+    void (*bce_fwd)(void *loss, const void *logits, const void *target, const void *weight,
+                    int64_t B, int64_t K);
+    void (*bce_bwd)(void *dlogits, const void *dloss, const void *logits, const void *target,
+                    const void *weight, int64_t B, int64_t K, int add);
+    /* NT-Xent over z[2B,D], rows of length one, views of record b at rows b and B+b; mean over the
+     * 2B anchors. prob[2B,2B] is saved. Source: Chen et al. 2020 (SimCLR) eq. 1. */
+    void (*ntxent_fwd)(void *loss, void *prob, const void *z, int64_t B, int64_t D,
+                       double temperature);
+    void (*ntxent_bwd)(void *dz, const void *dloss, const void *prob, const void *z, int64_t B,
+                       int64_t D, double temperature, int add);
+
+    /* Optimizer, over flat slabs. */
+    void (*adamw)(void *w, const void *g, void *m, void *v, int64_t n,
+                  const struct adamw_params *p);
+    double (*sum_squares)(const void *x, int64_t n);
+    /* target += (1 - decay) (w - target) */
+    void (*ema)(void *target, const void *w, int64_t n, double decay);
+    bool (*all_finite)(const void *x, int64_t n);
+};
+
+extern const struct backend backend_ref;   /* float, plain C */
+extern const struct backend backend_ref64; /* double, plain C: the oracle */
+/* Float on oneDNN, OpenBLAS and vectorized code for this machine, members missing there filled
+ * from backend_ref. Built once, thread safe. */
+const struct backend *backend_cpu(void);
+/* "cpu", "ref", "ref64"; NULL if unknown. */
+const struct backend *backend_find(const char *name);
+
+/* Threads of the kernels (OpenMP); results do not depend on it. */
+void kernel_set_threads(int threads);
+int kernel_threads(void);
+
+/* One line each for --version: library versions, CPU features in use. */
+const char *kernel_description(void);
+
+#endif
