@@ -103,7 +103,8 @@ struct backend {
     void (*pool_bwd)(void *dx, const void *dy, const int32_t *argmax, int64_t B, int64_t N,
                      int64_t D, enum pool_kind kind, int add);
 
-    /* y[M,D] = x / max(|x|, epsilon) by row; norm[M] saved. */
+    /* y[M,D] = x / max(|x|, epsilon) by row; norm[M] is saved for bwd: the divisor, negative where
+     * it is epsilon (no gradient flows through the length there). */
     void (*l2norm_fwd)(void *y, void *norm, const void *x, int64_t M, int64_t D, double epsilon);
     void (*l2norm_bwd)(void *dx, const void *dy, const void *y, const void *norm, int64_t M,
                        int64_t D, int add);
@@ -123,8 +124,8 @@ struct backend {
     void (*mse_patch_bwd)(void *dpred, const void *dloss, const void *pred, const void *target,
                           const int32_t *index, int64_t B, int64_t N, int64_t J, int64_t P,
                           int normalize, int add);
-    /* Binary cross-entropy with logits, mean over B*K; target[B,K] in [0,1], NaN = not counted.
-     * weight[K] scales the positive term, may be NULL. */
+    /* Binary cross-entropy with logits; target[B,K] in [0,1], NaN = not counted; mean over the
+     * counted ones (0 if there are none). weight[K] scales the positive term, may be NULL. */
     void (*bce_fwd)(void *loss, const void *logits, const void *target, const void *weight,
                     int64_t B, int64_t K);
     void (*bce_bwd)(void *dlogits, const void *dloss, const void *logits, const void *target,
