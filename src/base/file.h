@@ -14,21 +14,33 @@ bool file_exists(const char *path); /* a regular file (or link to one) */
 bool dir_exists(const char *path);
 int64_t file_size(const char *path); /* -1 if not there */
 
-/* Reads a whole regular file of at most max_bytes into *out (initialized here; caller buf_free).
+/* Reads a whole regular file of at most max_bytes (0: no bound) into *out (initialized here; caller
+ * buf_free, also after an error).
  * Errors: ERR_NOT_FOUND, ERR_IO, ERR_LIMIT (names path, size and bound). FIFOs, devices: ERR_IO. */
 enum err_code file_read(const char *path, size_t max_bytes, struct buf *out, struct err *e);
 
 /* Maps a file read-only. *data stays valid until file_unmap. Empty files give size 0. */
-struct file_map { const void *data; size_t size; };
+struct file_map {
+    const void *data;
+    size_t size;
+};
 enum err_code file_map(const char *path, struct file_map *out, struct err *e);
 void file_unmap(struct file_map *map);
 
 /* Writes to "path.tmp.<pid>" in the same folder, fsyncs, renames, fsyncs the folder. A crash at
- * any moment leaves the old file or the new one. */
+ * any moment leaves the old file or the new one. A link is followed; a device or pipe is written
+ * straight. */
 enum err_code file_write_atomic(const char *path, const void *data, size_t size, struct err *e);
 
-/* The same, streamed: open, write pieces, commit (or abandon). write keeps its first error. */
-struct file_writer { FILE *stream; char *path; char *temporary; bool failed; };
+/* The same, streamed: open, write pieces, commit (or abandon). A failed write is
+ * kept and reported by commit, which abandons then. */
+struct file_writer {
+    FILE *stream;
+    char *path;      /* where it will be */
+    char *temporary; /* where it is; NULL when written straight */
+    bool failed;
+    int failed_errno; /* of the first write that failed */
+};
 enum err_code file_writer_open(struct file_writer *w, const char *path, struct err *e);
 void file_writer_write(struct file_writer *w, const void *data, size_t size);
 void file_writer_printf(struct file_writer *w, const char *format, ...)

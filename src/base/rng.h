@@ -1,6 +1,11 @@
 /* Randomness as a function: a counter-based generator addressed by
  * (seed, stream, epoch, sample, draw), so that results do not depend on threads, ranks, batch size
- * or resume. Source: Salmon et al. 2011, Philox4x32-10. */
+ * or resume.
+ *
+ * Layout: key = seed (low word, high word); counter = {block, sample, epoch, stream}, where the
+ * low words of sample and epoch are followed by 12 more bits of each in the last word
+ * (stream | sample[32..43] << 8 | epoch[32..43] << 20); higher bits are mixed into the key.
+ * Source: Salmon et al. 2011, Philox4x32-10. */
 #ifndef ECGFM_BASE_RNG_H
 #define ECGFM_BASE_RNG_H
 
@@ -25,6 +30,9 @@ struct rng {
     uint32_t block[4];
     int used; /* words of block already handed out; 4 = draw a new block */
 };
+
+/* One block of four words: the bare function, for kernels that draw many at once. */
+void rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 /* The generator of one (seed, stream, epoch, sample); a value, copy freely. */
 struct rng rng_at(uint64_t seed, enum rng_stream stream, uint64_t epoch, uint64_t sample);

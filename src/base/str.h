@@ -6,9 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Parse the whole string; false on empty, trailing text or overflow. *out untouched then. */
+/* Parse the whole string; false on empty, white space, trailing text or overflow, with *out
+ * untouched. Trim first where white space is allowed. */
 bool str_to_i64(const char *text, int64_t *out);
-/* Accepts what strtod accepts in the C locale, except hex; NaN and infinity only if allowed. */
+/* Decimal with optional fraction and exponent, "." as the point; "nan", "inf", "infinity" with any
+ * case only if allowed. A finite text too large for a double is refused, too small gives 0. */
 bool str_to_f64(const char *text, bool allow_nonfinite, double *out);
 bool str_to_bool(const char *text, bool *out); /* true/false/1/0/yes/no/on/off */
 
@@ -28,7 +30,8 @@ bool str_copy(char *out, size_t size, const char *text);
  * a likely typing error. candidates is a NULL-terminated list. */
 int str_nearest(const char *word, const char *const *candidates);
 
-/* FNV-1a 64, for names and manifests (not cryptographic). */
+/* FNV-1a 64, for names and manifests (not cryptographic). seed: 0, or an earlier hash to go on
+ * from. */
 uint64_t str_hash64(const char *text);
 uint64_t bytes_hash64(const void *data, size_t len, uint64_t seed);
 

@@ -1,0 +1,419 @@
+#define _GNU_SOURCE /* vasprintf, strerror_r that returns the text */
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+/* strerror is not thread safe everywhere; glibc's strerror_r of _GNU_SOURCE returns the text. */
+static const char *errno_text(int number, char *room, size_t size)
+{
+    return strerror_r(number, room, size);
+}
+
+static enum err_code fail_errno(struct err *e, const char *what, const char *path)
+{
+    char room[128];
+    int number = errno;
+    return RAISE(e, number == ENOENT || number == ENOTDIR ? ERR_NOT_FOUND : ERR_IO,
+                 "cannot %s %s: %s", what, path, errno_text(number, room, sizeof room));
+}
+
+bool file_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+bool dir_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int64_t file_size(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) ? (int64_t)st.st_size : -1;
+}
+
+/* Opens a regular file for reading. O_NONBLOCK: opening a FIFO must not wait for a writer. */
+static enum err_code open_regular(const char *path, int *out, struct stat *st, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return fail_errno(e, "open", path);
+    if (fstat(fd, st) != 0) {
+        enum err_code code = fail_errno(e, "read", path);
+        close(fd);
+        return code;
+    }
+    if (!S_ISREG(st->st_mode)) {
+        close(fd);
+        FAIL(e, ERR_IO, "cannot read %s: it is %s, not a regular file", path,
+             S_ISDIR(st->st_mode) ? "a folder" : "a device or pipe");
+    }
+    *out = fd;
+    return ERR_OK;
+}
+
+enum err_code file_read(const char *path, size_t max_bytes, struct buf *out, struct err *e)
+{
+    buf_init(out, 0);
+    int fd;
+    struct stat st;
+    TRY(open_regular(path, &fd, &st, e));
+    enum err_code code = ERR_OK;
+    uint64_t size = (uint64_t)st.st_size;
+    if (max_bytes > 0 && size > max_bytes) {
+        code = RAISE(e, ERR_LIMIT, "%s is too large: %llu bytes, at most %zu are read", path,
+                     (unsigned long long)size, max_bytes);
+        goto out;
+    }
+    /* One byte beyond the expected size lets read() tell the end without a second growth. */
+    size_t want = (size_t)size + 1;
+    for (;;) {
+        char *to = buf_reserve(out, want);
+        if (to == NULL) {
+            code = RAISE(e, ERR_MEMORY, "out of memory while reading %s (%llu bytes)", path,
+                         (unsigned long long)size);
+            goto out;
+        }
+        ssize_t n = read(fd, to, want);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            code = fail_errno(e, "read", path);
+            goto out;
+        }
+        if (n == 0)
+            break;
+        out->len += (size_t)n;
+        if (max_bytes > 0 && out->len > max_bytes) {
+            code = RAISE(e, ERR_LIMIT, "%s is too large: more than %zu bytes", path, max_bytes);
+            goto out;
+        }
+        want = (size_t)n < want ? want - (size_t)n : 65536;
+    }
+    out->data[out->len] = '\0';
+out:
+    close(fd);
+    if (code != ERR_OK)
+        buf_free(out);
+    return code;
+}
+
+enum err_code file_map(const char *path, struct file_map *out, struct err *e)
+{
+    *out = (struct file_map){0};
+    int fd;
+    struct stat st;
+    TRY(open_regular(path, &fd, &st, e));
+    enum err_code code = ERR_OK;
+    if ((uint64_t)st.st_size > (uint64_t)PTRDIFF_MAX) {
+        code = RAISE(e, ERR_LIMIT, "%s is too large to map", path);
+    } else if (st.st_size > 0) {
+        void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED)
+            code = fail_errno(e, "map", path);
+        else
+            *out = (struct file_map){.data = data, .size = (size_t)st.st_size};
+    }
+    close(fd);
+    return code;
+}
+
+void file_unmap(struct file_map *map)
+{
+    if (map->data != NULL)
+        munmap((void *)(uintptr_t)map->data, map->size);
+    *map = (struct file_map){0};
+}
+
+static char *format_path(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static char *format_path(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *out = NULL;
+    if (vasprintf(&out, format, args) < 0)
+        out = NULL;
+    va_end(args);
+    return out;
+}
+
+static void writer_clear(struct file_writer *w)
+{
+    free(w->path);
+    free(w->temporary);
+    *w = (struct file_writer){0};
+}
+
+enum err_code file_writer_open(struct file_writer *w, const char *path, struct err *e)
+{
+    *w = (struct file_writer){0};
+    if (path[0] == '\0')
+        FAIL(e, ERR_IO, "cannot write a file with an empty name");
+    struct stat st;
+    bool there = stat(path, &st) == 0;
+    if (there && S_ISDIR(st.st_mode))
+        FAIL(e, ERR_IO, "cannot write %s: it is a folder", path);
+    bool straight = there && !S_ISREG(st.st_mode);
+    /* Renaming over a link would cut it from its target. */
+    w->path = there && !straight ? realpath(path, NULL) : strdup(path);
+    if (w->path != NULL && !straight)
+        w->temporary = format_path("%s.tmp.%ld", w->path, (long)getpid());
+    if (w->path == NULL || (!straight && w->temporary == NULL)) {
+        writer_clear(w);
+        FAIL(e, ERR_MEMORY, "out of memory while opening %s", path);
+    }
+    int flags = O_WRONLY | O_CLOEXEC | (straight ? 0 : O_CREAT | O_TRUNC | O_NOFOLLOW);
+    int fd = open(straight ? w->path : w->temporary, flags, 0666);
+    if (fd >= 0 && there && !straight)
+        (void)fchmod(fd, st.st_mode & 07777); /* the new file keeps the old one's permissions */
+    w->stream = fd < 0 ? NULL : fdopen(fd, "w");
+    if (w->stream == NULL) {
+        enum err_code code = fail_errno(e, "write", path);
+        if (fd >= 0) {
+            close(fd);
+            if (!straight)
+                unlink(w->temporary);
+        }
+        writer_clear(w);
+        return code;
+    }
+    return ERR_OK;
+}
+
+static void writer_failed(struct file_writer *w)
+{
+    if (!w->failed)
+        w->failed_errno = errno;
+    w->failed = true;
+}
+
+void file_writer_write(struct file_writer *w, const void *data, size_t size)
+{
+    if (w->failed || size == 0)
+        return;
+    if (fwrite(data, 1, size, w->stream) != size)
+        writer_failed(w);
+}
+
+void file_writer_printf(struct file_writer *w, const char *format, ...)
+{
+    if (w->failed)
+        return;
+    va_list args;
+    va_start(args, format);
+    if (vfprintf(w->stream, format, args) < 0)
+        writer_failed(w);
+    va_end(args);
+}
+
+/* Makes a rename survive a power cut. Some file systems refuse fsync on folders: nothing to do. */
+static enum err_code sync_folder(const char *path, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
+    if (folder == NULL)
+        FAIL(e, ERR_MEMORY, "out of memory while syncing the folder of %s", path);
+    enum err_code code = ERR_OK;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS)
+            code = fail_errno(e, "sync folder", folder);
+        close(fd);
+    }
+    free(folder);
+    return code;
+}
+
+enum err_code file_writer_commit(struct file_writer *w, struct err *e)
+{
+    ASSERT(w->stream != NULL, "commit of a writer that is not open");
+    enum err_code code = ERR_OK;
+    if (!w->failed && fflush(w->stream) != 0)
+        writer_failed(w);
+    if (!w->failed && w->temporary != NULL && fsync(fileno(w->stream)) != 0)
+        writer_failed(w);
+    if (fclose(w->stream) != 0 && !w->failed)
+        writer_failed(w);
+    w->stream = NULL;
+    if (!w->failed && w->temporary != NULL && rename(w->temporary, w->path) != 0)
+        writer_failed(w);
+    if (w->failed) {
+        errno = w->failed_errno;
+        code = fail_errno(e, "write", w->path);
+        if (w->temporary != NULL)
+            unlink(w->temporary);
+    } else if (w->temporary != NULL) {
+        code = sync_folder(w->path, e);
+    }
+    writer_clear(w);
+    return code;
+}
+
+void file_writer_abandon(struct file_writer *w)
+{
+    if (w->stream != NULL)
+        fclose(w->stream);
+    if (w->temporary != NULL)
+        unlink(w->temporary);
+    writer_clear(w);
+}
+
+enum err_code file_write_atomic(const char *path, const void *data, size_t size, struct err *e)
+{
+    struct file_writer w;
+    TRY(file_writer_open(&w, path, e));
+    file_writer_write(&w, data, size);
+    return file_writer_commit(&w, e);
+}
+
+enum err_code dir_create(const char *path, struct err *e)
+{
+    char *copy = strdup(path);
+    if (copy == NULL)
+        FAIL(e, ERR_MEMORY, "out of memory while creating folder %s", path);
+    enum err_code code = path[0] == '\0' ? RAISE(e, ERR_IO, "a folder needs a name") : ERR_OK;
+    for (char *end = copy; code == ERR_OK && *end != '\0';) {
+        end += strspn(end, "/");
+        end += strcspn(end, "/");
+        char next = *end;
+        *end = '\0';
+        /* A parent that is there may refuse mkdir with EACCES or EROFS: look before complaining. */
+        if (mkdir(copy, 0777) != 0) {
+            int number = errno;
+            if (!dir_exists(copy)) {
+                errno = number;
+                code = fail_errno(e, "create folder", copy);
+            }
+        }
+        *end = next;
+    }
+    free(copy);
+    return code;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+enum err_code dir_list(const char *path, struct arena *a, char ***names, int64_t *count,
+                       struct err *e)
+{
+    *names = NULL;
+    *count = 0;
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return fail_errno(e, "open folder", path);
+    enum err_code code = ERR_OK;
+    char **list = NULL;
+    size_t used = 0, room = 0;
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (entry == NULL) {
+            if (errno != 0)
+                code = fail_errno(e, "read folder", path);
+            break;
+        }
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (used == room) {
+            room = room == 0 ? 64 : room * 2;
+            char **grown = realloc(list, room * sizeof *list);
+            if (grown == NULL) {
+                code = RAISE(e, ERR_MEMORY, "out of memory while listing %s", path);
+                break;
+            }
+            list = grown;
+        }
+        list[used] = arena_strdup(a, entry->d_name);
+        if (list[used] == NULL) {
+            code = RAISE(e, ERR_MEMORY, "out of memory while listing %s", path);
+            break;
+        }
+        used++;
+    }
+    closedir(dir);
+    if (code == ERR_OK) {
+        if (used > 0)
+            qsort(list, used, sizeof *list, compare_names);
+        *names = arena_push_array(a, used + 1, sizeof *list); /* ends with NULL as well */
+        if (*names == NULL)
+            code = RAISE(e, ERR_MEMORY, "out of memory while listing %s", path);
+        else if (used > 0)
+            memcpy(*names, list, used * sizeof *list);
+        *count = (int64_t)used;
+    }
+    free(list);
+    return code;
+}
+
+char *path_join(struct arena *a, const char *folder, const char *name)
+{
+    if (name[0] == '/' || folder[0] == '\0')
+        return arena_strdup(a, name);
+    return arena_printf(a, "%s%s%s", folder, str_ends_with(folder, "/") ? "" : "/", name);
+}
+
+const char *path_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+char *path_folder(struct arena *a, const char *path)
+{
+    const char *name = path_name(path);
+    if (name == path)
+        return arena_strdup(a, ".");
+    size_t n = (size_t)(name - path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    return arena_strndup(a, path, n);
+}
+
+const char *path_extension(const char *path)
+{
+    const char *name = path_name(path);
+    const char *dot = strrchr(name, '.');
+    return dot == NULL || dot == name ? "" : dot + 1;
+}
+
+char *path_stem(struct arena *a, const char *path)
+{
+    const char *name = path_name(path);
+    const char *dot = strrchr(name, '.');
+    if (dot == NULL || dot == name)
+        return arena_strdup(a, path);
+    return arena_strndup(a, path, (size_t)(dot - path));
+}
+
+bool path_is_contained(const char *relative)
+{
+    if (relative[0] == '\0' || relative[0] == '/')
+        return false;
+    for (const char *p = relative; *p != '\0'; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return false;
+    for (const char *part = relative; part != NULL;) {
+        const char *slash = strchr(part, '/');
+        size_t n = slash == NULL ? strlen(part) : (size_t)(slash - part);
+        if (n == 2 && part[0] == '.' && part[1] == '.')
+            return false;
+        part = slash == NULL ? NULL : slash + 1;
+    }
+    return true;
+}
