@@ -1,0 +1,57 @@
+/* Recording calls, one per op: they put one node on the tape and return its output. Shapes are in
+ * base/shapes.h letters; [..,K] means any leading axes. Gradients flow into every real input unless
+ * said. All abort on a wrong shape. */
+#ifndef ECGFM_GRAPH_OPS_H
+#define ECGFM_GRAPH_OPS_H
+
+#include "graph/tape.h"
+
+#define OP(name) extern const struct op op_##name;
+#include "graph/ops.def"
+#undef OP
+
+/* x [..,K], w [N,K], b [N] or NULL -> act(x w^T + b) [..,N] */
+struct tensor *t_linear(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
+                        enum activation act);
+/* x -> act(x), same shape */
+struct tensor *t_activation(struct tape *t, struct tensor *x, enum activation act);
+/* x [..,D], g [D], b [D] (both or none) -> normalized rows. Source: Ba et al. 2016 */
+struct tensor *t_layernorm(struct tape *t, struct tensor *x, struct tensor *g, struct tensor *b,
+                           double epsilon);
+/* Softmax over the last axis. */
+struct tensor *t_softmax(struct tape *t, struct tensor *x);
+/* qkv [B,N,3*H*E] -> [B,N,H*E]; scale 1/sqrt(E). Source: Vaswani et al. 2017 eq. 1 */
+struct tensor *t_attention(struct tape *t, struct tensor *qkv, int64_t heads);
+/* a + b, same shape */
+struct tensor *t_add(struct tape *t, struct tensor *a, struct tensor *b);
+/* alpha x */
+struct tensor *t_scale(struct tape *t, struct tensor *x, double alpha);
+/* x [..] + p, p repeated over the leading axes: numel of x is a multiple of numel of p */
+struct tensor *t_add_rows(struct tape *t, struct tensor *x, struct tensor *p);
+/* a [L,D], b [N,D] -> y [L*N,D], y[l*N+n] = a[l] + b[n] */
+struct tensor *t_outer_add(struct tape *t, struct tensor *a, struct tensor *b);
+/* x [B,N,D], index [B,J] distinct in a row -> [B,J,D] */
+struct tensor *t_gather(struct tape *t, struct tensor *x, struct tensor *index);
+/* x [B,J,D], fill [D], index [B,J] -> [B,N,D]: rows at index are x, all others fill */
+struct tensor *t_scatter(struct tape *t, struct tensor *x, struct tensor *fill,
+                         struct tensor *index, int64_t token_count);
+/* signal [B,L,T] -> [B,T/P,L*P] with all_leads, else [B,L*T/P,P] (lead-major tokens) */
+struct tensor *t_patchify(struct tape *t, struct tensor *signal, int64_t patch, bool all_leads);
+/* x [B,N,D] -> [B,D] */
+struct tensor *t_pool(struct tape *t, struct tensor *x, enum pool_kind kind);
+/* Rows of length one. */
+struct tensor *t_l2norm(struct tape *t, struct tensor *x);
+/* Elements (whole = false) or whole leading-axis entries (drop path) zeroed with probability p and
+ * the rest scaled by 1/(1-p). x itself on a tape without training or with p = 0. */
+struct tensor *t_dropout(struct tape *t, struct tensor *x, double p, bool whole);
+/* pred [B,J,P], target [B,N,P] (no gradient), index [B,J] -> mean squared error [1] */
+struct tensor *t_mse_patch(struct tape *t, struct tensor *pred, struct tensor *target,
+                           struct tensor *index, bool normalize);
+/* logits [B,K], target [B,K] (no gradient; NaN: not counted), weight [K] or NULL (no gradient)
+ * -> mean binary cross-entropy [1] */
+struct tensor *t_bce(struct tape *t, struct tensor *logits, struct tensor *target,
+                     struct tensor *weight);
+/* z [2B,D] rows of length one -> loss [1]. Source: Chen et al. 2020 eq. 1 */
+struct tensor *t_ntxent(struct tape *t, struct tensor *z, double temperature);
+
+#endif

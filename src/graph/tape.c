@@ -1,0 +1,461 @@
+#include "graph/tape.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/shapes.h"
+
+struct tape {
+    struct arena arena;
+    const struct backend *backend;
+    bool training;
+    struct tensor **tensors;
+    int tensor_count, tensor_cap;
+    struct node **nodes;
+    int node_count, node_cap;
+    struct tensor *loss;
+    bool planned;
+    void *memory;
+    size_t planned_bytes, unshared_bytes;
+    struct tape_step step;
+    bool timing;
+    double *seconds; /* [node, 2] */
+};
+
+static void *must(void *p)
+{
+    ASSERT(p, "out of memory while recording a tape");
+    return p;
+}
+
+struct tape *tape_new(const struct backend *backend, bool training)
+{
+    struct tape *t = must(calloc(1, sizeof *t));
+    arena_init(&t->arena, "tape", 0);
+    t->backend = backend;
+    t->training = training;
+    return t;
+}
+
+void tape_free(struct tape *t)
+{
+    if (!t)
+        return;
+    arena_reset(&t->arena);
+    free(t->tensors);
+    free(t->nodes);
+    free(t->memory);
+    free(t->seconds);
+    free(t);
+}
+
+/* --- recording ---------------------------------------------------------------------------------- */
+
+static struct tensor *tensor_new(struct tape *t, const char *name, enum tensor_kind kind)
+{
+    ASSERT(!t->planned, "tape: recording %s after planning", name);
+    if (t->tensor_count == t->tensor_cap) {
+        t->tensor_cap = t->tensor_cap ? 2 * t->tensor_cap : 64;
+        t->tensors = must(realloc(t->tensors, (size_t)t->tensor_cap * sizeof *t->tensors));
+    }
+    struct tensor *x = must(arena_push(&t->arena, sizeof *x));
+    x->id = t->tensor_count;
+    x->name = must(arena_strdup(&t->arena, name));
+    x->kind = kind;
+    x->producer = -1;
+    t->tensors[t->tensor_count++] = x;
+    return x;
+}
+
+static void tensor_set_shape(struct tensor *x, int rank, const int64_t *shape)
+{
+    ASSERT(rank >= 1 && rank <= TENSOR_RANK_MAX, "tensor %s: rank %d", x->name, rank);
+    x->rank = rank;
+    for (int i = 0; i < rank; i++) {
+        ASSERT(shape[i] > 0, "tensor %s: extent %lld at axis %d", x->name, (long long)shape[i], i);
+        x->shape[i] = shape[i];
+    }
+    ASSERT(shape_numel(shape, rank, &x->numel), "tensor %s: size overflows", x->name);
+}
+
+struct tensor *tape_input(struct tape *t, const char *name, enum tensor_type type, bool needs_grad,
+                          int rank, const int64_t *shape)
+{
+    struct tensor *x = tensor_new(t, name, TENSOR_INPUT);
+    tensor_set_shape(x, rank, shape);
+    x->type = type;
+    x->needs_grad = needs_grad && t->training;
+    x->kept = true;
+    return x;
+}
+
+struct tensor *tape_parameter(struct tape *t, const char *name, bool trainable, int64_t offset,
+                              int rank, const int64_t *shape)
+{
+    struct tensor *x = tensor_new(t, name, TENSOR_PARAMETER);
+    tensor_set_shape(x, rank, shape);
+    x->needs_grad = trainable && t->training;
+    x->offset = offset;
+    x->kept = true;
+    return x;
+}
+
+struct tensor *tape_record(struct tape *t, const struct op *op, int input_count,
+                           struct tensor *const *inputs, const struct op_attributes *attr)
+{
+    ASSERT(input_count >= 1 && input_count <= NODE_INPUTS_MAX, "%s: %d inputs", op->name,
+           input_count);
+    if (t->node_count == t->node_cap) {
+        t->node_cap = t->node_cap ? 2 * t->node_cap : 64;
+        t->nodes = must(realloc(t->nodes, (size_t)t->node_cap * sizeof *t->nodes));
+    }
+    struct node *n = must(arena_push(&t->arena, sizeof *n));
+    n->op = op;
+    n->index = t->node_count;
+    n->input_count = input_count;
+    n->output = tensor_new(t, op->name, TENSOR_RESULT);
+    n->output->producer = n->index;
+    if (attr)
+        n->attr = *attr;
+    for (int i = 0; i < input_count; i++) {
+        n->input[i] = inputs[i];
+        if (inputs[i] && inputs[i]->needs_grad && !(op->no_gradient >> i & 1))
+            n->output->needs_grad = true;
+    }
+    n->training = t->training && n->output->needs_grad;
+    op->prepare(n);
+    ASSERT(n->output->rank > 0, "%s: prepare set no output shape", op->name);
+    t->nodes[t->node_count++] = n;
+    return n->output;
+}
+
+void tape_keep(struct tape *t, struct tensor *x)
+{
+    ASSERT(!t->planned, "tape_keep after planning");
+    x->kept = true;
+}
+
+/* --- planning ----------------------------------------------------------------------------------- */
+
+/* One block of planned memory, alive from time `birth` to `death` of a run. The forward pass of node i
+ * is time i, its backward pass is time 2n-1-i. */
+struct region {
+    void **place;
+    size_t bytes, offset;
+    int birth, death, order;
+};
+
+struct plan {
+    struct region *regions;
+    int count, cap;
+};
+
+static void plan_add(struct plan *p, void **place, int64_t numel, size_t size, int birth, int death)
+{
+    if (p->count == p->cap) {
+        p->cap = p->cap ? 2 * p->cap : 256;
+        p->regions = must(realloc(p->regions, (size_t)p->cap * sizeof *p->regions));
+    }
+    size_t bytes = ((size_t)numel * size + 63) & ~(size_t)63;
+    p->regions[p->count] = (struct region){place, bytes, 0, birth, death, p->count};
+    p->count++;
+}
+
+static int region_larger_first(const void *a, const void *b)
+{
+    const struct region *x = a, *y = b;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? 1 : -1;
+    return x->order - y->order;
+}
+
+static int region_by_offset(const void *a, const void *b)
+{
+    const struct region *const *x = a, *const *y = b;
+    return (*x)->offset < (*y)->offset ? -1 : (*x)->offset > (*y)->offset;
+}
+
+/* Greedy by size: each region goes to the lowest gap left by those it overlaps in time. */
+static size_t plan_place(struct plan *p)
+{
+    size_t total = 0;
+    struct region **overlapping = must(malloc(sizeof *overlapping * (size_t)(p->count + 1)));
+    if (p->count)
+        qsort(p->regions, (size_t)p->count, sizeof *p->regions, region_larger_first);
+    for (int i = 0; i < p->count; i++) {
+        struct region *r = &p->regions[i];
+        int n = 0;
+        for (int j = 0; j < i; j++) {
+            struct region *q = &p->regions[j];
+            if (q->birth <= r->death && r->birth <= q->death)
+                overlapping[n++] = q;
+        }
+        qsort(overlapping, (size_t)n, sizeof *overlapping, region_by_offset);
+        size_t at = 0;
+        for (int j = 0; j < n; j++) {
+            if (at + r->bytes <= overlapping[j]->offset)
+                break;
+            size_t end = overlapping[j]->offset + overlapping[j]->bytes;
+            at = end > at ? end : at;
+        }
+        r->offset = at;
+        total = at + r->bytes > total ? at + r->bytes : total;
+    }
+    free(overlapping);
+    return total;
+}
+
+/* Does a gradient flow from node n into its input j? */
+static bool gradient_flows(const struct node *n, int j)
+{
+    return n->runs_backward && n->input[j] && n->input[j]->needs_grad &&
+           !(n->op->no_gradient >> j & 1);
+}
+
+/* Which nodes lie on a path from a tensor that wants a gradient to the loss, and who writes each
+ * gradient first. */
+static void plan_gradients(struct tape *t)
+{
+    if (!t->loss)
+        return;
+    t->loss->grad_written = true;
+    for (int i = t->node_count - 1; i >= 0; i--) {
+        struct node *n = t->nodes[i];
+        n->runs_backward = n->training && n->output->grad_written;
+        for (int j = 0; j < n->input_count; j++) {
+            if (!gradient_flows(n, j))
+                continue;
+            struct tensor *x = n->input[j];
+            /* Parameter slabs are cleared once per optimizer step and always added to. */
+            bool first = x->kind != TENSOR_PARAMETER && !x->grad_written;
+            n->add[j] = !first;
+            n->zero[j] = first && (n->op->always_adds >> j & 1);
+            x->grad_written = true;
+        }
+    }
+}
+
+static void raise_to(int *value, int at_least)
+{
+    if (*value < at_least)
+        *value = at_least;
+}
+
+/* Lists every region with its lifetime. */
+static void plan_regions(struct tape *t, struct plan *plan)
+{
+    int n = t->node_count, last = 2 * n;
+    size_t real = t->backend->real_size;
+    int *data_death = must(calloc((size_t)t->tensor_count + 1, sizeof(int)));
+    int *grad_birth = must(calloc((size_t)t->tensor_count + 1, sizeof(int)));
+    for (int i = 0; i < t->tensor_count; i++) {
+        data_death[i] = t->tensors[i]->kept ? last : -1;
+        grad_birth[i] = last;
+    }
+    if (t->loss)
+        grad_birth[t->loss->id] = n; /* seeded before the first backward step */
+    for (int i = 0; i < n; i++) {
+        struct node *node = t->nodes[i];
+        int backward = node->runs_backward ? 2 * n - 1 - i : i;
+        raise_to(&data_death[node->output->id],
+                 node->op->backward_needs & OP_NEEDS_OUTPUT ? backward : i);
+        for (int j = 0; j < node->input_count; j++) {
+            struct tensor *x = node->input[j];
+            if (!x)
+                continue;
+            raise_to(&data_death[x->id], node->op->backward_needs >> j & 1 ? backward : i);
+            if (gradient_flows(node, j) && backward < grad_birth[x->id])
+                grad_birth[x->id] = backward;
+        }
+        for (int s = 0; s < NODE_SAVED_MAX; s++)
+            if (node->saved_numel[s] > 0)
+                plan_add(plan, &node->saved[s], node->saved_numel[s],
+                         node->saved_is_index[s] ? sizeof(int32_t) : real, i, backward);
+    }
+    for (int i = 0; i < t->tensor_count; i++) {
+        struct tensor *x = t->tensors[i];
+        if (x->kind == TENSOR_RESULT)
+            plan_add(plan, &x->data, x->numel, real, x->producer, data_death[i]);
+        if (x->kind != TENSOR_PARAMETER && x->needs_grad && x->grad_written)
+            plan_add(plan, &x->grad, x->numel, real, grad_birth[i],
+                     x->kind == TENSOR_RESULT ? 2 * n - 1 - x->producer : last);
+    }
+    free(data_death);
+    free(grad_birth);
+}
+
+enum err_code tape_plan(struct tape *t, struct tensor *loss, struct err *e)
+{
+    ASSERT(!t->planned, "tape planned twice");
+    ASSERT(!loss || (loss->numel == 1 && t->training),
+           "the loss must be one number on a training tape");
+    t->loss = loss;
+    plan_gradients(t);
+    struct plan plan = {0};
+    plan_regions(t, &plan);
+    t->planned_bytes = plan_place(&plan);
+    for (int i = 0; i < plan.count; i++)
+        t->unshared_bytes += plan.regions[i].bytes;
+    t->memory = aligned_calloc(t->planned_bytes ? t->planned_bytes : 64, 1);
+    if (t->memory)
+        for (int i = 0; i < plan.count; i++)
+            *plan.regions[i].place = (char *)t->memory + plan.regions[i].offset;
+    free(plan.regions);
+    if (!t->memory)
+        FAIL(e, ERR_MEMORY,
+             "activations need %.1f MiB, which the system refused; a smaller batch needs less",
+             (double)t->planned_bytes / 1048576.0);
+    t->planned = true;
+    return ERR_OK;
+}
+
+void tape_bind_parameters(struct tape *t, void *values, void *gradients)
+{
+    size_t real = t->backend->real_size;
+    for (int i = 0; i < t->tensor_count; i++) {
+        struct tensor *x = t->tensors[i];
+        if (x->kind != TENSOR_PARAMETER)
+            continue;
+        x->data = (char *)values + (size_t)x->offset * real;
+        x->grad = gradients && x->needs_grad ? (char *)gradients + (size_t)x->offset * real : NULL;
+    }
+}
+
+void tape_bind(struct tensor *input, const void *data)
+{
+    ASSERT(input->kind == TENSOR_INPUT, "tape_bind: %s is no input", input->name);
+    input->data = (void *)data;
+}
+
+struct tensor *tape_find_input(const struct tape *t, const char *name)
+{
+    for (int i = 0; i < t->tensor_count; i++)
+        if (t->tensors[i]->kind == TENSOR_INPUT && strcmp(t->tensors[i]->name, name) == 0)
+            return t->tensors[i];
+    return NULL;
+}
+
+/* --- running ------------------------------------------------------------------------------------ */
+
+void tape_set_step(struct tape *t, uint64_t seed, uint64_t step)
+{
+    t->step = (struct tape_step){seed, step};
+}
+
+void tape_forward(struct tape *t)
+{
+    ASSERT(t->planned, "tape_forward before planning");
+    for (int i = 0; i < t->tensor_count; i++)
+        ASSERT(t->tensors[i]->data, "tape_forward: %s is not bound", t->tensors[i]->name);
+    for (int i = 0; i < t->node_count; i++) {
+        double start = t->timing ? clock_seconds() : 0;
+        t->nodes[i]->op->forward(t->backend, t->nodes[i], &t->step);
+        if (t->timing)
+            t->seconds[2 * i] += clock_seconds() - start;
+    }
+}
+
+void tape_backward(struct tape *t, double seed)
+{
+    ASSERT(t->planned && t->loss, "tape_backward without a planned loss");
+    size_t real = t->backend->real_size;
+    if (real == sizeof(float))
+        *(float *)t->loss->grad = (float)seed;
+    else
+        *(double *)t->loss->grad = seed;
+    for (int i = t->node_count - 1; i >= 0; i--) {
+        struct node *n = t->nodes[i];
+        if (!n->runs_backward)
+            continue;
+        double start = t->timing ? clock_seconds() : 0;
+        for (int j = 0; j < n->input_count; j++)
+            if (n->zero[j])
+                memset(n->input[j]->grad, 0, (size_t)n->input[j]->numel * real);
+        n->op->backward(t->backend, n, &t->step);
+        if (t->timing)
+            t->seconds[2 * i + 1] += clock_seconds() - start;
+    }
+}
+
+/* --- looking ------------------------------------------------------------------------------------ */
+
+size_t tape_planned_bytes(const struct tape *t)
+{
+    return t->planned_bytes;
+}
+
+size_t tape_unshared_bytes(const struct tape *t)
+{
+    return t->unshared_bytes;
+}
+
+int tape_node_count(const struct tape *t)
+{
+    return t->node_count;
+}
+
+const struct node *tape_node(const struct tape *t, int i)
+{
+    return t->nodes[i];
+}
+
+double tape_forward_flops(const struct tape *t)
+{
+    double total = 0;
+    for (int i = 0; i < t->node_count; i++)
+        if (t->nodes[i]->op->flops)
+            total += t->nodes[i]->op->flops(t->nodes[i]);
+    return total;
+}
+
+void tape_set_timing(struct tape *t, bool on)
+{
+    if (on && !t->seconds)
+        t->seconds = must(calloc(2 * (size_t)t->node_count + 1, sizeof(double)));
+    t->timing = on;
+}
+
+void tape_node_seconds(const struct tape *t, int i, double *forward, double *backward)
+{
+    *forward = t->seconds ? t->seconds[2 * i] : 0;
+    *backward = t->seconds ? t->seconds[2 * i + 1] : 0;
+}
+
+bool tensor_same_shape(const struct tensor *a, const struct tensor *b)
+{
+    return a->rank == b->rank &&
+           memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0]) == 0;
+}
+
+static void shape_text(const struct tensor *x, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (int i = 0; x && i < x->rank && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? "," : "",
+                                 (long long)x->shape[i]);
+}
+
+void node_check(const struct node *n, bool condition, const char *what)
+{
+    if (condition)
+        return;
+    char shapes[NODE_INPUTS_MAX][64] = {{0}};
+    for (int i = 0; i < n->input_count; i++)
+        shape_text(n->input[i], shapes[i], sizeof shapes[i]);
+    BUG("op %s: %s; inputs [%s] [%s] [%s] [%s] [%s]", n->op->name, what, shapes[0], shapes[1],
+        shapes[2], shapes[3], shapes[4]);
+}
+
+void node_output(struct node *n, int rank, const int64_t *shape)
+{
+    tensor_set_shape(n->output, rank, shape);
+}
+
+void node_output_like(struct node *n, const struct tensor *x)
+{
+    tensor_set_shape(n->output, x->rank, x->shape);
+}
