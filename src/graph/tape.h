@@ -21,7 +21,7 @@
 
 #define TENSOR_RANK_MAX 5
 #define NODE_INPUTS_MAX 5
-#define NODE_SAVED_MAX 2
+#define NODE_SAVED_MAX 3
 
 enum tensor_type { TENSOR_REAL, TENSOR_INDEX }; /* elements: the backend's real, or int32 */
 enum tensor_kind { TENSOR_INPUT, TENSOR_PARAMETER, TENSOR_RESULT };
