@@ -39,6 +39,8 @@ struct tensor *t_scatter(struct tape *t, struct tensor *x, struct tensor *fill,
 struct tensor *t_patchify(struct tape *t, struct tensor *signal, int64_t patch, bool all_leads);
 /* x [B,N,D] -> [B,D] */
 struct tensor *t_pool(struct tape *t, struct tensor *x, enum pool_kind kind);
+/* a [M,X], b [M,Y] -> [M,X+Y] */
+struct tensor *t_concat(struct tape *t, struct tensor *a, struct tensor *b);
 /* Rows of length one. */
 struct tensor *t_l2norm(struct tape *t, struct tensor *x);
 /* Elements (whole = false) or whole leading-axis entries (drop path) zeroed with probability p and

@@ -1,0 +1,79 @@
+#include "nn/layer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double layernorm_epsilon = 1e-6;
+
+size_t scope_enter(struct build *b, const char *format, ...)
+{
+    size_t length = strlen(b->scope);
+    size_t at = length;
+    if (at)
+        b->scope[at++] = '.';
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(b->scope + at, sizeof b->scope - at, format, args);
+    va_end(args);
+    ASSERT(n > 0 && (size_t)n < sizeof b->scope - at, "scope name too long");
+    return length;
+}
+
+void scope_leave(struct build *b, size_t length)
+{
+    b->scope[length] = 0;
+}
+
+struct tensor *nn_param(struct build *b, const char *name, int rank, const int64_t *shape,
+                        enum param_init init, double scale, bool decay)
+{
+    char full[192];
+    int n = snprintf(full, sizeof full, "%s%s%s", b->scope, b->scope[0] ? "." : "", name);
+    ASSERT(n > 0 && (size_t)n < sizeof full, "parameter name too long");
+    struct param *p = param_get(b->params, full, rank, shape, init, scale, decay, b->layer);
+    return tape_parameter(b->tape, p->name, !p->frozen, p->offset, rank, shape);
+}
+
+struct tensor *nn_linear(struct build *b, const char *name, struct tensor *x, int64_t out,
+                         enum activation act)
+{
+    size_t scope = scope_enter(b, "%s", name);
+    struct tensor *w =
+        nn_param(b, "weight", 2, (int64_t[]){out, tensor_width(x)}, PARAM_XAVIER, 0, true);
+    struct tensor *bias = nn_param(b, "bias", 1, &out, PARAM_ZERO, 0, false);
+    scope_leave(b, scope);
+    return t_linear(b->tape, x, w, bias, act);
+}
+
+struct tensor *nn_layernorm(struct build *b, const char *name, struct tensor *x)
+{
+    int64_t D = tensor_width(x);
+    size_t scope = scope_enter(b, "%s", name);
+    struct tensor *g = nn_param(b, "weight", 1, &D, PARAM_ONE, 0, false);
+    struct tensor *o = nn_param(b, "bias", 1, &D, PARAM_ZERO, 0, false);
+    scope_leave(b, scope);
+    return t_layernorm(b->tape, x, g, o, layernorm_epsilon);
+}
+
+static struct tensor *residual(struct build *b, struct tensor *x, struct tensor *branch,
+                               const struct block_options *o)
+{
+    branch = t_dropout(b->tape, branch, o->dropout, false);
+    branch = t_dropout(b->tape, branch, o->drop_path, true);
+    return t_add(b->tape, x, branch);
+}
+
+struct tensor *nn_block(struct build *b, struct tensor *x, const struct block_options *o)
+{
+    int64_t D = tensor_width(x);
+    struct tensor *h = nn_layernorm(b, "norm1", x);
+    h = nn_linear(b, "attention.qkv", h, 3 * D, ACTIVATION_NONE);
+    h = t_attention(b->tape, h, o->heads);
+    h = nn_linear(b, "attention.out", h, D, ACTIVATION_NONE);
+    x = residual(b, x, h, o);
+    h = nn_layernorm(b, "norm2", x);
+    h = nn_linear(b, "mlp.up", h, o->hidden, ACTIVATION_GELU);
+    h = nn_linear(b, "mlp.down", h, D, ACTIVATION_NONE);
+    return residual(b, x, h, o);
+}

@@ -1,0 +1,40 @@
+/* Layers: each asks the parameter table for what it needs and records its ops. A `build` is one
+ * recording: the tape it writes to, the table, the scope that names are made in and the layer number
+ * that new parameters get. */
+#ifndef ECGFM_NN_LAYER_H
+#define ECGFM_NN_LAYER_H
+
+#include "graph/ops.h"
+#include "nn/param.h"
+
+struct build {
+    struct tape *tape;
+    struct param_table *params;
+    int layer;
+    char scope[128]; /* "encoder.block.3" */
+};
+
+/* Appends ".name" to the scope; returns the length to give back to scope_leave. */
+size_t scope_enter(struct build *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void scope_leave(struct build *b, size_t length);
+
+/* A parameter "<scope>.<name>" as a tensor of the tape. */
+struct tensor *nn_param(struct build *b, const char *name, int rank, const int64_t *shape,
+                        enum param_init init, double scale, bool decay);
+/* "<name>.weight" [out, width of x] (Xavier) and "<name>.bias" [out] (zero). */
+struct tensor *nn_linear(struct build *b, const char *name, struct tensor *x, int64_t out,
+                         enum activation act);
+/* "<name>.weight" and "<name>.bias" [D]. */
+struct tensor *nn_layernorm(struct build *b, const char *name, struct tensor *x);
+
+struct block_options {
+    int64_t heads;
+    int64_t hidden;   /* width of the mlp */
+    double dropout;   /* after attention and mlp */
+    double drop_path; /* of each residual branch */
+};
+/* Pre-norm transformer block: x + attention(norm(x)), then + mlp(norm(.)). x [B,N,D].
+ * Source: Xiong et al. 2020, figure 1b. */
+struct tensor *nn_block(struct build *b, struct tensor *x, const struct block_options *options);
+
+#endif
