@@ -91,7 +91,7 @@ static void run_open(struct run *run, const struct backend *backend, const struc
         if (in->rank == 0)
             continue;
         bool wants = in->type == TENSOR_REAL && !(op->no_gradient >> i & 1);
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "x%d", i);
         run->input[i] = tape_input(run->tape, name, in->type, wants, in->rank, in->shape);
         int64_t n = run->input[i]->numel;
@@ -143,7 +143,7 @@ static void check_central_differences(const struct op *op, const struct op_case 
         double *grad = malloc((size_t)n * sizeof *grad);
         memcpy(grad, run.input[i]->grad, (size_t)n * sizeof *grad);
         for (int64_t j = 0; j < n; j++) {
-            double h = 1e-5, keep = x[j];
+            double h = 1e-6, keep = x[j];
             x[j] = keep + h;
             double above = run_loss(&run);
             x[j] = keep - h;
