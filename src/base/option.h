@@ -31,7 +31,7 @@ struct option {
     enum option_type type;
     size_t offset;
     const char *fallback; /* default as text, parsed by the same parser; NULL: none (NULL string) */
-    double min, max;      /* for INT and FLOAT, inclusive */
+    double min, max;      /* for INT and FLOAT, inclusive; min >= max: no bounds */
     const char *choices;  /* for CHOICE: "a|b|c" */
     const char *unit;     /* "s", "Hz", or NULL */
     const char *help;     /* one sentence, lower case, no full stop */
