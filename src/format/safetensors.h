@@ -2,9 +2,13 @@
  * Format: u64 little-endian header size N, N bytes of JSON
  *   {"__metadata__": {"key": "text"}, "name": {"dtype": "F32", "shape": [..],
  *    "data_offsets": [begin, end]}}, then the data.
- * Source: huggingface/safetensors README, section "Format". Every file is hostile: header size
- * bounded, offsets in order and inside the file, no overlap, no holes, shape * size == span, no
- * duplicate names. */
+ * Source: huggingface/safetensors README, section "Format".
+ *
+ * Every file is hostile. Accepted is exactly: a header of at most 100 MB (the format's own bound)
+ * that begins with '{' and is strict JSON in valid UTF-8; metadata values that are strings; whole
+ * numbers without sign, point or exponent; a known dtype; rank 0..8; shape * size == span; data
+ * that covers the rest of the file without overlap or hole; no name, key or field twice. Values are
+ * not looked at: NaN and infinity pass. */
 #ifndef ECGFM_FORMAT_SAFETENSORS_H
 #define ECGFM_FORMAT_SAFETENSORS_H
 
@@ -17,14 +21,29 @@
 
 #define SAFETENSORS_RANK_MAX 8
 
-enum safetensors_dtype { ST_F64, ST_F32, ST_F16, ST_BF16, ST_I64, ST_I32, ST_I16, ST_I8, ST_U8, ST_BOOL };
+enum safetensors_dtype {
+    ST_F64,
+    ST_F32,
+    ST_F16,
+    ST_BF16,
+    ST_I64,
+    ST_I32,
+    ST_I16,
+    ST_I8,
+    ST_U8,
+    ST_BOOL,
+    ST_U64,
+    ST_U32,
+    ST_U16
+};
 
 struct safetensor {
     const char *name;
     enum safetensors_dtype dtype;
     int rank;
     int64_t shape[SAFETENSORS_RANK_MAX];
-    const void *data; /* into the map, or the caller's when writing */
+    const void *data; /* aligned for its dtype; into the map (or, where a foreign file is not
+                         aligned, a copy in the arena), or the caller's when writing */
     size_t bytes;
 };
 
@@ -33,22 +52,30 @@ struct safetensors {
     struct file_map map;
     int64_t count;
     struct safetensor *tensors; /* in file order */
+    const struct safetensor **by_name;
     int64_t metadata_count;
     const char **metadata_keys;
     const char **metadata_values;
 };
 
+/* Maps and checks a file. *st is initialized here; strings and data stay valid until
+ * safetensors_close.
+ * Errors: ERR_NOT_FOUND, ERR_IO; ERR_TRUNCATED if the file ends early; ERR_FORMAT with the header
+ * byte or the tensor; ERR_UNSUPPORTED for a dtype not listed above; ERR_LIMIT, ERR_MEMORY. On an
+ * error *st is closed already. */
 enum err_code safetensors_open(struct safetensors *st, const char *path, struct err *e);
-/* The same from memory (borrowed), for tests and fuzzing. */
+/* The same from memory (borrowed until close); name is for messages. For tests and fuzzing. */
 enum err_code safetensors_parse(struct safetensors *st, const void *data, size_t size,
                                 const char *name, struct err *e);
 void safetensors_close(struct safetensors *st); /* accepts a zeroed struct */
 
-const struct safetensor *safetensors_find(const struct safetensors *st, const char *name);
+const struct safetensor *safetensors_find(const struct safetensors *st, const char *name); /* or NULL */
 const char *safetensors_metadata(const struct safetensors *st, const char *key); /* or NULL */
 
-/* Writes tensors in the given order with the given metadata (keys/values of equal count), data
- * aligned to 64 bytes by padding the header with spaces. Same input, same bytes. */
+/* Writes tensors in the given order with the given metadata (keys and values of equal count), data
+ * aligned to 64 bytes by padding the header with spaces; atomic (file_writer). Same input, same
+ * bytes. A shape that does not fit its byte count is a BUG.
+ * Errors: ERR_FORMAT for a name or key given twice or text that is not UTF-8; ERR_IO. */
 enum err_code safetensors_write(const char *path, const struct safetensor *tensors, int64_t count,
                                 const char *const *metadata_keys,
                                 const char *const *metadata_values, int64_t metadata_count,

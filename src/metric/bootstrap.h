@@ -1,0 +1,48 @@
+/* Bootstrap intervals: records are drawn with replacement, the metrics are computed anew for each
+ * draw, and an interval is the central share of the draws (percentile method).
+ *
+ * A draw in which some class has lost one of its labels is drawn again, a bounded number of times;
+ * if the bound is met, the classes concerned are left out of that draw, and the draw is counted as
+ * incomplete. Classes that lack a label in the full data take no part.
+ * Draw d, attempt a is a function of (seed, d, a): threads do not change it.
+ * Source: methods of the PTB-XL benchmark (Strodthoff 2020), there with 100 draws and level 0.9. */
+#ifndef ECGFM_METRIC_BOOTSTRAP_H
+#define ECGFM_METRIC_BOOTSTRAP_H
+
+#include "metric/metric.h"
+
+struct bootstrap_options {
+    int64_t draws;  /* 0: no intervals */
+    double level;   /* share of the draws inside the interval: 0.95 */
+    int redraw_max; /* per draw */
+    uint64_t seed;
+    int threads;
+};
+#define BOOTSTRAP_DEFAULTS                                                                         \
+    (struct bootstrap_options)                                                                     \
+    {                                                                                              \
+        .draws = 1000, .level = 0.95, .redraw_max = 100, .seed = 0, .threads = 1                   \
+    }
+
+struct interval {
+    double low, high; /* NaN if there is none */
+};
+
+struct bootstrap {
+    int64_t class_count;        /* K */
+    struct interval *intervals; /* [metric_count(), K], of the metrics that ask for one */
+    struct interval macro[METRIC_COUNT_MAX];
+    int64_t redraws;    /* draws thrown away in all */
+    int64_t incomplete; /* draws that had to leave a class out */
+};
+
+/* rankings [K] are of the same records. Owns: bootstrap_free. Errors: ERR_MEMORY. */
+enum err_code bootstrap_run(struct bootstrap *b, const struct ranking *rankings,
+                            int64_t class_count, const struct bootstrap_options *options,
+                            struct err *e);
+void bootstrap_free(struct bootstrap *b); /* accepts a zeroed struct */
+
+/* The q-th quantile of sorted values, linear between neighbours; NaN if count is 0. */
+double quantile_sorted(const double *values, int64_t count, double q);
+
+#endif
