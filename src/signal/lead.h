@@ -17,7 +17,7 @@ enum ecg_lead {
 const char *lead_name(enum ecg_lead lead);
 
 /* Recognizes the usual spellings without regard to case ("AVR", "aVR", "MLII" is LEAD_II, "Lead I",
- * "ECG V1", "v1"). LEAD_UNKNOWN otherwise ("ECG", "ABP", ...). */
+ * "ECG V1", "v1"). LEAD_UNKNOWN otherwise ("ECG", "ABP", "MCL1", "-aVR", "V" without a number). */
 enum ecg_lead lead_from_name(const char *name);
 
 #endif

@@ -22,7 +22,12 @@ enum record_flag {
     RECORD_DEFAULT_RATE = 1 << 6
 };
 
+/* Names of the flags for tables and JSON ("short"), ended by a NULL name. */
+struct record_flag_name { unsigned flag; const char *name; };
+extern const struct record_flag_name record_flag_names[];
+
 enum ecg_sex { SEX_UNKNOWN, SEX_FEMALE, SEX_MALE };
+const char *ecg_sex_name(enum ecg_sex sex); /* "female", "male", "unknown" */
 
 struct ecg_channel {
     const char *name;     /* as in the file */
@@ -56,9 +61,15 @@ struct ecg_record {
 void ecg_record_init(struct ecg_record *r);
 void ecg_record_free(struct ecg_record *r); /* accepts a zeroed struct */
 
+#define RECORD_ISSUES_MAX 32 /* more are counted by their flag only */
+
 /* Adds an issue (kept in the record's arena) and sets a flag (0: none). */
 void ecg_record_issue(struct ecg_record *r, unsigned flag, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The text after "key:" of the first comment line that begins so, without regard to case ("Dx" finds
+ * "#Dx: 426783006"); NULL if there is none. Borrows from the record. */
+const char *ecg_record_comment(const struct ecg_record *r, const char *key);
 
 /* Bit i of the validity mask: true where the sample is a number. */
 static inline bool ecg_sample_is_valid(float x) { return x == x; }
