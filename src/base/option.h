@@ -33,7 +33,7 @@ struct option {
     const char *fallback; /* default as text, parsed by the same parser; NULL: none (NULL string) */
     double min, max;      /* for INT and FLOAT, inclusive; min >= max: no bounds */
     const char *choices;  /* for CHOICE: "a|b|c" */
-    const char *unit;     /* "s", "Hz", or NULL */
+    const char *unit;     /* "s", "Hz", or NULL; for STRING the word that stands for the value */
     const char *help;     /* one sentence, lower case, no full stop */
 };
 #define OPTION_END {0}
@@ -46,6 +46,9 @@ struct option {
     {#field, OPTION_BOOL, offsetof(struct type_, field), fallback, 0, 0, NULL, NULL, help}
 #define OPT_STRING(type_, field, fallback, help)                                                   \
     {#field, OPTION_STRING, offsetof(struct type_, field), fallback, 0, 0, NULL, NULL, help}
+/* A string whose value is shown as `word` in help ("FILE", "DIR"). */
+#define OPT_TEXT(type_, field, fallback, word, help)                                               \
+    {#field, OPTION_STRING, offsetof(struct type_, field), fallback, 0, 0, NULL, word, help}
 #define OPT_CHOICE(type_, field, fallback, choices, help)                                          \
     {#field, OPTION_CHOICE, offsetof(struct type_, field), fallback, 0, 0, choices, NULL, help}
 

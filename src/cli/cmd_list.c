@@ -1,0 +1,90 @@
+/* ecgfm list: the rows of the tables, so that names need not be guessed. */
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+
+/* A family is a table walked by index: false beyond its end. */
+struct family {
+    const char *name;
+    const char *what;
+    bool (*row)(int i, const char **name, const char **help);
+};
+
+static bool command_row(int i, const char **name, const char **help)
+{
+    if (commands[i] == NULL)
+        return false;
+    *name = commands[i]->name;
+    *help = commands[i]->summary;
+    return true;
+}
+
+static const struct family families[] = {
+    {"commands", "what ecgfm can do", command_row},
+};
+enum { FAMILY_COUNT = sizeof families / sizeof *families };
+
+struct list_options {
+    bool json;
+};
+
+static struct list_options values;
+
+static const struct option rows[] = {
+    OPT_BOOL(list_options, json, "false", "JSON on standard output"),
+    OPTION_END,
+};
+
+static void list_register(struct option_set *set)
+{
+    option_set_add(set, "", rows, &values);
+}
+
+static int list_run(struct invocation *call, struct err *e)
+{
+    const char *wanted = call->argument_count > 0 ? call->arguments[0] : NULL;
+    cJSON *object = cJSON_CreateObject();
+    bool found = false;
+    for (int f = 0; f < FAMILY_COUNT; f++) {
+        if (wanted != NULL && strcmp(wanted, families[f].name) != 0)
+            continue;
+        if (!values.json)
+            printf("%s%s: %s\n", found ? "\n" : "", families[f].name, families[f].what);
+        found = true;
+        cJSON *list = cJSON_AddArrayToObject(object, families[f].name);
+        const char *name, *help;
+        for (int i = 0; families[f].row(i, &name, &help); i++) {
+            cJSON *item = cJSON_CreateObject();
+            cJSON_AddStringToObject(item, "name", name);
+            cJSON_AddStringToObject(item, "help", help);
+            cJSON_AddItemToArray(list, item);
+            if (!values.json)
+                print_wrapped(stdout, help, 22, printf("  %-18s  ", name));
+        }
+    }
+    if (values.json && found)
+        print_json(object, true);
+    cJSON_Delete(object);
+    if (found)
+        return EXIT_FINE;
+    const char *names[FAMILY_COUNT + 1] = {NULL};
+    for (int f = 0; f < FAMILY_COUNT; f++)
+        names[f] = families[f].name;
+    int nearest = str_nearest(wanted, names);
+    RAISE(e, ERR_USAGE, "unknown family %s%s%s%s; ecgfm list shows all", wanted,
+          nearest >= 0 ? ": did you mean " : "", nearest >= 0 ? names[nearest] : "",
+          nearest >= 0 ? "?" : "");
+    return EXIT_USAGE;
+}
+
+const struct command command_list = {
+    .name = "list",
+    .summary = "lists the formats, data sets, models, objectives and other things to choose from",
+    .usage = "[FAMILY]",
+    .options = list_register,
+    .argument_max = 1,
+    .run = list_run,
+};
