@@ -2,9 +2,21 @@
  * function that converts a record to it or refuses with a code. Data sets use the same function, so
  * that training and scoring see the same numbers.
  *
- * Steps: pick leads (derive missing limb leads by lead algebra; refuse otherwise) -> check units ->
- * repair short gaps by linear interpolation, refuse above max_invalid_fraction -> resample with an
- * anti-alias filter -> normalize. Windowing (model length) is the caller's. */
+ * Steps
+ *   1. Leads: each is the first voltage channel of that name. Missing limb leads are derived from any
+ *      two limb leads by lead algebra, otherwise refused (ERR_LEADS). A contract of one lead takes
+ *      the only channel of a single-channel record whose name tells no lead ("ECG").
+ *   2. Units: a channel that is needed and not a voltage is refused (ERR_UNITS).
+ *   3. Repair of invalid samples (not finite): refused above max_invalid_fraction of a lead, or with
+ *      nothing valid at all (ERR_SIGNAL). Gaps up to 50 ms are bridged by a straight line, and held
+ *      at the ends of a recording. In longer gaps a line between the edges could be a steep ramp
+ *      from mid-QRS; there the signal returns within 50 ms to the local baseline (median of the
+ *      nearest second) and stays on it: nothing that looks like a beat is invented.
+ *   4. A recording in which every used lead is constant is refused (ERR_SIGNAL). Single flat leads
+ *      are taken: real recordings have them.
+ *   5. Resampling with an anti-alias filter (resample.h), then the filters (filter.h).
+ *   6. Normalization, and a last look that every number is finite.
+ * Windowing (model length) is the caller's. */
 #ifndef ECGFM_SIGNAL_CONTRACT_H
 #define ECGFM_SIGNAL_CONTRACT_H
 
@@ -39,14 +51,27 @@ struct contract {
 /* The twelve standard leads, 100 Hz, 1000 samples, no filter, no normalization. */
 void contract_default(struct contract *c);
 
+/* ERR_MODEL naming the field if a contract makes no sense: 1 to 12 different standard leads, a rate
+ * of 1 to 100000 Hz, at least one sample, cut-offs in order below half the rate, finite means,
+ * positive deviations, a fraction in 0..1. */
+enum err_code contract_check(const struct contract *c, struct err *e);
+
 /* Converts. *out is [c->lead_count, *out_samples] float32, allocated in `a`.
- * Errors: ERR_LEADS, ERR_UNITS, ERR_RATE, ERR_SIGNAL (too much invalid), ERR_LENGTH (empty),
- * ERR_LIMIT. Any length is converted; whether it is long enough is the caller's question.
+ * Errors: ERR_LEADS, ERR_UNITS, ERR_RATE, ERR_SIGNAL (too much invalid, flat), ERR_LENGTH (empty),
+ * ERR_LIMIT (over 2^28 values), ERR_MEMORY, ERR_MODEL (contract_check). Any length is converted;
+ * whether it is long enough is the caller's question.
  * Deterministic: a function of the record and the contract alone. Threads: safe. */
 enum err_code contract_apply(const struct contract *c, const struct ecg_record *record,
                              struct arena *a, float **out, int64_t *out_samples, struct err *e);
 
-/* JSON text of a contract and back (strict: unknown or missing fields are ERR_MODEL). */
+/* The last step by itself: x[L,T] in place, with the same bits as contract_apply, of which it is the
+ * last step. Refuses a record without any deviation under NORMALIZE_RECORD (ERR_SIGNAL). */
+enum err_code contract_normalize(const struct contract *c, float *x, int64_t T, struct err *e);
+
+/* JSON text of a contract and back (strict: unknown, doubled or missing fields are ERR_MODEL).
+ * Printed by json_print, numbers read back as the same bits. mean and std are arrays of none, one
+ * (global) or L (by lead) numbers. *c is untouched on error; the caller deletes the JSON, which is
+ * NULL when out of memory. */
 struct cJSON;
 struct cJSON *contract_to_json(const struct contract *c);
 enum err_code contract_from_json(struct contract *c, const struct cJSON *object, struct err *e);
