@@ -139,11 +139,11 @@ static enum err_code scan_escape(struct scan *s, char **out)
     if (s->at == s->end || *s->at != 'u')
         return unexpected(s, "an escape");
     s->at++;
-    uint32_t code;
+    uint32_t code = 0;
     TRY(scan_hex4(s, &code));
     if (code >= 0xD800 && code < 0xDC00 && s->end - s->at >= 2 && s->at[0] == '\\' &&
         s->at[1] == 'u') {
-        uint32_t low;
+        uint32_t low = 0;
         s->at += 2;
         TRY(scan_hex4(s, &low));
         if (low < 0xDC00 || low > 0xDFFF)

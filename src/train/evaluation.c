@@ -1,0 +1,289 @@
+#include "train/evaluation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/str.h"
+
+/* ---- making ---- */
+
+static enum err_code rank_class(const struct predictions *p, int64_t k, struct ranking *ranking,
+                                struct err *e)
+{
+    size_t n = (size_t)p->count, room = n ? n : 1;
+    double *scores = malloc(room * sizeof *scores);
+    uint8_t *labels = malloc(room);
+    enum err_code code = ERR_OK;
+    if (!scores || !labels)
+        code = RAISE(e, ERR_MEMORY, "out of memory to evaluate %lld records", (long long)p->count);
+    for (size_t i = 0; i < n && code == ERR_OK; i++) {
+        size_t cell = i * (size_t)p->class_count + (size_t)k;
+        scores[i] = p->scores[cell];
+        labels[i] = p->labels[cell] == 1;
+        if (p->labels[cell] != 0 && p->labels[cell] != 1)
+            code = RAISE(e, ERR_LABELS, "record %.60s: label is %g, expected 0 or 1", p->ids[i],
+                         (double)p->labels[cell]);
+    }
+    if (code == ERR_OK)
+        code = ranking_init(ranking, scores, labels, p->count, e);
+    free(scores);
+    free(labels);
+    if (code != ERR_OK)
+        err_context(e, "class %.60s", p->class_names[k]);
+    return code;
+}
+
+static enum err_code evaluate_class(struct evaluation *ev, const struct predictions *p, int64_t k,
+                                    const struct ranking *r, struct err *e)
+{
+    struct class_evaluation *c = &ev->classes[k];
+    c->name = arena_strdup(&ev->arena, p->class_names[k]);
+    c->code = arena_strdup(&ev->arena, p->class_codes[k] ? p->class_codes[k] : p->class_names[k]);
+    if (!c->name || !c->code)
+        FAIL(e, ERR_MEMORY, "out of memory");
+    c->positives = r->positives;
+    for (int m = 0; metrics[m]; m++)
+        c->values[m] = metrics[m]->compute(r, NULL);
+    c->auroc_error = sqrt(auroc_variance(r));
+    if (!ranking_has_both(r))
+        c->undefined = r->positives == 0 ? "no positive record" : "no negative record";
+    return ERR_OK;
+}
+
+static enum err_code add_value(struct evaluation *ev, const char *name, double value,
+                               struct err *e)
+{
+    if (!name)
+        FAIL(e, ERR_MEMORY, "out of memory");
+    ev->values[ev->value_count++] = (struct named_value){name, value};
+    return ERR_OK;
+}
+
+/* Everything that can be asked for by name, in one list. */
+static enum err_code list_values(struct evaluation *ev, struct err *e)
+{
+    struct arena *a = &ev->arena;
+    size_t most = 2 + 3 * (size_t)metric_count() * (1 + (size_t)ev->class_count);
+    ev->values = arena_push_array(a, most, sizeof *ev->values);
+    if (!ev->values)
+        FAIL(e, ERR_MEMORY, "out of memory");
+    int auroc = metric_index("auroc");
+    TRY(add_value(ev, "n", (double)ev->count, e));
+    TRY(add_value(ev, "classes", (double)ev->macro_classes[auroc], e));
+    for (int m = 0; metrics[m]; m++) {
+        const char *metric = metrics[m]->name;
+        TRY(add_value(ev, arena_printf(a, "macro_%s", metric), ev->macro[m], e));
+        for (int64_t k = 0; k < ev->class_count; k++)
+            TRY(add_value(ev, arena_printf(a, "%s.%s", metric, ev->classes[k].name),
+                          ev->classes[k].values[m], e));
+        if (!metrics[m]->interval)
+            continue;
+        TRY(add_value(ev, arena_printf(a, "macro_%s_low", metric), ev->macro_intervals[m].low, e));
+        TRY(add_value(ev, arena_printf(a, "macro_%s_high", metric), ev->macro_intervals[m].high,
+                      e));
+        for (int64_t k = 0; k < ev->class_count; k++) {
+            const struct class_evaluation *c = &ev->classes[k];
+            TRY(add_value(ev, arena_printf(a, "%s_low.%s", metric, c->name), c->intervals[m].low,
+                          e));
+            TRY(add_value(ev, arena_printf(a, "%s_high.%s", metric, c->name),
+                          c->intervals[m].high, e));
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err_code add_intervals(struct evaluation *ev, const struct ranking *rankings,
+                                   struct err *e)
+{
+    struct bootstrap b;
+    TRY(bootstrap_run(&b, rankings, ev->class_count, &ev->options, e));
+    for (int m = 0; metrics[m]; m++) {
+        ev->macro_intervals[m] = b.macro[m];
+        for (int64_t k = 0; k < ev->class_count; k++)
+            ev->classes[k].intervals[m] = b.intervals[m * ev->class_count + k];
+    }
+    ev->redraws = b.redraws;
+    ev->incomplete = b.incomplete;
+    bootstrap_free(&b);
+    return ERR_OK;
+}
+
+static enum err_code evaluate(struct evaluation *ev, const struct predictions *p,
+                              struct ranking *rankings, struct err *e)
+{
+    ev->classes = arena_push_array(&ev->arena, (size_t)p->class_count, sizeof *ev->classes);
+    double *values = arena_push_array(&ev->arena, (size_t)p->class_count, sizeof *values);
+    if (!ev->classes || !values)
+        FAIL(e, ERR_MEMORY, "out of memory for %lld classes", (long long)p->class_count);
+    for (int64_t k = 0; k < p->class_count; k++) {
+        TRY(rank_class(p, k, &rankings[k], e));
+        TRY(evaluate_class(ev, p, k, &rankings[k], e));
+    }
+    for (int m = 0; metrics[m]; m++) {
+        for (int64_t k = 0; k < p->class_count; k++)
+            values[k] = ev->classes[k].values[m];
+        ev->macro[m] = macro_average(values, p->class_count, &ev->macro_classes[m]);
+    }
+    TRY(add_intervals(ev, rankings, e));
+    return list_values(ev, e);
+}
+
+enum err_code evaluation_make(struct evaluation *ev, const struct predictions *p,
+                              const struct bootstrap_options *options, struct err *e)
+{
+    memset(ev, 0, sizeof *ev);
+    arena_init(&ev->arena, "evaluation", 0);
+    ev->count = p->count;
+    ev->class_count = p->class_count;
+    ev->options = *options;
+    struct ranking *rankings = calloc((size_t)p->class_count + 1, sizeof *rankings);
+    if (!rankings)
+        FAIL(e, ERR_MEMORY, "out of memory for %lld classes", (long long)p->class_count);
+    enum err_code code = evaluate(ev, p, rankings, e);
+    for (int64_t k = 0; k < p->class_count; k++)
+        ranking_free(&rankings[k]);
+    free(rankings);
+    return code;
+}
+
+void evaluation_free(struct evaluation *ev)
+{
+    arena_reset(&ev->arena);
+    memset(ev, 0, sizeof *ev);
+}
+
+enum err_code evaluation_value(const struct evaluation *ev, const char *name, double *out,
+                               struct err *e)
+{
+    for (int64_t i = 0; i < ev->value_count; i++)
+        if (strcmp(ev->values[i].name, name) == 0) {
+            *out = ev->values[i].value;
+            return ERR_OK;
+        }
+
+    const char **names = calloc((size_t)ev->value_count + 1, sizeof *names);
+    int nearest = -1;
+    if (names) {
+        for (int64_t i = 0; i < ev->value_count; i++)
+            names[i] = ev->values[i].name;
+        nearest = str_nearest(name, names);
+    }
+    free(names);
+    if (nearest >= 0)
+        FAIL(e, ERR_USAGE, "no metric \"%.80s\"; did you mean \"%.80s\"?", name,
+             ev->values[nearest].name);
+    FAIL(e, ERR_USAGE,
+         "no metric \"%.80s\"; there are n, classes, macro_METRIC and METRIC.CLASS, such as "
+         "macro_auroc",
+         name);
+}
+
+/* ---- metrics.json ---- */
+
+/* Undefined values are null. */
+static void add_number(cJSON *object, const char *prefix, const char *name, double value)
+{
+    char key[64];
+    snprintf(key, sizeof key, "%s%s", prefix, name);
+    if (isnan(value))
+        cJSON_AddNullToObject(object, key);
+    else
+        cJSON_AddNumberToObject(object, key, value);
+}
+
+static void add_interval(cJSON *object, const char *prefix, const char *name,
+                         struct interval interval)
+{
+    char key[64];
+    snprintf(key, sizeof key, "%s%s_ci", prefix, name);
+    if (isnan(interval.low)) {
+        cJSON_AddNullToObject(object, key);
+        return;
+    }
+    cJSON *pair = cJSON_AddArrayToObject(object, key);
+    cJSON_AddItemToArray(pair, cJSON_CreateNumber(interval.low));
+    cJSON_AddItemToArray(pair, cJSON_CreateNumber(interval.high));
+}
+
+static void add_metrics(cJSON *object, const char *prefix, const double *values,
+                        const struct interval *intervals)
+{
+    for (int m = 0; metrics[m]; m++) {
+        add_number(object, prefix, metrics[m]->name, values[m]);
+        if (metrics[m]->interval)
+            add_interval(object, prefix, metrics[m]->name, intervals[m]);
+    }
+}
+
+static cJSON *class_to_json(const struct class_evaluation *c, int64_t count)
+{
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "name", c->name);
+    cJSON_AddStringToObject(object, "code", c->code);
+    cJSON_AddNumberToObject(object, "n", (double)count);
+    cJSON_AddNumberToObject(object, "positives", (double)c->positives);
+    add_metrics(object, "", c->values, c->intervals);
+    add_number(object, "", "auroc_se", c->auroc_error);
+    return object;
+}
+
+struct cJSON *evaluation_to_json(const struct evaluation *ev)
+{
+    char seed[32];
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "n", (double)ev->count);
+    add_metrics(json, "macro_", ev->macro, ev->macro_intervals);
+    cJSON_AddNumberToObject(json, "classes_defined",
+                            (double)ev->macro_classes[metric_index("auroc")]);
+    cJSON_AddNumberToObject(json, "threshold", METRIC_THRESHOLD);
+
+    cJSON *classes = cJSON_AddArrayToObject(json, "classes");
+    cJSON *undefined = cJSON_AddArrayToObject(json, "undefined");
+    for (int64_t k = 0; k < ev->class_count; k++) {
+        const struct class_evaluation *c = &ev->classes[k];
+        cJSON_AddItemToArray(classes, class_to_json(c, ev->count));
+        if (!c->undefined)
+            continue;
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "name", c->name);
+        cJSON_AddStringToObject(item, "reason", c->undefined);
+        cJSON_AddItemToArray(undefined, item);
+    }
+
+    cJSON *bootstrap = cJSON_AddObjectToObject(json, "bootstrap");
+    cJSON_AddStringToObject(bootstrap, "method", "percentile");
+    cJSON_AddNumberToObject(bootstrap, "level", ev->options.level);
+    cJSON_AddNumberToObject(bootstrap, "draws", (double)ev->options.draws);
+    cJSON_AddNumberToObject(bootstrap, "redraws", (double)ev->redraws);
+    cJSON_AddNumberToObject(bootstrap, "incomplete", (double)ev->incomplete);
+    /* 64 bits do not fit a double */
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)ev->options.seed);
+    cJSON_AddItemToObject(json, "seed", cJSON_CreateRaw(seed));
+    return json;
+}
+
+enum err_code evaluation_write(const struct evaluation *ev, const struct cJSON *extra,
+                               const char *path, struct err *e)
+{
+    cJSON *json = evaluation_to_json(ev);
+    struct buf text;
+    buf_init(&text, 0);
+    for (const cJSON *item = extra ? extra->child : NULL; item; item = item->next) {
+        ASSERT(!cJSON_GetObjectItemCaseSensitive(json, item->string),
+               "metrics.json: \"%s\" is the evaluation's own", item->string);
+        cJSON_AddItemToObject(json, item->string, cJSON_Duplicate(item, true));
+    }
+    json_print(json, true, &text);
+    buf_puts(&text, "\n");
+    enum err_code code = !json || text.failed
+                             ? RAISE(e, ERR_MEMORY, "%s: out of memory", path)
+                             : file_write_atomic(path, text.data, text.len, e);
+    cJSON_Delete(json);
+    buf_free(&text);
+    return code;
+}

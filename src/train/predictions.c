@@ -1,0 +1,223 @@
+#include "train/predictions.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/shapes.h"
+#include "base/str.h"
+#include "format/csv.h"
+
+#define FILE_MAX_BYTES ((size_t)4 << 30)
+static const char *const fixed_columns[] = {"id", "fold", "patient"};
+enum { FIXED_COUNT = 3 };
+
+enum err_code predictions_init(struct predictions *p, int64_t count, int64_t class_count,
+                               struct err *e)
+{
+    int64_t cells;
+    memset(p, 0, sizeof *p);
+    arena_init(&p->arena, "predictions", 0);
+    p->count = count;
+    p->class_count = class_count;
+    if (!mul_i64(count, class_count, &cells))
+        FAIL(e, ERR_LIMIT, "predictions of %lld records and %lld classes", (long long)count,
+             (long long)class_count);
+    p->ids = arena_push_array(&p->arena, (size_t)count, sizeof *p->ids);
+    p->patients = arena_push_array(&p->arena, (size_t)count, sizeof *p->patients);
+    p->folds = arena_push_array(&p->arena, (size_t)count, sizeof *p->folds);
+    p->class_names = arena_push_array(&p->arena, (size_t)class_count, sizeof *p->class_names);
+    p->class_codes = arena_push_array(&p->arena, (size_t)class_count, sizeof *p->class_codes);
+    p->labels = arena_push_array(&p->arena, (size_t)cells, sizeof *p->labels);
+    p->scores = arena_push_array(&p->arena, (size_t)cells, sizeof *p->scores);
+    if (!p->ids || !p->patients || !p->folds || !p->class_names || !p->class_codes || !p->labels ||
+        !p->scores)
+        FAIL(e, ERR_MEMORY, "out of memory for predictions of %lld records and %lld classes",
+             (long long)count, (long long)class_count);
+    return ERR_OK;
+}
+
+void predictions_free(struct predictions *p)
+{
+    arena_reset(&p->arena);
+    memset(p, 0, sizeof *p);
+}
+
+/* ---- writing ---- */
+
+static void put_header(struct buf *out, const struct predictions *p)
+{
+    for (int i = 0; i < FIXED_COUNT; i++) {
+        buf_puts(out, i ? "," : "");
+        buf_puts(out, fixed_columns[i]);
+    }
+    struct buf name;
+    buf_init(&name, 0);
+    for (int64_t column = 0; column < 2 * p->class_count; column++) {
+        buf_clear(&name);
+        buf_puts(&name, column < p->class_count ? "y_" : "p_");
+        buf_puts(&name, p->class_names[column % p->class_count]);
+        buf_puts(out, ",");
+        if (name.failed)
+            out->failed = true;
+        else
+            csv_put(out, name.data);
+    }
+    buf_free(&name);
+    buf_puts(out, "\n");
+}
+
+static void put_record(struct buf *out, const struct predictions *p, int64_t i)
+{
+    char score[32];
+    csv_put(out, p->ids[i]);
+    buf_puts(out, ",");
+    if (p->folds[i])
+        buf_printf(out, "%d", p->folds[i]);
+    buf_puts(out, ",");
+    csv_put(out, p->patients[i] ? p->patients[i] : "");
+    for (int64_t k = 0; k < p->class_count; k++)
+        buf_puts(out, p->labels[i * p->class_count + k] != 0 ? ",1" : ",0");
+    for (int64_t k = 0; k < p->class_count; k++) {
+        str_from_f32(p->scores[i * p->class_count + k], score, sizeof score);
+        buf_puts(out, ",");
+        buf_puts(out, score);
+    }
+    buf_puts(out, "\n");
+}
+
+enum err_code predictions_write(const struct predictions *p, const char *path, struct err *e)
+{
+    struct file_writer writer;
+    struct buf line;
+    TRY(file_writer_open(&writer, path, e));
+    buf_init(&line, 0);
+    put_header(&line, p);
+    for (int64_t i = 0; i < p->count && !line.failed; i++) {
+        file_writer_write(&writer, line.data, line.len);
+        buf_clear(&line);
+        put_record(&line, p, i);
+    }
+    enum err_code code;
+    if (line.failed) {
+        file_writer_abandon(&writer);
+        code = RAISE(e, ERR_MEMORY, "%s: out of memory", path);
+    } else {
+        file_writer_write(&writer, line.data, line.len);
+        code = file_writer_commit(&writer, e);
+    }
+    buf_free(&line);
+    return code;
+}
+
+/* ---- reading ---- */
+
+static int text_order(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static enum err_code check_distinct(const char *what, const char **texts, int64_t count,
+                                    struct err *e)
+{
+    enum err_code code = ERR_OK;
+    const char **sorted = malloc((size_t)count * sizeof *sorted);
+    if (!sorted)
+        FAIL(e, ERR_MEMORY, "out of memory for %lld names", (long long)count);
+    memcpy(sorted, texts, (size_t)count * sizeof *sorted);
+    qsort(sorted, (size_t)count, sizeof *sorted, text_order);
+    for (int64_t i = 1; i < count && code == ERR_OK; i++)
+        if (strcmp(sorted[i - 1], sorted[i]) == 0)
+            code = RAISE(e, ERR_FORMAT, "%s \"%.100s\" occurs twice", what, sorted[i]);
+    free(sorted);
+    return code;
+}
+
+static enum err_code read_header(const struct csv *csv, struct predictions *p, struct err *e)
+{
+    for (int i = 0; i < FIXED_COUNT; i++)
+        if (strcmp(csv->header[i], fixed_columns[i]) != 0)
+            FAIL(e, ERR_FORMAT, "line 1: column %d is \"%.60s\", expected \"%s\"", i + 1,
+                 csv->header[i], fixed_columns[i]);
+    for (int64_t k = 0; k < p->class_count; k++) {
+        const char *label = csv->header[FIXED_COUNT + k];
+        const char *score = csv->header[FIXED_COUNT + p->class_count + k];
+        if (!str_starts_with(label, "y_"))
+            FAIL(e, ERR_FORMAT, "line 1: column %lld is \"%.60s\", expected y_ and a class",
+                 (long long)(FIXED_COUNT + k + 1), label);
+        if (!str_starts_with(score, "p_") || strcmp(score + 2, label + 2) != 0)
+            FAIL(e, ERR_FORMAT, "line 1: column %lld is \"%.60s\", expected \"p_%.60s\"",
+                 (long long)(FIXED_COUNT + p->class_count + k + 1), score, label + 2);
+        p->class_names[k] = arena_strdup(&p->arena, label + 2);
+        if (!p->class_names[k])
+            FAIL(e, ERR_MEMORY, "out of memory");
+    }
+    return check_distinct("class", p->class_names, p->class_count, e);
+}
+
+static enum err_code read_record(const struct csv *csv, int64_t row, struct predictions *p,
+                                 struct err *e)
+{
+    const char *const *cells = csv->cells + row * csv->column_count;
+    long long line = csv->lines[row];
+    p->ids[row] = arena_strdup(&p->arena, cells[0]);
+    if (cells[2][0])
+        p->patients[row] = arena_strdup(&p->arena, cells[2]);
+    if (!p->ids[row] || (cells[2][0] && !p->patients[row]))
+        FAIL(e, ERR_MEMORY, "out of memory");
+    if (!cells[0][0])
+        FAIL(e, ERR_FORMAT, "line %lld: the id is empty", line);
+
+    int64_t fold = 0;
+    if (cells[1][0] && (!str_to_i64(cells[1], &fold) || fold < 0 || fold > 1000000))
+        FAIL(e, ERR_FORMAT, "line %lld: fold is \"%.40s\", expected a whole number", line,
+             cells[1]);
+    p->folds[row] = (int)fold;
+    for (int64_t k = 0; k < p->class_count; k++) {
+        const char *label = cells[FIXED_COUNT + k];
+        const char *text = cells[FIXED_COUNT + p->class_count + k];
+        double score;
+        if ((label[0] != '0' && label[0] != '1') || label[1])
+            FAIL(e, ERR_FORMAT, "line %lld: y_%.60s is \"%.40s\", expected 0 or 1", line,
+                 p->class_names[k], label);
+        if (!str_to_f64(text, false, &score) || !isfinite((float)score))
+            FAIL(e, ERR_FORMAT, "line %lld: p_%.60s is \"%.40s\", expected a finite number", line,
+                 p->class_names[k], text);
+        p->labels[row * p->class_count + k] = label[0] == '1';
+        p->scores[row * p->class_count + k] = (float)score;
+    }
+    return ERR_OK;
+}
+
+static enum err_code read_table(const struct csv *csv, struct predictions *p, struct err *e)
+{
+    int64_t class_columns = csv->column_count - FIXED_COUNT;
+    if (class_columns < 2 || class_columns % 2)
+        FAIL(e, ERR_FORMAT,
+             "line 1: %lld columns, expected id, fold, patient, and y_ and p_ for each class",
+             (long long)csv->column_count);
+    if (csv->row_count == 0)
+        FAIL(e, ERR_FORMAT, "no record below the header");
+    TRY(predictions_init(p, csv->row_count, class_columns / 2, e));
+    TRY(read_header(csv, p, e));
+    for (int64_t row = 0; row < p->count; row++)
+        TRY(read_record(csv, row, p, e));
+    return check_distinct("id", p->ids, p->count, e);
+}
+
+enum err_code predictions_read(const char *path, struct predictions *out, struct err *e)
+{
+    struct csv csv;
+    memset(out, 0, sizeof *out);
+    enum err_code code = csv_read(path, FILE_MAX_BYTES, &csv, e);
+    if (code == ERR_OK) {
+        code = read_table(&csv, out, e);
+        if (code != ERR_OK)
+            err_context(e, "reading predictions %s", path);
+    }
+    csv_free(&csv);
+    return code;
+}

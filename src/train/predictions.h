@@ -1,0 +1,45 @@
+/* Predictions: labels and scores of some records for the classes of a task, as a table in memory
+ * and as predictions.csv:
+ *
+ *   id,fold,patient,y_NORM,y_MI,p_NORM,p_MI
+ *   00009_lr,10,15709.0,1,0,0.97,0.0132
+ *
+ * One row per record; y_ is the label (0 or 1), p_ the score (a probability for ecgfm's own models;
+ * any finite number is accepted), written so that it reads back to the same float. An unknown fold
+ * or patient is an empty field. */
+#ifndef ECGFM_TRAIN_PREDICTIONS_H
+#define ECGFM_TRAIN_PREDICTIONS_H
+
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+struct predictions {
+    struct arena arena;       /* holds the arrays; callers put the strings there or elsewhere */
+    int64_t count;            /* n records */
+    int64_t class_count;      /* K */
+    const char **ids;         /* [n] */
+    const char **patients;    /* [n] NULL: unknown */
+    int *folds;               /* [n] 0: unknown */
+    const char **class_names; /* [K] */
+    const char **class_codes; /* [K] NULL: the name again */
+    float *labels;            /* [n,K] 0 or 1 */
+    float *scores;            /* [n,K] */
+};
+
+/* Room for n records of K classes, all zero. Owns: predictions_free, also after an error. */
+enum err_code predictions_init(struct predictions *p, int64_t count, int64_t class_count,
+                               struct err *e);
+void predictions_free(struct predictions *p); /* accepts a zeroed struct */
+
+/* Writes predictions.csv, atomically. Same table, same bytes. */
+enum err_code predictions_write(const struct predictions *p, const char *path, struct err *e);
+
+/* Reads it back; *out is initialized here, predictions_free also after an error. The codes
+ * of the classes are not in the file.
+ * Errors: those of csv_read; ERR_FORMAT naming line and column for another header, a label that is
+ * not 0 or 1, a score that is no finite number, an id or class given twice, no record. */
+enum err_code predictions_read(const char *path, struct predictions *out, struct err *e);
+
+#endif
