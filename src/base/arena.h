@@ -17,6 +17,7 @@ struct arena {
     struct arena_chunk *chunks;
 };
 
+/* An empty arena; nothing is allocated before the first push. */
 void arena_init(struct arena *a, const char *name, size_t budget_bytes);
 
 /* Owns: the arena. Returns NULL when the budget is exceeded or memory is out; bytes 0 gives a
@@ -26,6 +27,7 @@ void *arena_push(struct arena *a, size_t bytes);
 /* count * size with overflow check; NULL on overflow. */
 void *arena_push_array(struct arena *a, size_t count, size_t size);
 
+/* Copies of text; NULL as in arena_push. arena_strndup takes at most length bytes. */
 char *arena_strdup(struct arena *a, const char *text);
 char *arena_strndup(struct arena *a, const char *text, size_t length);
 char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));

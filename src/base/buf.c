@@ -6,10 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void buf_init(struct buf *b, size_t max)
-{
-    *b = (struct buf){.max = max};
-}
+void buf_init(struct buf *b, size_t max) { *b = (struct buf){.max = max}; }
 
 char *buf_reserve(struct buf *b, size_t len)
 {
@@ -49,10 +46,7 @@ void buf_append(struct buf *b, const void *data, size_t len)
     b->len += len;
 }
 
-void buf_puts(struct buf *b, const char *text)
-{
-    buf_append(b, text, strlen(text));
-}
+void buf_puts(struct buf *b, const char *text) { buf_append(b, text, strlen(text)); }
 
 void buf_printf(struct buf *b, const char *format, ...)
 {

@@ -10,24 +10,24 @@
 /* The order is not part of any file; names are (err_code_name), e.g. in infer's "code" field. */
 enum err_code {
     ERR_OK = 0,
-    ERR_USAGE,        /* wrong option or configuration key */
-    ERR_IO,           /* the operating system refused a read, write, rename */
-    ERR_NOT_FOUND,    /* a file or named thing is not there */
-    ERR_FORMAT,       /* the bytes are not what the format says */
-    ERR_TRUNCATED,    /* fewer bytes or samples than declared */
-    ERR_CHECKSUM,     /* checksum or initial value differs (only with strict reading) */
-    ERR_UNSUPPORTED,  /* valid, but not implemented */
-    ERR_LIMIT,        /* over a declared bound (counts, sizes, depth) */
-    ERR_MEMORY,       /* allocation failed or over budget */
-    ERR_LEADS,        /* a lead the model needs is missing and cannot be derived */
-    ERR_UNITS,        /* not a voltage, or units unknown */
-    ERR_RATE,         /* sampling rate missing or outside what can be converted */
-    ERR_LENGTH,       /* recording shorter than the model needs */
-    ERR_SIGNAL,       /* too many invalid samples, flat lead */
-    ERR_LABELS,       /* labels missing, unknown or of one class only */
-    ERR_MODEL,        /* model file refused: format, contract, shapes */
-    ERR_NUMERIC,      /* non-finite loss or gradient */
-    ERR_INTERRUPTED,  /* a signal asked us to stop; state is saved */
+    ERR_USAGE,       /* wrong option or configuration key */
+    ERR_IO,          /* the operating system refused a read, write, rename */
+    ERR_NOT_FOUND,   /* a file or named thing is not there */
+    ERR_FORMAT,      /* the bytes are not what the format says */
+    ERR_TRUNCATED,   /* fewer bytes or samples than declared */
+    ERR_CHECKSUM,    /* checksum or initial value differs (only with strict reading) */
+    ERR_UNSUPPORTED, /* valid, but not implemented */
+    ERR_LIMIT,       /* over a declared bound (counts, sizes, depth) */
+    ERR_MEMORY,      /* allocation failed or over budget */
+    ERR_LEADS,       /* a lead the model needs is missing and cannot be derived */
+    ERR_UNITS,       /* not a voltage, or units unknown */
+    ERR_RATE,        /* sampling rate missing or outside what can be converted */
+    ERR_LENGTH,      /* recording shorter than the model needs */
+    ERR_SIGNAL,      /* too many invalid samples, flat lead */
+    ERR_LABELS,      /* labels missing, unknown or of one class only */
+    ERR_MODEL,       /* model file refused: format, contract, shapes */
+    ERR_NUMERIC,     /* non-finite loss or gradient */
+    ERR_INTERRUPTED, /* a signal asked us to stop; state is saved */
     ERR_COUNT
 };
 
@@ -57,8 +57,16 @@ const char *err_code_name(enum err_code code);
 /* Writes "context: ...: message" as one line of at most size bytes, always terminated. */
 void err_format(const struct err *e, char *out, size_t size);
 
-#define FAIL(e, code, ...) return err_raise((e), (code), __FILE__, __LINE__, __VA_ARGS__)
-#define RAISE(e, code, ...) err_raise((e), (code), __FILE__, __LINE__, __VA_ARGS__)
+/* FAIL returns from the caller; RAISE is an expression, for a clean-up to follow. */
+#define FAIL(e, code, ...) return RAISE(e, code, __VA_ARGS__)
+#define RAISE(e, code, ...)                                                                        \
+    err_keep((code), err_raise((e), (code), __FILE__, __LINE__, __VA_ARGS__))
+/* Shows the compiler which code comes back, so that it sees that outputs are not used then. */
+static inline enum err_code err_keep(enum err_code code, enum err_code raised)
+{
+    (void)raised;
+    return code;
+}
 
 /* Passes an error on. */
 #define TRY(call)                                                                                  \

@@ -55,10 +55,10 @@ enum err_code dir_list(const char *path, struct arena *a, char ***names, int64_t
                        struct err *e);
 
 char *path_join(struct arena *a, const char *folder, const char *name); /* absolute name wins */
-char *path_folder(struct arena *a, const char *path); /* "." if there is none */
-const char *path_name(const char *path);              /* after the last slash */
-const char *path_extension(const char *path);         /* "hea", or "" */
-char *path_stem(struct arena *a, const char *path);   /* path without the extension */
+char *path_folder(struct arena *a, const char *path);                   /* "." if there is none */
+const char *path_name(const char *path);                                /* after the last slash */
+const char *path_extension(const char *path);                           /* "hea", or "" */
+char *path_stem(struct arena *a, const char *path); /* path without the extension */
 /* True if a relative path stays inside its folder: not empty, not absolute, no ".." component, no
  * NUL or control character. */
 bool path_is_contained(const char *relative);

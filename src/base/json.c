@@ -14,8 +14,12 @@
  * surrogates and values above U+10FFFF are none. Source: Unicode 15, table 3-7. */
 static int utf8_length(const unsigned char *p, const unsigned char *end)
 {
-    int length = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3
-               : p[0] < 0xf5 ? 4 : 0;
+    int length = p[0] < 0x80   ? 1
+                 : p[0] < 0xc2 ? 0
+                 : p[0] < 0xe0 ? 2
+                 : p[0] < 0xf0 ? 3
+                 : p[0] < 0xf5 ? 4
+                               : 0;
     if (length > end - p)
         return 0;
     for (int i = 1; i < length; i++)

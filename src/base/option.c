@@ -39,10 +39,7 @@ void option_set_free(struct option_set *set)
     set->group_count = 0;
 }
 
-static bool has_bounds(const struct option *row)
-{
-    return row->min < row->max;
-}
+static bool has_bounds(const struct option *row) { return row->min < row->max; }
 
 static void describe_bounds(const struct option *row, char *out, size_t size)
 {
@@ -64,7 +61,8 @@ static void describe_bounds(const struct option *row, char *out, size_t size)
 static bool choice_contains(const char *choices, const char *word)
 {
     size_t n = strlen(word);
-    for (const char *p = choices; p != NULL && n > 0; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+    for (const char *p = choices; p != NULL && n > 0;
+         p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
         if (strcspn(p, "|") == n && memcmp(p, word, n) == 0)
             return true;
     return false;
@@ -128,8 +126,8 @@ static enum err_code assign(struct option_set *set, const struct option *row, co
     }
     describe_bounds(row, bounds, sizeof bounds);
     FAIL(e, ERR_USAGE, "option %s: expected %s, found \"%s\"%s%s", key, bounds,
-         text == NULL ? "null" : text, row->unit == NULL ? "" : "; unit: ",
-         row->unit == NULL ? "" : row->unit);
+         text == NULL ? "null" : text,
+         row->unit == NULL ? "" : "; unit: ", row->unit == NULL ? "" : row->unit);
 }
 
 /* "prefix.name", or "name" without a prefix. */
@@ -189,7 +187,8 @@ static enum err_code fail_unknown(const struct option_set *set, const char *key,
     struct arena a;
     arena_init(&a, "keys", 0);
     const char **keys = arena_push_array(&a, OPTION_GROUPS_MAX * OPTION_ROWS_MAX + 1, sizeof *keys);
-    const char **leaves = arena_push_array(&a, OPTION_GROUPS_MAX * OPTION_ROWS_MAX + 1, sizeof *leaves);
+    const char **leaves =
+        arena_push_array(&a, OPTION_GROUPS_MAX * OPTION_ROWS_MAX + 1, sizeof *leaves);
     int n = 0, nearest = -1;
     for (int g = 0; keys != NULL && leaves != NULL && g < set->group_count; g++)
         for (const struct option *row = set->groups[g].rows; row->name != NULL; row++) {

@@ -36,6 +36,7 @@ struct option {
     const char *unit;     /* "s", "Hz", or NULL; for STRING the word that stands for the value */
     const char *help;     /* one sentence, lower case, no full stop */
 };
+/* clang-format off */
 #define OPTION_END {0}
 
 #define OPT_INT(type_, field, fallback, min, max, unit, help)                                      \
@@ -51,6 +52,7 @@ struct option {
     {#field, OPTION_STRING, offsetof(struct type_, field), fallback, 0, 0, NULL, word, help}
 #define OPT_CHOICE(type_, field, fallback, choices, help)                                          \
     {#field, OPTION_CHOICE, offsetof(struct type_, field), fallback, 0, 0, choices, NULL, help}
+/* clang-format on */
 
 /* Later sources override earlier ones; a value set by a stronger source is kept. */
 enum option_source {
@@ -78,6 +80,7 @@ struct option_set {
     int group_count;
 };
 
+/* An empty set; free it with option_set_free, which accepts a zeroed struct. */
 void option_set_init(struct option_set *set);
 void option_set_free(struct option_set *set);
 

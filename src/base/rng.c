@@ -66,10 +66,7 @@ static uint64_t rng_u64(struct rng *r)
     return high << 32 | rng_u32(r);
 }
 
-double rng_uniform(struct rng *r)
-{
-    return (double)(rng_u64(r) >> 11) * 0x1p-53;
-}
+double rng_uniform(struct rng *r) { return (double)(rng_u64(r) >> 11) * 0x1p-53; }
 
 double rng_between(struct rng *r, double low, double high)
 {

@@ -13,8 +13,8 @@
 
 /* One stream per use, so that adding a draw in one place never shifts another. */
 enum rng_stream {
-    RNG_STREAM_INIT = 1,  /* parameter initialization */
-    RNG_STREAM_SHUFFLE,   /* order of samples in an epoch */
+    RNG_STREAM_INIT = 1, /* parameter initialization */
+    RNG_STREAM_SHUFFLE,  /* order of samples in an epoch */
     RNG_STREAM_CROP,
     RNG_STREAM_AUGMENT,
     RNG_STREAM_MASK,
@@ -38,10 +38,10 @@ void rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4
 struct rng rng_at(uint64_t seed, enum rng_stream stream, uint64_t epoch, uint64_t sample);
 
 uint32_t rng_u32(struct rng *r);
-double rng_uniform(struct rng *r);                      /* [0, 1), 53 bits */
+double rng_uniform(struct rng *r); /* [0, 1), 53 bits */
 double rng_between(struct rng *r, double low, double high);
-double rng_normal(struct rng *r);                       /* Box-Muller, two draws each */
-int64_t rng_below(struct rng *r, int64_t n);            /* 0..n-1, unbiased */
+double rng_normal(struct rng *r);            /* Box-Muller, two draws each */
+int64_t rng_below(struct rng *r, int64_t n); /* 0..n-1, unbiased */
 /* Fisher-Yates permutation of 0..n-1. */
 void rng_permutation(struct rng *r, int64_t *out, int64_t n);
 

@@ -10,20 +10,11 @@
 #include <string.h>
 
 /* ASCII only, whatever the locale. */
-static int lower(int c)
-{
-    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
-}
+static int lower(int c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; }
 
-static bool is_digit(int c)
-{
-    return c >= '0' && c <= '9';
-}
+static bool is_digit(int c) { return c >= '0' && c <= '9'; }
 
-static bool is_space(int c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
+static bool is_space(int c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 bool str_to_i64(const char *text, int64_t *out)
 {
@@ -49,10 +40,7 @@ bool str_to_i64(const char *text, int64_t *out)
 static locale_t c_locale;
 static pthread_once_t c_locale_once = PTHREAD_ONCE_INIT;
 
-static void c_locale_make(void)
-{
-    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-}
+static void c_locale_make(void) { c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0); }
 
 /* [+-] digits [. digits] [e [+-] digits], with a digit on one side of the point at least. */
 static bool is_decimal(const char *p)
@@ -211,10 +199,7 @@ bool str_copy(char *out, size_t size, const char *text)
 #define NEAREST_MAX 64
 
 /* For comparing names: case and the choice of hyphen or underscore are no typing errors. */
-static int fold(char c)
-{
-    return c == '-' ? '_' : lower((unsigned char)c);
-}
+static int fold(char c) { return c == '-' ? '_' : lower((unsigned char)c); }
 
 /* Edit distance with swaps of neighbours (optimal string alignment). Source: Damerau 1964. */
 static int edit_distance(const char *a, int n, const char *b, int m)
@@ -279,7 +264,4 @@ uint64_t bytes_hash64(const void *data, size_t len, uint64_t seed)
     return hash;
 }
 
-uint64_t str_hash64(const char *text)
-{
-    return bytes_hash64(text, strlen(text), 0);
-}
+uint64_t str_hash64(const char *text) { return bytes_hash64(text, strlen(text), 0); }

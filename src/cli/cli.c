@@ -106,7 +106,9 @@ static void talk_line(enum log_level level, const char *message)
 static void talk_sink(enum log_level level, const char *message, void *context)
 {
     (void)context;
-    enum log_level least = talk.verbosity < 0 ? LOG_WARNING : talk.verbosity > 0 ? LOG_DEBUG : LOG_INFO;
+    enum log_level least = talk.verbosity < 0   ? LOG_WARNING
+                           : talk.verbosity > 0 ? LOG_DEBUG
+                                                : LOG_INFO;
     if (level >= least)
         talk_line(level, message);
 }
@@ -286,7 +288,8 @@ static enum err_code parse(struct parser *p, struct err *e)
     }
     const struct command *command = call->command;
     if (call->argument_count < command->argument_min)
-        FAIL(e, ERR_USAGE, "an argument is missing; usage: ecgfm %s %s", command->name, command->usage);
+        FAIL(e, ERR_USAGE, "an argument is missing; usage: ecgfm %s %s", command->name,
+             command->usage);
     if (command->argument_max >= 0 && call->argument_count > command->argument_max)
         FAIL(e, ERR_USAGE, "unexpected argument \"%s\"; usage: ecgfm %s %s",
              call->arguments[command->argument_max], command->name, command->usage);

@@ -13,9 +13,9 @@
 #define WIDTH 100
 #define HELP_COLUMN 34
 
-static const char about[] =
-    "ecgfm pre-trains, probes, fine-tunes and runs ECG foundation models. For research: it is not a "
-    "medical device.";
+static const char about[] = "ecgfm pre-trains, probes, fine-tunes and runs ECG foundation models. "
+                            "For research: it is not a "
+                            "medical device.";
 
 void print_wrapped(FILE *out, const char *text, int indent, int column)
 {
@@ -52,7 +52,8 @@ void print_overview(FILE *out)
     fputs("\nusage: ecgfm COMMAND [options] [arguments]\n\ncommands:\n", out);
     for (int i = 0; commands[i] != NULL; i++)
         fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\necgfm help COMMAND shows the options of a command; ecgfm list shows what can be chosen;\n"
+    fputs("\necgfm help COMMAND shows the options of a command; ecgfm list shows what can be "
+          "chosen;\n"
           "ecgfm --version shows the versions of the program and its libraries.\n"
           "\nexit codes: 0 all fine, 1 failed, 2 usage or configuration, 3 some records refused,\n"
           "4 all refused, 5 model refused, 75 interrupted (run again)\n",
@@ -79,7 +80,8 @@ static const char *type_word(const struct option *row)
 /* "--mae.mask-ratio X"; a switch that is on by default is shown by what turns it off. */
 static void option_title(const char *prefix, const struct option *row, char *out, size_t size)
 {
-    bool on = row->type == OPTION_BOOL && row->fallback != NULL && strcmp(row->fallback, "true") == 0;
+    bool on =
+        row->type == OPTION_BOOL && row->fallback != NULL && strcmp(row->fallback, "true") == 0;
     const char *word = type_word(row);
     bool choice_fits = row->type != OPTION_CHOICE || strlen(row->choices) <= 20;
     int n = snprintf(out, size, "--%s%s%s%s", on ? "no-" : "", prefix, prefix[0] == '\0' ? "" : ".",
@@ -225,7 +227,8 @@ static void print_markdown_rows(FILE *out, const char *prefix, const struct opti
 
 static void print_markdown(FILE *out)
 {
-    fputs("# Commands of ecgfm\n\nMade by `ecgfm help --markdown` from the option tables; do not edit.\n"
+    fputs("# Commands of ecgfm\n\nMade by `ecgfm help --markdown` from the option tables; do not "
+          "edit.\n"
           "\n| command | |\n|---|---|\n",
           out);
     for (int i = 0; commands[i] != NULL; i++) {
@@ -233,7 +236,8 @@ static void print_markdown(FILE *out)
         print_cell(out, commands[i]->summary);
         fputs(" |\n", out);
     }
-    fputs("\nExit codes: 0 all fine, 1 failed, 2 usage or configuration, 3 some records refused, 4 all "
+    fputs("\nExit codes: 0 all fine, 1 failed, 2 usage or configuration, 3 some records refused, 4 "
+          "all "
           "refused, 5 model refused, 75 interrupted (run again).\n"
           "\n## Common options\n\nEvery command has them. An option `--mae.mask-ratio` is the key "
           "`mae.mask_ratio` for `--set`\nand `{\"mae\": {\"mask_ratio\": ...}}` in the file of "
@@ -277,14 +281,12 @@ struct help_options {
 static struct help_options values;
 
 static const struct option rows[] = {
-    OPT_BOOL(help_options, markdown, "false", "the whole reference as Markdown (docs/reference.md)"),
+    OPT_BOOL(help_options, markdown, "false",
+             "the whole reference as Markdown (docs/reference.md)"),
     OPTION_END,
 };
 
-static void help_register(struct option_set *set)
-{
-    option_set_add(set, "", rows, &values);
-}
+static void help_register(struct option_set *set) { option_set_add(set, "", rows, &values); }
 
 static int help_run(struct invocation *call, struct err *e)
 {

@@ -38,10 +38,7 @@ static const struct option rows[] = {
     OPTION_END,
 };
 
-static void list_register(struct option_set *set)
-{
-    option_set_add(set, "", rows, &values);
-}
+static void list_register(struct option_set *set) { option_set_add(set, "", rows, &values); }
 
 static int list_run(struct invocation *call, struct err *e)
 {

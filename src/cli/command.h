@@ -33,16 +33,17 @@ struct invocation {
     int verbosity;        /* -1 quiet, 0, 1 verbose */
     bool color, progress; /* stderr is a terminal (and NO_COLOR is not set) */
     const struct command *command;
-    int threads;   /* --threads, resolved: at least 1; kernels are already set to it */
-    uint64_t seed; /* --seed; a command with an option `seed` of its own sees the same value there */
+    int threads; /* --threads, resolved: at least 1; kernels are already set to it */
+    uint64_t
+        seed; /* --seed; a command with an option `seed` of its own sees the same value there */
     bool seed_set; /* not the default */
 };
 
 struct command {
     const char *name;
-    const char *summary; /* one line */
-    const char *usage;   /* "[options] PATH..." after the name */
-    const char *details; /* paragraphs for `help VERB`; NULL: none */
+    const char *summary;  /* one line */
+    const char *usage;    /* "[options] PATH..." after the name */
+    const char *details;  /* paragraphs for `help VERB`; NULL: none */
     const char *examples; /* command lines, one a line; NULL: none */
     /* Registers the option groups (option_set_add) on targets that live in set->arena or static
      * memory; called before parsing and for help. NULL: no options of its own. */

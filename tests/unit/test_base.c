@@ -169,8 +169,18 @@ static void str_numbers(void **state)
     assert_true(str_to_i64("-9223372036854775808", &i) && i == INT64_MIN);
     assert_true(str_to_i64("9223372036854775807", &i) && i == INT64_MAX);
     assert_true(str_to_i64("+007", &i) && i == 7);
-    const char *bad_ints[] = {"",   " 1", "1 ", "-",  "+", "0x10", "1.0", "1e3", "9223372036854775808",
-                              "--1", "-9223372036854775809", "\xd9\xa1"};
+    const char *bad_ints[] = {"",
+                              " 1",
+                              "1 ",
+                              "-",
+                              "+",
+                              "0x10",
+                              "1.0",
+                              "1e3",
+                              "9223372036854775808",
+                              "--1",
+                              "-9223372036854775809",
+                              "\xd9\xa1"};
     for (size_t k = 0; k < sizeof bad_ints / sizeof *bad_ints; k++)
         assert_false(str_to_i64(bad_ints[k], &i));
     assert_int_equal(i, 7);
@@ -179,16 +189,23 @@ static void str_numbers(void **state)
     const struct {
         const char *text;
         double value;
-    } good[] = {{"1", 1},       {"-2.5", -2.5}, {".5", 0.5},     {"5.", 5},          {"1e3", 1000},
-                {"+1E-2", .01}, {"0", 0},       {"1e-400", 0},   {"4.9e-324", 0x1p-1074},
+    } good[] = {{"1", 1},
+                {"-2.5", -2.5},
+                {".5", 0.5},
+                {"5.", 5},
+                {"1e3", 1000},
+                {"+1E-2", .01},
+                {"0", 0},
+                {"1e-400", 0},
+                {"4.9e-324", 0x1p-1074},
                 {"1.7976931348623157e308", DBL_MAX}};
     for (size_t k = 0; k < sizeof good / sizeof *good; k++) {
         assert_true(str_to_f64(good[k].text, false, &x));
         assert_true(x == good[k].value);
     }
     x = 42;
-    const char *bad[] = {"", " 1", "1 ", ".", "e5", "1e", "1e+", "0x1p3", "1,5", "1e999", "-1e999",
-                         "nan(1)", "infin", "--1", "1.2.3", "1f"};
+    const char *bad[] = {"",    " 1",    "1 ",     ".",      "e5",    "1e",  "1e+",   "0x1p3",
+                         "1,5", "1e999", "-1e999", "nan(1)", "infin", "--1", "1.2.3", "1f"};
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
         assert_false(str_to_f64(bad[k], true, &x));
     assert_false(str_to_f64("nan", false, &x));
@@ -266,8 +283,8 @@ static void str_helpers(void **state)
     assert_string_equal(small, "hel");
     assert_true(str_copy(small, sizeof small, "abc"));
 
-    const char *const names[] = {"pretrain", "probe", "finetune", "infer",
-                                 "inspect",  "eval",  "synth",    "mask_ratio", NULL};
+    const char *const names[] = {"pretrain", "probe", "finetune",   "infer", "inspect",
+                                 "eval",     "synth", "mask_ratio", NULL};
     assert_int_equal(str_nearest("pretain", names), 0);
     assert_int_equal(str_nearest("prboe", names), 1);
     assert_int_equal(str_nearest("fine", names), 2);
@@ -317,11 +334,11 @@ static void rng_addresses_differ(void **state)
         assert_int_equal(rng_u32(&a), rng_u32(&b));
     const uint64_t big = UINT64_C(1) << 43, huge = UINT64_C(1) << 60;
     struct rng others[] = {
-        rng_at(1, RNG_STREAM_MASK, 2, 3),       rng_at(2, RNG_STREAM_MASK, 2, 3),
-        rng_at(1, RNG_STREAM_CROP, 2, 3),       rng_at(1, RNG_STREAM_MASK, 3, 3),
-        rng_at(1, RNG_STREAM_MASK, 2, 4),       rng_at(1, RNG_STREAM_MASK, 3, 2),
-        rng_at(1 + big, RNG_STREAM_MASK, 2, 3), rng_at(1, RNG_STREAM_MASK, 2 + big, 3),
-        rng_at(1, RNG_STREAM_MASK, 2, 3 + big), rng_at(1, RNG_STREAM_MASK, 2 + huge, 3),
+        rng_at(1, RNG_STREAM_MASK, 2, 3),        rng_at(2, RNG_STREAM_MASK, 2, 3),
+        rng_at(1, RNG_STREAM_CROP, 2, 3),        rng_at(1, RNG_STREAM_MASK, 3, 3),
+        rng_at(1, RNG_STREAM_MASK, 2, 4),        rng_at(1, RNG_STREAM_MASK, 3, 2),
+        rng_at(1 + big, RNG_STREAM_MASK, 2, 3),  rng_at(1, RNG_STREAM_MASK, 2 + big, 3),
+        rng_at(1, RNG_STREAM_MASK, 2, 3 + big),  rng_at(1, RNG_STREAM_MASK, 2 + huge, 3),
         rng_at(1, RNG_STREAM_MASK, 2, 3 + huge),
     };
     enum { COUNT = sizeof others / sizeof *others };
@@ -401,7 +418,8 @@ static char logged[4096];
 static void keep_log(enum log_level level, const char *message, void *context)
 {
     (void)context;
-    snprintf(logged + strlen(logged), sizeof logged - strlen(logged), "%d:%s|", (int)level, message);
+    snprintf(logged + strlen(logged), sizeof logged - strlen(logged), "%d:%s|", (int)level,
+             message);
 }
 
 static void log_reaches_sink(void **state)
@@ -421,12 +439,12 @@ static void log_reaches_sink(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(err_carries_context), cmocka_unit_test(arena_blocks),
-        cmocka_unit_test(buf_bounds),          cmocka_unit_test(shapes_overflow),
-        cmocka_unit_test(str_numbers),         cmocka_unit_test(str_numbers_print),
-        cmocka_unit_test(str_helpers),         cmocka_unit_test(rng_known_answers),
+        cmocka_unit_test(err_carries_context),  cmocka_unit_test(arena_blocks),
+        cmocka_unit_test(buf_bounds),           cmocka_unit_test(shapes_overflow),
+        cmocka_unit_test(str_numbers),          cmocka_unit_test(str_numbers_print),
+        cmocka_unit_test(str_helpers),          cmocka_unit_test(rng_known_answers),
         cmocka_unit_test(rng_addresses_differ), cmocka_unit_test(rng_distributions),
-        cmocka_unit_test(pool_covers_all),     cmocka_unit_test(log_reaches_sink),
+        cmocka_unit_test(pool_covers_all),      cmocka_unit_test(log_reaches_sink),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,10 +16,7 @@
 static char folder[256];
 static struct arena arena;
 
-static char *in_folder(const char *name)
-{
-    return path_join(&arena, folder, name);
-}
+static char *in_folder(const char *name) { return path_join(&arena, folder, name); }
 
 static int set_up(void **state)
 {

@@ -83,16 +83,19 @@ static void defaults_and_texts(void **state)
     assert_int_equal(option_set_text(&f->set, "out", text, OPTION_FROM_FLAG, &e), ERR_OK);
     text[0] = 'x'; /* the set keeps its own copy */
     assert_string_equal(f->train.out, "folder");
-    assert_int_equal(option_set_text(&f->set, "mae.mask-ratio", "0.5", OPTION_FROM_SET, &e), ERR_OK);
+    assert_int_equal(option_set_text(&f->set, "mae.mask-ratio", "0.5", OPTION_FROM_SET, &e),
+                     ERR_OK);
     assert_true(f->mae.mask_ratio == 0.5 && f->deep.mask_ratio == 0.75);
     assert_int_equal(option_set_source(&f->set, "mae.mask_ratio"), OPTION_FROM_SET);
 
     /* A weaker source is checked, but does not override. */
-    assert_int_equal(option_set_text(&f->set, "mae.mask_ratio", "0.6", OPTION_FROM_FILE, &e), ERR_OK);
+    assert_int_equal(option_set_text(&f->set, "mae.mask_ratio", "0.6", OPTION_FROM_FILE, &e),
+                     ERR_OK);
     assert_true(f->mae.mask_ratio == 0.5);
     assert_int_equal(option_set_text(&f->set, "mae.mask_ratio", "6", OPTION_FROM_FILE, &e),
                      ERR_USAGE);
-    assert_int_equal(option_set_text(&f->set, "mae.mask_ratio", "0.6", OPTION_FROM_FLAG, &e), ERR_OK);
+    assert_int_equal(option_set_text(&f->set, "mae.mask_ratio", "0.6", OPTION_FROM_FLAG, &e),
+                     ERR_OK);
     assert_true(f->mae.mask_ratio == 0.6);
 }
 
@@ -117,8 +120,9 @@ static void refusals(void **state)
         {"xyzzy", "1", "unknown option xyzzy"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(
-            option_set_text(&f->set, cases[i].key, cases[i].value, OPTION_FROM_FLAG, &e), ERR_USAGE);
+        assert_int_equal(option_set_text(&f->set, cases[i].key, cases[i].value, OPTION_FROM_FLAG,
+                                         &e),
+                         ERR_USAGE);
         assert_string_equal(e.message, cases[i].message);
     }
     assert_int_equal(f->train.epochs, 10);
@@ -139,21 +143,28 @@ static void from_json(void **state)
 {
     struct fixture *f = *state;
     struct err e = {0};
-    assert_int_equal(set_json_text(f,
-                                   "{\"epochs\": 1000, \"lr\": 0.25, \"fresh\": true, "
-                                   "\"out\": \"x\", \"seed\": \"9007199254740993\","
-                                   "\"mae\": {\"mask_ratio\": 0.5},"
-                                   "\"aug.deep.mask_ratio\": {\"value\": 0.25, \"source\": \"set\"}}",
-                                   &e),
-                     ERR_OK);
+    assert_int_equal(
+        set_json_text(f,
+                      "{\"epochs\": 1000, \"lr\": 0.25, \"fresh\": true, "
+                      "\"out\": \"x\", \"seed\": \"9007199254740993\","
+                      "\"mae\": {\"mask_ratio\": 0.5},"
+                      "\"aug.deep.mask_ratio\": {\"value\": 0.25, \"source\": \"set\"}}",
+                      &e),
+        ERR_OK);
     assert_int_equal(f->train.epochs, 1000);
     assert_true(f->train.lr == 0.25 && f->train.fresh);
     assert_int_equal(f->train.seed, 9007199254740993);
     assert_true(f->mae.mask_ratio == 0.5 && f->deep.mask_ratio == 0.25);
     const char *bad[] = {
-        "{\"epochs\": 1.5}",      "{\"epochs\": [1]}",          "{\"mae\": {\"mask\": 1}}",
-        "{\"mae\": 1}",           "{\"epochs\": null}",         "{\"fresh\": 2}",
-        "[1]",                    "{\"lr\": 0.1, \"lr\": 0.2}", "{\"epochs\": {\"x\": 1}}",
+        "{\"epochs\": 1.5}",
+        "{\"epochs\": [1]}",
+        "{\"mae\": {\"mask\": 1}}",
+        "{\"mae\": 1}",
+        "{\"epochs\": null}",
+        "{\"fresh\": 2}",
+        "[1]",
+        "{\"lr\": 0.1, \"lr\": 0.2}",
+        "{\"epochs\": {\"x\": 1}}",
         "{\"epochs\": 1e300}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -183,8 +194,8 @@ static void to_json_and_back(void **state)
     }
     cJSON *object = option_set_to_json(&f->set, true);
     cJSON *entry = cJSON_GetObjectItemCaseSensitive(object, "mae.mask_ratio");
-    assert_string_equal(
-        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(entry, "source")), "set");
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(entry, "source")),
+                        "set");
     cJSON_Delete(object);
     tear_down((void **)&g);
 }
@@ -200,8 +211,9 @@ static void json_strict(void **state)
         assert_int_equal(json_parse(good[i], strlen(good[i]), "t", &value, &e), ERR_OK);
         cJSON_Delete(value);
     }
-    const char *bad[] = {"",      "{",       "{\"a\":1}}", "[1] x",   "{a:1}",   "[1,]",  "\"a\nb\"",
-                         "1e999", "\"\xff\"", "\"\xed\xa0\x80\"", "nan", "[1 2]", "\"\\"};
+    const char *bad[] = {"",     "{",        "{\"a\":1}}", "[1] x",    "{a:1}",
+                         "[1,]", "\"a\nb\"", "1e999",      "\"\xff\"", "\"\xed\xa0\x80\"",
+                         "nan",  "[1 2]",    "\"\\"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(json_parse(bad[i], strlen(bad[i]), "t", &value, &e), ERR_FORMAT);
         assert_null(value);

@@ -1,0 +1,2 @@
+ecgfm list --json commands | grep -q '"name": "help"'
+ ecgfm list nothing

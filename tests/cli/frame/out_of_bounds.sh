@@ -1,0 +1,1 @@
+ecgfm list --threads 2000

@@ -1,0 +1,1 @@
+ecgfm list --set sead=2

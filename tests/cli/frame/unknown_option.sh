@@ -1,0 +1,1 @@
+ecgfm list --thread 2
