@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cjson/cJSON.h>
@@ -85,7 +86,11 @@ void print_progress(const struct invocation *call, const char *text)
     pthread_mutex_lock(&talk.mutex);
     talk_clear_line();
     if (text != NULL) {
-        fprintf(stderr, call->progress ? "%s" : "%s\n", text);
+        struct winsize window;
+        int room = -1; /* a line that wraps could not be taken away again */
+        if (call->progress && ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1)
+            room = window.ws_col - 1;
+        fprintf(stderr, call->progress ? "%.*s" : "%.*s\n", room, text);
         talk.line_shown = call->progress;
     }
     fflush(stderr);

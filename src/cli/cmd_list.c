@@ -5,6 +5,8 @@
 
 #include "base/str.h"
 #include "cli/cli.h"
+#include "graph/tape.h"
+#include "metric/metric.h"
 
 /* A family is a table walked by index: false beyond its end. */
 struct family {
@@ -13,17 +15,24 @@ struct family {
     bool (*row)(int i, const char **name, const char **help);
 };
 
-static bool command_row(int i, const char **name, const char **help)
-{
-    if (commands[i] == NULL)
-        return false;
-    *name = commands[i]->name;
-    *help = commands[i]->summary;
-    return true;
-}
+/* The walk over a NULL-terminated table whose rows have a name and the given member as help. */
+#define TABLE(table, help_member)                                                                  \
+    static bool table##_row(int i, const char **name, const char **help)                           \
+    {                                                                                              \
+        if (table[i] == NULL)                                                                      \
+            return false;                                                                          \
+        *name = table[i]->name;                                                                    \
+        *help = table[i]->help_member;                                                             \
+        return true;                                                                               \
+    }
+TABLE(commands, summary)
+TABLE(metrics, help)
+TABLE(ops, help)
 
 static const struct family families[] = {
-    {"commands", "what ecgfm can do", command_row},
+    {"commands", "what ecgfm can do", commands_row},
+    {"metrics", "what predictions are measured by", metrics_row},
+    {"ops", "what models are built from", ops_row},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof *families };
 

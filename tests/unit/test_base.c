@@ -221,7 +221,6 @@ static void str_numbers(void **state)
     assert_false(str_to_bool("", &yes));
 }
 
-/* A comma locale must change nothing. Without one installed the plain cases still run. */
 static void str_numbers_print(void **state)
 {
     (void)state;
@@ -377,6 +376,14 @@ static void rng_distributions(void **state)
     assert_true(fabs(squares / n - 1) < 5 * sqrt(2.0 / n));
     for (int i = 0; i < 7; i++)
         assert_true(fabs((double)counts[i] - n / 7.0) < 5 * sqrt(n / 7.0));
+
+    /* Where n is no power of two of the generator's range, plain remainders would favour small
+     * results: below n/3 would come half as often again. */
+    const int64_t wide = INT64_C(3) << 61;
+    int small = 0;
+    for (int k = 0; k < n; k++)
+        small += rng_below(&r, wide) < wide / 3;
+    assert_true(fabs(small - n / 3.0) < 5 * sqrt(n * 2.0 / 9));
 
     int64_t order[50];
     bool seen[50] = {false};

@@ -166,6 +166,7 @@ static void from_json(void **state)
         "{\"lr\": 0.1, \"lr\": 0.2}",
         "{\"epochs\": {\"x\": 1}}",
         "{\"epochs\": 1e300}",
+        "{\"seed\": 1e17}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(set_json_text(f, bad[i], &e), ERR_USAGE);
