@@ -9,12 +9,16 @@
 #include "signal/record.h"
 
 struct read_options {
-    bool strict;            /* checksum or initial-value mismatch and short files are errors */
-    int64_t max_values;     /* bound on leads * samples of one record; 0: 2^28 */
+    bool strict;          /* checksum or initial-value mismatch and short files are errors */
+    int64_t max_values;   /* bound on leads * samples of one record; 0: 2^28 */
+    bool high_resolution; /* signals of differing rates: all at the rate of the fastest, slower
+                               ones held; otherwise faster ones averaged to the common rate */
 };
 
+#define READ_VALUES_MAX ((int64_t)1 << 28)
+
 struct format {
-    const char *name;       /* "wfdb" */
+    const char *name; /* "wfdb" */
     const char *help;
     const char *extensions; /* "hea" - of the file a user names, separated by '|' */
     /* 0 (no) .. 100 (sure) from the name and the first bytes. */
@@ -28,7 +32,8 @@ struct format {
 extern const struct format *const formats[]; /* NULL-terminated, from formats.def */
 
 /* Reads a record in any known format. path may be the file, or a WFDB record name without its
- * extension. Initializes *out; the caller frees it also after an error. */
+ * extension. options NULL: the defaults. Initializes *out; the caller frees it also after an error.
+ * Errors: ERR_NOT_FOUND, ERR_UNSUPPORTED (no known format), and those of the format. */
 enum err_code record_read(const char *path, const struct read_options *options,
                           struct ecg_record *out, struct err *e);
 

@@ -17,7 +17,7 @@ struct wfdb_write {
     double gain;                   /* ADC units per mV; 0: 1000 */
     const char *date, *time;       /* "24/12/2020", "17:30:00"; NULL: not written */
     int comment_count;
-    const char *const *comments;   /* without the '#' */
+    const char *const *comments; /* without the '#' */
 };
 
 /* Writes folder/NAME.dat, then folder/NAME.hea, each atomically.

@@ -19,14 +19,11 @@ static const struct {
     const char *spelling;
     enum ecg_lead lead;
 } others[] = {
-    {"MLI", LEAD_I},   {"MLII", LEAD_II}, {"MLIII", LEAD_III},
-    {"DI", LEAD_I},    {"DII", LEAD_II},  {"DIII", LEAD_III},
+    {"MLI", LEAD_I}, {"MLII", LEAD_II}, {"MLIII", LEAD_III},
+    {"DI", LEAD_I},  {"DII", LEAD_II},  {"DIII", LEAD_III},
 };
 
-static char upper(char c)
-{
-    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
-}
+static char upper(char c) { return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c; }
 
 static bool is_separator(char c)
 {

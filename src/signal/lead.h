@@ -7,8 +7,18 @@
 
 /* The standard twelve in the usual order; then what other recordings name. */
 enum ecg_lead {
-    LEAD_I, LEAD_II, LEAD_III, LEAD_AVR, LEAD_AVL, LEAD_AVF,
-    LEAD_V1, LEAD_V2, LEAD_V3, LEAD_V4, LEAD_V5, LEAD_V6,
+    LEAD_I,
+    LEAD_II,
+    LEAD_III,
+    LEAD_AVR,
+    LEAD_AVL,
+    LEAD_AVF,
+    LEAD_V1,
+    LEAD_V2,
+    LEAD_V3,
+    LEAD_V4,
+    LEAD_V5,
+    LEAD_V6,
     LEAD_STANDARD_COUNT,
     LEAD_UNKNOWN = -1
 };

@@ -39,10 +39,7 @@ void ecg_record_issue(struct ecg_record *r, unsigned flag, const char *format, .
         r->issues[r->issue_count++] = kept;
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 const char *ecg_record_comment(const struct ecg_record *r, const char *key)
 {

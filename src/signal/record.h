@@ -15,24 +15,27 @@
 enum record_flag {
     RECORD_CHECKSUM_MISMATCH = 1 << 0,
     RECORD_INITIAL_MISMATCH = 1 << 1,
-    RECORD_SHORT = 1 << 2,          /* fewer samples in the file than the header declares */
+    RECORD_SHORT = 1 << 2,           /* fewer samples in the file than the header declares */
     RECORD_CHECKSUM_ABSENT = 1 << 3, /* not declared, or known to be meaningless (CinC 2017) */
-    RECORD_GAPS = 1 << 4,           /* multi-segment record with gaps, filled with NaN */
-    RECORD_DEFAULT_GAIN = 1 << 5,   /* gain not in the header: the format's default was used */
+    RECORD_GAPS = 1 << 4,            /* multi-segment record with gaps, filled with NaN */
+    RECORD_DEFAULT_GAIN = 1 << 5,    /* gain not in the header: the format's default was used */
     RECORD_DEFAULT_RATE = 1 << 6
 };
 
 /* Names of the flags for tables and JSON ("short"), ended by a NULL name. */
-struct record_flag_name { unsigned flag; const char *name; };
+struct record_flag_name {
+    unsigned flag;
+    const char *name;
+};
 extern const struct record_flag_name record_flag_names[];
 
 enum ecg_sex { SEX_UNKNOWN, SEX_FEMALE, SEX_MALE };
 const char *ecg_sex_name(enum ecg_sex sex); /* "female", "male", "unknown" */
 
 struct ecg_channel {
-    const char *name;     /* as in the file */
-    enum ecg_lead lead;   /* recognized lead or LEAD_UNKNOWN */
-    const char *unit;     /* of `samples`: "mV" if a voltage, else as in the file */
+    const char *name;   /* as in the file */
+    enum ecg_lead lead; /* recognized lead or LEAD_UNKNOWN */
+    const char *unit;   /* of `samples`: "mV" if a voltage, else as in the file */
     bool is_voltage;
     int64_t invalid_count; /* samples that are NaN */
 };
@@ -43,18 +46,18 @@ struct ecg_record {
     const char *path;   /* as opened */
     const char *format; /* "wfdb", ... */
     double rate_hz;
-    int64_t lead_count;   /* L */
-    int64_t sample_count; /* T */
+    int64_t lead_count;           /* L */
+    int64_t sample_count;         /* T */
     struct ecg_channel *channels; /* [L] */
     float *samples;               /* [L,T] mV, NaN where invalid */
     unsigned flags;               /* enum record_flag */
     int issue_count;
-    const char **issues;          /* one sentence each, for people */
+    const char **issues; /* one sentence each, for people */
     int comment_count;
-    const char **comments;        /* free text lines of the header, without the '#' */
-    double age_years;             /* NaN if unknown */
+    const char **comments; /* free text lines of the header, without the '#' */
+    double age_years;      /* NaN if unknown */
     enum ecg_sex sex;
-    const char *date;             /* as in the file, or NULL */
+    const char *date; /* as in the file, or NULL */
     const char *time;
 };
 

@@ -22,13 +22,31 @@ static void test_lead_names(void **state)
         const char *name;
         enum ecg_lead lead;
     } cases[] = {
-        {"i", LEAD_I}, {"AVR", LEAD_AVR}, {"avl", LEAD_AVL}, {"v6", LEAD_V6}, {"MLII", LEAD_II},
-        {"Lead I", LEAD_I}, {"ECG lead II", LEAD_II}, {"ECG V1", LEAD_V1}, {"EKG_aVF", LEAD_AVF},
-        {" V5 ", LEAD_V5}, {"lead-iii", LEAD_III}, {"DII", LEAD_II},
-        {"", LEAD_UNKNOWN}, {"ECG", LEAD_UNKNOWN}, {"ECG ", LEAD_UNKNOWN}, {"V", LEAD_UNKNOWN},
-        {"V7", LEAD_UNKNOWN}, {"V1R", LEAD_UNKNOWN}, {"-aVR", LEAD_UNKNOWN}, {"IIII", LEAD_UNKNOWN},
-        {"MCL1", LEAD_UNKNOWN}, {"ABP", LEAD_UNKNOWN}, {"ECG 1", LEAD_UNKNOWN},
-        {"V1-V2", LEAD_UNKNOWN}, {"I II", LEAD_UNKNOWN},
+        {"i", LEAD_I},
+        {"AVR", LEAD_AVR},
+        {"avl", LEAD_AVL},
+        {"v6", LEAD_V6},
+        {"MLII", LEAD_II},
+        {"Lead I", LEAD_I},
+        {"ECG lead II", LEAD_II},
+        {"ECG V1", LEAD_V1},
+        {"EKG_aVF", LEAD_AVF},
+        {" V5 ", LEAD_V5},
+        {"lead-iii", LEAD_III},
+        {"DII", LEAD_II},
+        {"", LEAD_UNKNOWN},
+        {"ECG", LEAD_UNKNOWN},
+        {"ECG ", LEAD_UNKNOWN},
+        {"V", LEAD_UNKNOWN},
+        {"V7", LEAD_UNKNOWN},
+        {"V1R", LEAD_UNKNOWN},
+        {"-aVR", LEAD_UNKNOWN},
+        {"IIII", LEAD_UNKNOWN},
+        {"MCL1", LEAD_UNKNOWN},
+        {"ABP", LEAD_UNKNOWN},
+        {"ECG 1", LEAD_UNKNOWN},
+        {"V1-V2", LEAD_UNKNOWN},
+        {"I II", LEAD_UNKNOWN},
         {"a very long name that is not a lead at all I", LEAD_UNKNOWN},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -63,7 +81,8 @@ static void test_record_life(void **state)
 static void test_record_comment(void **state)
 {
     (void)state;
-    const char *comments[] = {" Age: 54", "Dx:426783006,270492004", "a line", "Rx :  Unknown", "dx: 1"};
+    const char *comments[] = {" Age: 54", "Dx:426783006,270492004", "a line", "Rx :  Unknown",
+                              "dx: 1"};
     struct ecg_record r;
     ecg_record_init(&r);
     r.comments = comments;
