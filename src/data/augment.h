@@ -13,26 +13,29 @@
 #include "base/rng.h"
 
 struct view {
-    float *x;          /* [L,T] */
+    float *x; /* [L,T] */
     int64_t L, T;
     double rate_hz;
     double unit_per_mv; /* multiply millivolts by this to get units of x (1/std, or 1) */
-    const int *leads;  /* enum ecg_lead [L] */
+    const int *leads;   /* enum ecg_lead [L] */
 };
 
 struct augmentation {
-    const char *name;       /* "baseline_wander": its options are aug.baseline_wander.* */
+    const char *name; /* "baseline_wander": its options are aug.baseline_wander.* */
     const char *help;
     const struct option *options; /* the first row is always `probability` (default 0: off) */
     size_t config_size;
-    bool keeps_labels;      /* true if a label stays true after it */
+    bool keeps_labels; /* true if a label stays true after it */
     void (*apply)(const void *config, struct view *v, struct rng *r);
 };
 
 extern const struct augmentation *const augmentations[]; /* NULL-terminated, from augs.def */
 
 /* A chain owns one config struct per augmentation. */
-struct augment_chain { void **configs; int count; };
+struct augment_chain {
+    void **configs;
+    int count;
+};
 
 /* Adds each augmentation's options under "<prefix>.<name>" to the set (targets owned by the set's
  * arena). prefix such as "augment". */

@@ -21,11 +21,11 @@ struct manifest_code { /* one statement of one record */
 };
 
 struct manifest_entry {
-    const char *id;   /* unique within the data set */
-    const char *path; /* entry file of the record, openable */
-    int fold;         /* 1..10; folds 1-8 train, 9 validation, 10 test */
+    const char *id;      /* unique within the data set */
+    const char *path;    /* entry file of the record, openable */
+    int fold;            /* 1..10; folds 1-8 train, 9 validation, 10 test */
     const char *patient; /* NULL if unknown: then the record is its own patient */
-    double age_years;    /* NaN if unknown */
+    double age_years;    /* NaN if unknown; as in the table: PTB-XL writes 300 for "over 89" */
     enum ecg_sex sex;
     const struct manifest_code *codes;
     int64_t code_count;
@@ -41,61 +41,79 @@ struct manifest {
     struct arena arena;
     const struct dataset *dataset;
     const char *root;
-    const char *title;    /* such as "PTB-XL (synthetic)" */
+    const char *title; /* such as "PTB-XL (synthetic)" */
     bool synthetic;
-    int64_t count;
-    struct manifest_entry *entries; /* sorted by id as the table orders them: stable */
+    int64_t count, cap;
+    struct manifest_entry *entries; /* in the order of the table, or sorted by path: stable */
     int64_t problem_count, problem_cap;
     struct manifest_problem *problems;
     const char *label_note; /* how folds and labels were made, for the run folder */
+    const void *detail;     /* what the data set's row keeps for its labels, in the arena */
     uint64_t hash;          /* over ids, relative paths, folds, codes */
 };
 
 struct manifest_options {
-    double rate_hz;  /* prefer the files of this rate where a set has several; 0: default (100) */
-    bool check_files; /* add a problem for every entry whose file is missing, and drop it */
+    double rate_hz;   /* prefer the files of this rate where a set has several; 0: default (100) */
+    bool check_files; /* add a problem for every entry whose file is missing, and drop it; without
+                         it the store finds out */
 };
 
 struct label_set {
     const char *task;
-    int64_t class_count;          /* K */
-    const char **class_names;     /* "NORM" */
-    const char **class_codes;     /* code in its system, or the name again */
-    const char **class_titles;    /* human text */
-    const char *code_system;      /* "scp", "snomed-ct", "local" */
-    uint8_t *targets;             /* [count, K] 0 or 1 */
-    uint8_t *labelled;            /* [count] 1 if the record has at least one label of the task */
+    int64_t class_count;       /* K */
+    const char **class_names;  /* "NORM" */
+    const char **class_codes;  /* code in its system, or the name again */
+    const char **class_titles; /* human text */
+    const char *code_system;   /* "scp", "snomed-ct", "local" */
+    uint8_t *targets;          /* [count, K] 0 or 1 */
+    uint8_t *labelled;         /* [count] 1 if the record takes part in the task: it has at least
+                                     one label of it, or explicit zeros (a column per class) */
 };
 
 struct dataset {
-    const char *name;   /* "ptbxl" */
+    const char *name; /* "ptbxl" */
     const char *help;
-    const char *tasks;  /* "all|diag|sub|super|form|rhythm"; the first is the default task */
+    const char *tasks; /* "super|sub|diag|form|rhythm|all"; the first is the default task; "" if the
+                           kind has no labels */
     /* 0..100 from what the folder holds. */
     int (*probe)(const char *root);
+    /* Adds the entries. Duplicate ids, patients in several folds, missing files and the hash are
+     * manifest_open's business. */
     enum err_code (*index)(const char *root, const struct manifest_options *options,
                            struct manifest *out, struct err *e);
+    /* Fills names, codes, titles, targets and labelled; the arrays are made by labels_allocate.
+     * task is one of `tasks`. NULL if the kind has no labels. */
     enum err_code (*labels)(struct manifest *m, const char *task, struct label_set *out,
                             struct err *e);
 };
 
 extern const struct dataset *const datasets[]; /* NULL-terminated, from datasets.def */
 
-/* Opens a data set: name forces the kind (NULL: recognized). *out is initialized here; caller frees
- * with manifest_close also after an error. */
+/* Opens a data set: name forces the kind (NULL: recognized). options may be NULL. *out is initialized
+ * here; caller frees with manifest_close also after an error.
+ * An entry with a duplicate id, without a usable fold or with a path that leaves the folder is left
+ * out; patients found in several folds and codes that no table knows are kept; each is a problem.
+ * A folder with a file whose name starts with SYNTHETIC is synthetic.
+ * Errors: ERR_NOT_FOUND, ERR_USAGE (unknown name), ERR_FORMAT (nothing recognized, no record, a
+ * table without the columns it needs), and those of reading. */
 enum err_code manifest_open(const char *root, const char *name,
                             const struct manifest_options *options, struct manifest *out,
                             struct err *e);
 void manifest_close(struct manifest *m); /* accepts a zeroed struct */
-void manifest_problem_add(struct manifest *m, const char *id, const char *code,
-                          const char *format, ...) __attribute__((format(printf, 4, 5)));
+void manifest_problem_add(struct manifest *m, const char *id, const char *code, const char *format,
+                          ...) __attribute__((format(printf, 4, 5)));
 
 /* Class names and targets of a task (NULL: the default); memory lives in the manifest's arena.
+ * The classes of PTB-XL tasks are those of scp_statements.csv and those of the task "scored" are
+ * fixed, so that a model's labels do not depend on which records a subset holds.
  * Errors: ERR_USAGE for an unknown task (naming those there are), ERR_LABELS. */
 enum err_code manifest_labels(struct manifest *m, const char *task, struct label_set *out,
                               struct err *e);
 
+/* Folds 1-8 train, 9 validation, 10 test. */
 bool entry_in_split(const struct manifest_entry *entry, enum data_split split);
+
+const char *split_name(enum data_split split); /* "train", "validation", "test", "all" */
 
 /* A fold 1..10 for data sets that have none: a function of the patient (or record) id alone, so
  * that one patient never crosses folds. */

@@ -33,9 +33,9 @@ enum err_code store_open(struct store **out, struct manifest *m, enum data_split
                          const struct contract *contract, const struct store_options *options,
                          struct err *e);
 void store_close(struct store *s);
-int64_t store_count(const struct store *s);                     /* usable records */
-int64_t store_entry(const struct store *s, int64_t i);          /* index into manifest entries */
-int64_t store_length(const struct store *s, int64_t i);         /* samples after conversion */
+int64_t store_count(const struct store *s);             /* usable records */
+int64_t store_entry(const struct store *s, int64_t i);  /* index into manifest entries */
+int64_t store_length(const struct store *s, int64_t i); /* samples after conversion */
 int64_t store_quarantined(const struct store *s);
 /* Copies samples [begin, begin + T) of record i into out[L,T]. Threads: safe. */
 enum err_code store_copy(struct store *s, int64_t i, int64_t begin, int64_t T, float *out,
@@ -46,24 +46,24 @@ void store_statistics(struct store *s, double *mean, double *std, double *lead_m
                       double *lead_std);
 
 struct loader_options {
-    int64_t batch_size;      /* B */
-    int views;               /* V: crops per record, each augmented by itself */
-    bool shuffle;            /* by (seed, epoch); else in store order */
-    bool random_crop;        /* crop start drawn, same for all views unless independent_crops */
+    int64_t batch_size; /* B */
+    int views;          /* V: crops per record, each augmented by itself */
+    bool shuffle;       /* by (seed, epoch); else in store order */
+    bool random_crop;   /* crop start drawn, same for all views unless independent_crops */
     bool independent_crops;
-    bool drop_last;          /* else the last batch is filled up from the epoch's start */
-    int threads;             /* 0: decode and augment on the caller's thread */
-    int prefetch;            /* batches ahead; at least 1 when threads > 0 */
+    bool drop_last; /* else the last batch is filled up from the epoch's start */
+    int threads;    /* 0: decode and augment on the caller's thread */
+    int prefetch;   /* batches ahead; at least 1 when threads > 0 */
     uint64_t seed;
     double unit_per_mv;
 };
 
 struct batch {
     int64_t epoch, index;
-    int64_t count;      /* records in it, B (see drop_last) */
-    float *x;           /* [V,B,L,T] */
-    float *targets;     /* [B,K] or NULL */
-    int64_t *samples;   /* [B] index in the store */
+    int64_t count;    /* records in it, B (see drop_last) */
+    float *x;         /* [V,B,L,T] */
+    float *targets;   /* [B,K] or NULL */
+    int64_t *samples; /* [B] index in the store */
 };
 
 struct loader;

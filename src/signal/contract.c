@@ -34,10 +34,13 @@ void contract_default(struct contract *c)
 static int64_t statistics_count(const struct contract *c)
 {
     switch (c->normalization) {
-    case NORMALIZE_GLOBAL: return 1;
-    case NORMALIZE_LEAD: return c->lead_count;
+    case NORMALIZE_GLOBAL:
+        return 1;
+    case NORMALIZE_LEAD:
+        return c->lead_count;
     case NORMALIZE_NONE:
-    case NORMALIZE_RECORD: break;
+    case NORMALIZE_RECORD:
+        break;
     }
     return 0;
 }
@@ -66,15 +69,18 @@ enum err_code contract_check(const struct contract *c, struct err *e)
     if (!(c->highpass_hz >= 0.0 && c->highpass_hz < 0.5 * c->rate_hz) ||
         !(c->lowpass_hz >= 0.0 && c->lowpass_hz < 0.5 * c->rate_hz) ||
         (c->highpass_hz > 0.0 && c->lowpass_hz > 0.0 && c->highpass_hz >= c->lowpass_hz))
-        FAIL(e, ERR_MODEL, "input contract: highpass_hz %g, lowpass_hz %g: expected 0 (off) or "
-             "high-pass < low-pass < %g", c->highpass_hz, c->lowpass_hz, 0.5 * c->rate_hz);
+        FAIL(e, ERR_MODEL,
+             "input contract: highpass_hz %g, lowpass_hz %g: expected 0 (off) or "
+             "high-pass < low-pass < %g",
+             c->highpass_hz, c->lowpass_hz, 0.5 * c->rate_hz);
     if ((int)c->normalization < NORMALIZE_NONE || c->normalization > NORMALIZE_RECORD)
-        FAIL(e, ERR_MODEL, "input contract: normalization: unknown kind %d",
-             (int)c->normalization);
+        FAIL(e, ERR_MODEL, "input contract: normalization: unknown kind %d", (int)c->normalization);
     for (int64_t i = 0; i < statistics_count(c); i++)
         if (!isfinite(c->mean[i]) || !(c->std[i] > 0.0 && isfinite(c->std[i])))
-            FAIL(e, ERR_MODEL, "input contract: mean and std: entry %lld is %g and %g; expected "
-                 "finite and positive", (long long)i, c->mean[i], c->std[i]);
+            FAIL(e, ERR_MODEL,
+                 "input contract: mean and std: entry %lld is %g and %g; expected "
+                 "finite and positive",
+                 (long long)i, c->mean[i], c->std[i]);
     if (!(c->max_invalid_fraction >= 0.0 && c->max_invalid_fraction <= 1.0))
         FAIL(e, ERR_MODEL, "input contract: max_invalid_fraction: expected 0 to 1, found %g",
              c->max_invalid_fraction);
@@ -136,8 +142,7 @@ static enum err_code sources_find(const struct contract *c, const struct ecg_rec
     int64_t channels[LEAD_STANDARD_COUNT];
     for (int lead = 0; lead < LEAD_STANDARD_COUNT; lead++)
         channels[lead] = channel_find(record, (enum ecg_lead)lead);
-    if (c->lead_count == 1 && record->lead_count == 1 &&
-        record->channels[0].lead == LEAD_UNKNOWN)
+    if (c->lead_count == 1 && record->lead_count == 1 && record->channels[0].lead == LEAD_UNKNOWN)
         channels[c->leads[0]] = 0;
     char missing[8 * CONTRACT_LEADS_MAX] = ""; /* a name has at most three letters */
     size_t used = 0;
@@ -147,8 +152,7 @@ static enum err_code sources_find(const struct contract *c, const struct ecg_rec
         if (channels[lead] >= 0) {
             *source = (struct lead_source){{channels[lead], -1}, {1.0, 0.0}};
         } else if (!source_derive(channels, lead, source)) {
-            used += (size_t)snprintf(missing + used, sizeof missing - used, " %s",
-                                     lead_name(lead));
+            used += (size_t)snprintf(missing + used, sizeof missing - used, " %s", lead_name(lead));
             continue;
         }
         for (int i = 0; i < 2; i++) {
@@ -161,8 +165,10 @@ static enum err_code sources_find(const struct contract *c, const struct ecg_rec
         }
     }
     if (used > 0)
-        FAIL(e, ERR_LEADS, "missing leads that cannot be derived:%s (the record has %lld "
-             "channels)", missing, (long long)record->lead_count);
+        FAIL(e, ERR_LEADS,
+             "missing leads that cannot be derived:%s (the record has %lld "
+             "channels)",
+             missing, (long long)record->lead_count);
     return ERR_OK;
 }
 
@@ -228,9 +234,11 @@ static enum err_code lead_repair(float *x, int64_t T, double rate_hz, double max
     if (invalid == 0)
         return ERR_OK;
     if (invalid == T || (double)invalid > max_fraction * (double)T)
-        FAIL(e, ERR_SIGNAL, "lead %s: %lld of %lld samples are invalid (%.1f %%), more than the "
-             "%.1f %% that are repaired", lead_name(lead), (long long)invalid, (long long)T,
-             100.0 * (double)invalid / (double)T, 100.0 * max_fraction);
+        FAIL(e, ERR_SIGNAL,
+             "lead %s: %lld of %lld samples are invalid (%.1f %%), more than the "
+             "%.1f %% that are repaired",
+             lead_name(lead), (long long)invalid, (long long)T, 100.0 * (double)invalid / (double)T,
+             100.0 * max_fraction);
     for (int64_t t = 0; t < T; t++) {
         if (isfinite(x[t]))
             continue;
@@ -337,8 +345,10 @@ enum err_code contract_apply(const struct contract *c, const struct ecg_record *
              (long long)L, (long long)VALUES_MAX);
     int64_t converted = resample_length(T, record->rate_hz, c->rate_hz);
     if (!mul_i64(L, converted, &values) || values > VALUES_MAX)
-        FAIL(e, ERR_LIMIT, "%lld samples in %lld leads after conversion to %g Hz: more than %lld "
-             "values", (long long)converted, (long long)L, c->rate_hz, (long long)VALUES_MAX);
+        FAIL(e, ERR_LIMIT,
+             "%lld samples in %lld leads after conversion to %g Hz: more than %lld "
+             "values",
+             (long long)converted, (long long)L, c->rate_hz, (long long)VALUES_MAX);
     float *y = arena_push_array(a, (size_t)values, sizeof *y);
     if (!y)
         FAIL(e, ERR_MEMORY, "converting %lld samples: out of memory", (long long)converted);
@@ -407,9 +417,9 @@ struct cJSON *contract_to_json(const struct contract *c)
     return object;
 }
 
-static const char *const field_names[] = {"leads",         "rate_hz",    "sample_count",
-                                          "highpass_hz",   "lowpass_hz", "normalization",
-                                          "mean",          "std",        "max_invalid_fraction"};
+static const char *const field_names[] = {"leads",       "rate_hz",    "sample_count",
+                                          "highpass_hz", "lowpass_hz", "normalization",
+                                          "mean",        "std",        "max_invalid_fraction"};
 enum { FIELD_COUNT = sizeof field_names / sizeof *field_names };
 
 /* Every field once, and no other. */
@@ -423,8 +433,10 @@ static enum err_code fields_check(const cJSON *object, struct err *e)
         while (i < FIELD_COUNT && strcmp(field_names[i], item->string) != 0)
             i++;
         if (i == FIELD_COUNT)
-            FAIL(e, ERR_MODEL, "input contract: unknown field \"%.60s\": the file may be of a "
-                 "newer version", item->string);
+            FAIL(e, ERR_MODEL,
+                 "input contract: unknown field \"%.60s\": the file may be of a "
+                 "newer version",
+                 item->string);
         if (seen[i]++)
             FAIL(e, ERR_MODEL, "input contract: field \"%s\" occurs twice", field_names[i]);
     }
@@ -494,8 +506,10 @@ enum err_code contract_from_json(struct contract *c, const struct cJSON *object,
     TRY(number_read(object, "rate_hz", &read.rate_hz, e));
     TRY(number_read(object, "sample_count", &samples, e));
     if (!(samples >= 1.0 && samples <= (double)VALUES_MAX && samples == floor(samples)))
-        FAIL(e, ERR_MODEL, "input contract: sample_count: expected a whole number of at least 1, "
-             "found %g", samples);
+        FAIL(e, ERR_MODEL,
+             "input contract: sample_count: expected a whole number of at least 1, "
+             "found %g",
+             samples);
     read.sample_count = (int64_t)samples;
     TRY(number_read(object, "highpass_hz", &read.highpass_hz, e));
     TRY(number_read(object, "lowpass_hz", &read.lowpass_hz, e));
@@ -504,8 +518,10 @@ enum err_code contract_from_json(struct contract *c, const struct cJSON *object,
     while (kind < NORMALIZATION_COUNT && (!name || strcmp(name, normalization_names[kind]) != 0))
         kind++;
     if (kind == NORMALIZATION_COUNT)
-        FAIL(e, ERR_MODEL, "input contract: normalization: expected none, global, lead or record, "
-             "found \"%.40s\"", name ? name : "");
+        FAIL(e, ERR_MODEL,
+             "input contract: normalization: expected none, global, lead or record, "
+             "found \"%.40s\"",
+             name ? name : "");
     read.normalization = (enum contract_normalization)kind;
     TRY(numbers_read(object, "mean", statistics_count(&read), read.mean, e));
     TRY(numbers_read(object, "std", statistics_count(&read), read.std, e));

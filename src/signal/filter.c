@@ -76,8 +76,10 @@ enum err_code filter_butterworth(float *x, int64_t L, int64_t T, double rate_hz,
     if (!(highpass_hz >= 0.0 && lowpass_hz >= 0.0 && rate_hz > 0.0 && isfinite(rate_hz)) ||
         highpass_hz >= 0.5 * rate_hz || lowpass_hz >= 0.5 * rate_hz ||
         (highpass_hz > 0.0 && lowpass_hz > 0.0 && highpass_hz >= lowpass_hz))
-        FAIL(e, ERR_RATE, "cannot filter from %g Hz to %g Hz at %g Hz: expected 0 < high-pass < "
-             "low-pass < half the rate", highpass_hz, lowpass_hz, rate_hz);
+        FAIL(e, ERR_RATE,
+             "cannot filter from %g Hz to %g Hz at %g Hz: expected 0 < high-pass < "
+             "low-pass < half the rate",
+             highpass_hz, lowpass_hz, rate_hz);
     if (highpass_hz > 0.0) {
         sections[count] = biquad_highpass(rate_hz, highpass_hz);
         gains[count++] = 0.0;

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #define RATIO_MAX 256.0
-#define ZERO_CROSSINGS 32   /* of the sinc on each side */
+#define ZERO_CROSSINGS 32 /* of the sinc on each side */
 #define STOP_DB 80.0
-#define PHASES_MAX 1024     /* exact rows up to here; beyond, rows are interpolated */
+#define PHASES_MAX 1024 /* exact rows up to here; beyond, rows are interpolated */
 
 /* to / from as up / down with up <= PHASES_MAX, or up = 0 where there is no such fraction. */
 struct ratio {
@@ -144,8 +144,10 @@ enum err_code resample(float *y, const float *x, int64_t L, int64_t T, double fr
                        struct err *e)
 {
     if (!resample_is_possible(from_hz, to_hz))
-        FAIL(e, ERR_RATE, "cannot resample from %g Hz to %g Hz: the rates must be positive and "
-             "within a factor of %g", from_hz, to_hz, RATIO_MAX);
+        FAIL(e, ERR_RATE,
+             "cannot resample from %g Hz to %g Hz: the rates must be positive and "
+             "within a factor of %g",
+             from_hz, to_hz, RATIO_MAX);
     ASSERT(L >= 0 && T >= 1, "resample of [%lld,%lld]", (long long)L, (long long)T);
     if (from_hz == to_hz) {
         memcpy(y, x, (size_t)(L * T) * sizeof *y);

@@ -26,13 +26,20 @@ static double lead_value(enum ecg_lead lead, double t)
 {
     double one = 0.7 * sin(6.0 * t) + 0.1, two = 1.1 * cos(9.0 * t);
     switch (lead) {
-    case LEAD_I: return one;
-    case LEAD_II: return two;
-    case LEAD_III: return two - one;
-    case LEAD_AVR: return -0.5 * (one + two);
-    case LEAD_AVL: return one - 0.5 * two;
-    case LEAD_AVF: return two - 0.5 * one;
-    default: return 0.3 * sin((5.0 + lead) * t);
+    case LEAD_I:
+        return one;
+    case LEAD_II:
+        return two;
+    case LEAD_III:
+        return two - one;
+    case LEAD_AVR:
+        return -0.5 * (one + two);
+    case LEAD_AVL:
+        return one - 0.5 * two;
+    case LEAD_AVF:
+        return two - 0.5 * one;
+    default:
+        return 0.3 * sin((5.0 + lead) * t);
     }
 }
 
@@ -463,22 +470,41 @@ static void json_is_strict(void **state)
         assert_int_equal(contract_from_json(&c, copy, NULL), ERR_MODEL);
         cJSON_Delete(copy);
         copy = cJSON_Duplicate(object, 1); /* and only once */
-        cJSON_AddItemToObject(copy, names[i], cJSON_Duplicate(
-            cJSON_GetObjectItemCaseSensitive(object, names[i]), 1));
+        cJSON_AddItemToObject(copy, names[i],
+                              cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(object, names[i]),
+                                              1));
         assert_int_equal(contract_from_json(&c, copy, NULL), ERR_MODEL);
         cJSON_Delete(copy);
     }
     const char *const bad[] = {
-        "{\"lead\": 1}", "[]", "1", "null",
-        "{\"leads\":[\"V9\"]}", "{\"leads\":[]}", "{\"leads\":[\"I\",\"I\"]}", "{\"leads\":[1]}",
-        "{\"leads\":[\"I\",\"II\",\"III\",\"aVR\",\"aVL\",\"aVF\",\"V1\",\"V2\",\"V3\",\"V4\","
-        "\"V5\",\"V6\",\"I\"]}",
-        "{\"rate_hz\":0}", "{\"rate_hz\":1e300}", "{\"rate_hz\":\"100\"}",
-        "{\"sample_count\":0}", "{\"sample_count\":1.5}", "{\"sample_count\":1e18}",
-        "{\"highpass_hz\":-1}", "{\"highpass_hz\":60}", "{\"lowpass_hz\":50}",
-        "{\"normalization\":\"sometimes\"}", "{\"normalization\":\"lead\"}",
-        "{\"mean\":[]}", "{\"std\":[0]}", "{\"std\":[-1]}", "{\"mean\":[0,0]}",
-        "{\"mean\":[null]}", "{\"max_invalid_fraction\":1.1}", "{\"extra\":0}",
+        "{\"lead\": 1}",
+        "[]",
+        "1",
+        "null",
+        "{\"leads\":[\"V9\"]}",
+        "{\"leads\":[]}",
+        "{\"leads\":[\"I\",\"I\"]}",
+        "{\"leads\":[1]}",
+        ("{\"leads\":[\"I\",\"II\",\"III\",\"aVR\",\"aVL\",\"aVF\",\"V1\",\"V2\",\"V3\",\"V4\","
+         "\"V5\",\"V6\",\"I\"]}"),
+        "{\"rate_hz\":0}",
+        "{\"rate_hz\":1e300}",
+        "{\"rate_hz\":\"100\"}",
+        "{\"sample_count\":0}",
+        "{\"sample_count\":1.5}",
+        "{\"sample_count\":1e18}",
+        "{\"highpass_hz\":-1}",
+        "{\"highpass_hz\":60}",
+        "{\"lowpass_hz\":50}",
+        "{\"normalization\":\"sometimes\"}",
+        "{\"normalization\":\"lead\"}",
+        "{\"mean\":[]}",
+        "{\"std\":[0]}",
+        "{\"std\":[-1]}",
+        "{\"mean\":[0,0]}",
+        "{\"mean\":[null]}",
+        "{\"max_invalid_fraction\":1.1}",
+        "{\"extra\":0}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cJSON *patch = cJSON_Parse(bad[i]), *copy = cJSON_Duplicate(object, 1);

@@ -32,10 +32,12 @@ static void gains(void **state)
     enum { T = 40000 };
     static float x[T];
     /* Frequencies with whole periods in half the length. */
-    const struct { double high, low, f, gain, tolerance; } cases[] = {
-        {0.5, 0, 0.5, 0.5, 2e-3},  {0.5, 0, 5, 1.0, 2e-3},    {0.5, 0, 0.05, 1e-4, 3e-4},
-        {0, 40, 40, 0.5, 2e-3},    {0, 40, 4, 1.0, 2e-3},     {0, 40, 120, 0.00556, 2e-4},
-        {0.5, 40, 10, 1.0, 6e-3},  {0.5, 40, 0.5, 0.5, 2e-3}, {0.5, 40, 40, 0.5, 2e-3},
+    const struct {
+        double high, low, f, gain, tolerance;
+    } cases[] = {
+        {0.5, 0, 0.5, 0.5, 2e-3},   {0.5, 0, 5, 1.0, 2e-3},    {0.5, 0, 0.05, 1e-4, 3e-4},
+        {0, 40, 40, 0.5, 2e-3},     {0, 40, 4, 1.0, 2e-3},     {0, 40, 120, 0.00556, 2e-4},
+        {0.5, 40, 10, 1.0, 6e-3},   {0.5, 40, 0.5, 0.5, 2e-3}, {0.5, 40, 40, 0.5, 2e-3},
         {0.05, 0, 0.05, 0.5, 2e-2}, {0.05, 0, 1, 1, 1e-3},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -106,8 +108,8 @@ static void cutoffs_are_checked(void **state)
 {
     (void)state;
     float x[4] = {1, 2, 3, 4};
-    const double bad[][2] = {{50, 0}, {0, 50}, {-1, 0}, {NAN, 0}, {0, NAN}, {40, 10}, {10, 10},
-                             {INFINITY, 0}};
+    const double bad[][2] = {{50, 0},  {0, 50},  {-1, 0},  {NAN, 0},
+                             {0, NAN}, {40, 10}, {10, 10}, {INFINITY, 0}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(filter_butterworth(x, 1, 4, 100, bad[i][0], bad[i][1], NULL), ERR_RATE);
     assert_int_equal(filter_butterworth(x, 1, 4, 100, 0, 0, NULL), ERR_OK);

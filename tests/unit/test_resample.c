@@ -19,8 +19,8 @@ struct conversion {
 };
 
 static const struct conversion conversions[] = {
-    {500, 100}, {360, 100},    {250, 100},  {257, 100},  {300, 500},  {128, 100},
-    {100, 500}, {1000, 240},   {100, 257},  {999, 1000}, {977, 1021}, {360.01, 100},
+    {500, 100}, {360, 100},      {250, 100},   {257, 100},  {300, 500},  {128, 100},
+    {100, 500}, {1000, 240},     {100, 257},   {999, 1000}, {977, 1021}, {360.01, 100},
     {200, 360}, {128.2051, 100}, {500, 500.5}, {50, 400},
 };
 #define CONVERSIONS (sizeof conversions / sizeof *conversions)
@@ -142,7 +142,7 @@ static void rates_are_checked(void **state)
 {
     (void)state;
     float x = 0, y;
-    const struct conversion bad[] = {{0, 100}, {100, 0},  {-1, 100}, {NAN, 100},
+    const struct conversion bad[] = {{0, 100},        {100, 0},   {-1, 100},  {NAN, 100},
                                      {INFINITY, 100}, {100, 1e9}, {1e-300, 1}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_false(resample_is_possible(bad[i].from_hz, bad[i].to_hz));

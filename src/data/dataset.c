@@ -1,0 +1,281 @@
+#include "data/dataset.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/str.h"
+#include "data/manifest.h"
+
+#define DATASET(name) extern const struct dataset dataset_##name;
+#include "data/datasets.def"
+#undef DATASET
+
+const struct dataset *const datasets[] = {
+#define DATASET(name) &dataset_##name,
+#include "data/datasets.def"
+#undef DATASET
+    NULL};
+
+bool entry_in_split(const struct manifest_entry *entry, enum data_split split)
+{
+    switch (split) {
+    case SPLIT_TRAIN:
+        return entry->fold <= 8;
+    case SPLIT_VALIDATION:
+        return entry->fold == 9;
+    case SPLIT_TEST:
+        return entry->fold == 10;
+    case SPLIT_ALL:
+        break;
+    }
+    return true;
+}
+
+const char *split_name(enum data_split split)
+{
+    static const char *const names[] = {
+        [SPLIT_TRAIN] = "train",
+        [SPLIT_VALIDATION] = "validation",
+        [SPLIT_TEST] = "test",
+        [SPLIT_ALL] = "all",
+    };
+    return names[split];
+}
+
+int fold_from_id(const char *id)
+{
+    uint64_t h = str_hash64(id);
+    /* The low bits of FNV follow the last letters too closely: mix before dividing. */
+    h ^= h >> 33;
+    h *= UINT64_C(0xff51afd7ed558ccd);
+    h ^= h >> 33;
+    h *= UINT64_C(0xc4ceb9fe1a85ec53);
+    h ^= h >> 33;
+    return (int)(h % 10) + 1;
+}
+
+/* After a row has filled the manifest */
+
+struct keyed {
+    const char *key;
+    int64_t index;
+};
+
+static int compare_keyed(const void *a, const void *b)
+{
+    const struct keyed *x = a, *y = b;
+    int order = strcmp(x->key, y->key);
+    return order ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+/* Keeps the first entry of each id. */
+static enum err_code duplicates_drop(struct manifest *m, struct err *e)
+{
+    struct keyed *ids = malloc((size_t)m->count * sizeof *ids + 1);
+    bool *drop = calloc((size_t)m->count + 1, 1);
+    if (!ids || !drop) {
+        free(ids);
+        free(drop);
+        FAIL(e, ERR_MEMORY, "%lld records: out of memory", (long long)m->count);
+    }
+    for (int64_t i = 0; i < m->count; i++)
+        ids[i] = (struct keyed){m->entries[i].id, i};
+    qsort(ids, (size_t)m->count, sizeof *ids, compare_keyed);
+    for (int64_t i = 1; i < m->count; i++)
+        drop[ids[i].index] = strcmp(ids[i].key, ids[i - 1].key) == 0;
+    int64_t kept = 0;
+    for (int64_t i = 0; i < m->count; i++) {
+        if (drop[i])
+            manifest_problem_add(m, m->entries[i].id, "duplicate-id",
+                                 "the id occurs again (%s): the first entry is kept",
+                                 m->entries[i].path);
+        else
+            m->entries[kept++] = m->entries[i];
+    }
+    m->count = kept;
+    free(ids);
+    free(drop);
+    return ERR_OK;
+}
+
+static void missing_drop(struct manifest *m)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < m->count; i++) {
+        const char *path = m->entries[i].path;
+        char *header = file_exists(path) ? NULL : arena_printf(&m->arena, "%s.hea", path);
+        if (header && !file_exists(header))
+            manifest_problem_add(m, m->entries[i].id, err_code_name(ERR_NOT_FOUND),
+                                 "no such file: %s", path);
+        else
+            m->entries[kept++] = m->entries[i];
+    }
+    m->count = kept;
+}
+
+/* A patient in both train and test makes every figure look better than it is. */
+static enum err_code leaks_find(struct manifest *m, struct err *e)
+{
+    struct keyed *patients = malloc((size_t)m->count * sizeof *patients + 1);
+    int64_t n = 0;
+    if (!patients)
+        FAIL(e, ERR_MEMORY, "%lld records: out of memory", (long long)m->count);
+    for (int64_t i = 0; i < m->count; i++)
+        if (m->entries[i].patient)
+            patients[n++] = (struct keyed){m->entries[i].patient, i};
+    qsort(patients, (size_t)n, sizeof *patients, compare_keyed);
+    for (int64_t i = 0, end; i < n; i = end) {
+        unsigned folds = 0;
+        for (end = i; end < n && strcmp(patients[end].key, patients[i].key) == 0; end++)
+            folds |= 1u << m->entries[patients[end].index].fold;
+        if ((folds & (folds - 1)) == 0)
+            continue;
+        char list[64] = "";
+        for (int fold = 1, used = 0; fold <= 10; fold++)
+            if (folds >> fold & 1)
+                used += snprintf(list + used, sizeof list - (size_t)used, " %d", fold);
+        manifest_problem_add(m, m->entries[patients[i].index].id, "patient-leak",
+                             "patient %s has records in the folds%s", patients[i].key, list);
+    }
+    free(patients);
+    return ERR_OK;
+}
+
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    return bytes_hash64(text, strlen(text) + 1, hash);
+}
+
+static uint64_t manifest_hash(const struct manifest *m)
+{
+    uint64_t hash = hash_text(0, m->dataset->name);
+    size_t root = strlen(m->root);
+    for (int64_t i = 0; i < m->count; i++) {
+        const struct manifest_entry *entry = &m->entries[i];
+        char number[32];
+        const char *path = entry->path + (str_starts_with(entry->path, m->root) ? root : 0);
+        hash = hash_text(hash, entry->id);
+        hash = hash_text(hash, path + strspn(path, "/"));
+        snprintf(number, sizeof number, "%d", entry->fold);
+        hash = hash_text(hash, number);
+        for (int64_t k = 0; k < entry->code_count; k++) {
+            str_from_f64(entry->codes[k].likelihood, number, sizeof number);
+            hash = hash_text(hash_text(hash, entry->codes[k].code), number);
+        }
+    }
+    return hash;
+}
+
+static bool is_marked_synthetic(const char *root)
+{
+    struct arena scratch;
+    struct err ignored = {0};
+    char **names;
+    int64_t count;
+    bool found = false;
+    arena_init(&scratch, "listing", 0);
+    if (dir_list(root, &scratch, &names, &count, &ignored) == ERR_OK)
+        for (int64_t i = 0; i < count && !found; i++)
+            found = str_starts_with(names[i], "SYNTHETIC");
+    arena_reset(&scratch);
+    return found;
+}
+
+static enum err_code dataset_find(const char *root, const char *name, const struct dataset **out,
+                                  struct err *e)
+{
+    char known[256];
+    int used = 0, best = 0;
+    *out = NULL;
+    for (int i = 0; datasets[i]; i++) {
+        used += snprintf(known + used, sizeof known - (size_t)used, "%s%s", i ? ", " : "",
+                         datasets[i]->name);
+        ASSERT(used < (int)sizeof known, "names of data sets");
+        if (name) {
+            if (strcmp(name, datasets[i]->name) == 0)
+                *out = datasets[i];
+            continue;
+        }
+        int score = datasets[i]->probe(root);
+        if (score > best) {
+            best = score;
+            *out = datasets[i];
+        }
+    }
+    if (!*out && name)
+        FAIL(e, ERR_USAGE, "unknown kind of data set \"%.60s\": there are %s", name, known);
+    if (!*out)
+        FAIL(e, ERR_FORMAT,
+             "%s: no data set is recognized here: expected the tables of one of %s, "
+             "a labels.csv, or recordings",
+             root, known);
+    return ERR_OK;
+}
+
+enum err_code manifest_open(const char *root, const char *name,
+                            const struct manifest_options *options, struct manifest *out,
+                            struct err *e)
+{
+    static const struct manifest_options defaults = {0};
+    *out = (struct manifest){0};
+    arena_init(&out->arena, "manifest", 0);
+    if (!dir_exists(root))
+        FAIL(e, ERR_NOT_FOUND, "%s: no such folder", root);
+    TRY(dataset_find(root, name, &out->dataset, e));
+    out->root = arena_strdup(&out->arena, root);
+    out->synthetic = is_marked_synthetic(root);
+    if (!out->root)
+        FAIL(e, ERR_MEMORY, "%s: out of memory", root);
+    enum err_code code = out->dataset->index(root, options ? options : &defaults, out, e);
+    if (code != ERR_OK) {
+        err_context(e, "reading the data set %s (%s)", root, out->dataset->name);
+        return code;
+    }
+    TRY(duplicates_drop(out, e));
+    if (options && options->check_files)
+        missing_drop(out);
+    TRY(leaks_find(out, e));
+    if (out->count == 0)
+        FAIL(e, ERR_FORMAT, "%s: no usable record%s%s", root, out->problem_count > 0 ? ": " : "",
+             out->problem_count > 0 ? out->problems[0].reason : "");
+    if (out->synthetic)
+        out->title = arena_printf(&out->arena, "%s (synthetic)",
+                                  out->title ? out->title : out->dataset->name);
+    else if (!out->title)
+        out->title = out->dataset->name;
+    out->hash = manifest_hash(out);
+    return ERR_OK;
+}
+
+void manifest_close(struct manifest *m)
+{
+    arena_reset(&m->arena);
+    *m = (struct manifest){0};
+}
+
+enum err_code manifest_labels(struct manifest *m, const char *task, struct label_set *out,
+                              struct err *e)
+{
+    const char *tasks = m->dataset->tasks;
+    *out = (struct label_set){0};
+    if (!m->dataset->labels)
+        FAIL(e, ERR_LABELS, "%s holds no labels (it was read as \"%s\")", m->root,
+             m->dataset->name);
+    for (const char *at = tasks; *at;) {
+        size_t n = strcspn(at, "|");
+        if (!task || (strlen(task) == n && strncmp(task, at, n) == 0)) {
+            out->task = arena_strndup(&m->arena, at, n);
+            break;
+        }
+        at += n + (at[n] == '|');
+    }
+    if (!out->task)
+        FAIL(e, ERR_USAGE, "unknown task \"%.60s\" of %s: there are %s", task ? task : "",
+             m->dataset->name, tasks);
+    enum err_code code = m->dataset->labels(m, out->task, out, e);
+    if (code != ERR_OK)
+        err_context(e, "labels of %s", m->root);
+    return code;
+}
