@@ -132,8 +132,8 @@ enum err_code csv_parse(const char *text, size_t size, const char *name, struct 
     if (size >= 3 && memcmp(text, byte_order_mark, 3) == 0)
         r.at += 3;
     out->text = r.text = malloc(size + 2);
-    enum err_code code = out->text ? read_table(&r, out)
-                                   : RAISE(e, ERR_MEMORY, "out of memory for %zu bytes", size);
+    enum err_code code =
+        out->text ? read_table(&r, out) : RAISE(e, ERR_MEMORY, "out of memory for %zu bytes", size);
     out->header = r.cells;
     out->lines = r.lines;
     if (code != ERR_OK) {

@@ -45,8 +45,9 @@ static size_t utf8_sequence(const unsigned char *s, size_t size)
     static const struct {
         unsigned char lead_min, lead_max, second_min, second_max;
         size_t length;
-    } forms[] = {{0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3},
-                 {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
+    } forms[] = {{0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3},
+                 {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3},
+                 {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
                  {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4}};
 
     if (size == 0)
@@ -364,7 +365,9 @@ static enum err_code scan_tensor(struct scan *s, const char *name)
     TRY(scan_char(s, '}'));
     if (!has_dtype || !has_shape || offset_count != 2)
         FAIL(s->e, ERR_FORMAT, "tensor \"%.100s\": %s missing", name,
-             !has_dtype ? "dtype" : !has_shape ? "shape" : "one of two data_offsets");
+             !has_dtype   ? "dtype"
+             : !has_shape ? "shape"
+                          : "one of two data_offsets");
 
     int64_t numel, bytes;
     if (!shape_numel(t.shape, t.rank, &numel) ||
@@ -664,8 +667,8 @@ enum err_code safetensors_write(const char *path, const struct safetensor *tenso
     buf_init(&header, HEADER_MAX_BYTES);
     enum err_code code = check_names(tensors, count, metadata_keys, metadata_count, e);
     if (code == ERR_OK)
-        code = build_header(&header, tensors, count, metadata_keys, metadata_values,
-                            metadata_count, e);
+        code = build_header(&header, tensors, count, metadata_keys, metadata_values, metadata_count,
+                            e);
     struct file_writer writer;
     if (code == ERR_OK)
         code = file_writer_open(&writer, path, e);

@@ -69,7 +69,8 @@ enum err_code safetensors_parse(struct safetensors *st, const void *data, size_t
                                 const char *name, struct err *e);
 void safetensors_close(struct safetensors *st); /* accepts a zeroed struct */
 
-const struct safetensor *safetensors_find(const struct safetensors *st, const char *name); /* or NULL */
+const struct safetensor *safetensors_find(const struct safetensors *st,
+                                          const char *name);                     /* or NULL */
 const char *safetensors_metadata(const struct safetensors *st, const char *key); /* or NULL */
 
 /* Writes tensors in the given order with the given metadata (keys and values of equal count), data

@@ -10,10 +10,7 @@ const struct metric *const metrics[] = {
 
 _Static_assert(sizeof metrics / sizeof metrics[0] - 1 <= METRIC_COUNT_MAX, "too many metrics");
 
-int metric_count(void)
-{
-    return (int)(sizeof metrics / sizeof metrics[0]) - 1;
-}
+int metric_count(void) { return (int)(sizeof metrics / sizeof metrics[0]) - 1; }
 
 int metric_index(const char *name)
 {

@@ -44,7 +44,7 @@ struct metric {
     const char *name; /* "auroc" */
     const char *help; /* one sentence */
     bool higher_is_better;
-    bool interval;    /* a bootstrap interval is worth its time */
+    bool interval; /* a bootstrap interval is worth its time */
     /* weights [count] by record, or NULL. NaN where it is not defined. Threads: safe. */
     double (*compute)(const struct ranking *r, const int32_t *weights);
 };

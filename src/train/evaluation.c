@@ -55,8 +55,7 @@ static enum err_code evaluate_class(struct evaluation *ev, const struct predicti
     return ERR_OK;
 }
 
-static enum err_code add_value(struct evaluation *ev, const char *name, double value,
-                               struct err *e)
+static enum err_code add_value(struct evaluation *ev, const char *name, double value, struct err *e)
 {
     if (!name)
         FAIL(e, ERR_MEMORY, "out of memory");
@@ -90,8 +89,8 @@ static enum err_code list_values(struct evaluation *ev, struct err *e)
             const struct class_evaluation *c = &ev->classes[k];
             TRY(add_value(ev, arena_printf(a, "%s_low.%s", metric, c->name), c->intervals[m].low,
                           e));
-            TRY(add_value(ev, arena_printf(a, "%s_high.%s", metric, c->name),
-                          c->intervals[m].high, e));
+            TRY(add_value(ev, arena_printf(a, "%s_high.%s", metric, c->name), c->intervals[m].high,
+                          e));
         }
     }
     return ERR_OK;
@@ -280,9 +279,8 @@ enum err_code evaluation_write(const struct evaluation *ev, const struct cJSON *
     }
     json_print(json, true, &text);
     buf_puts(&text, "\n");
-    enum err_code code = !json || text.failed
-                             ? RAISE(e, ERR_MEMORY, "%s: out of memory", path)
-                             : file_write_atomic(path, text.data, text.len, e);
+    enum err_code code = !json || text.failed ? RAISE(e, ERR_MEMORY, "%s: out of memory", path)
+                                              : file_write_atomic(path, text.data, text.len, e);
     cJSON_Delete(json);
     buf_free(&text);
     return code;

@@ -13,12 +13,12 @@
 struct cJSON;
 
 struct class_evaluation {
-    const char *name, *code;            /* copies */
-    int64_t positives;                  /* of n */
-    double values[METRIC_COUNT_MAX];    /* by row of metrics[]; NaN: undefined */
-    double auroc_error;                 /* standard error after DeLong; NaN: undefined */
+    const char *name, *code;         /* copies */
+    int64_t positives;               /* of n */
+    double values[METRIC_COUNT_MAX]; /* by row of metrics[]; NaN: undefined */
+    double auroc_error;              /* standard error after DeLong; NaN: undefined */
     struct interval intervals[METRIC_COUNT_MAX];
-    const char *undefined;              /* why AUROC and its kin are not defined, or NULL */
+    const char *undefined; /* why AUROC and its kin are not defined, or NULL */
 };
 
 struct named_value {
@@ -28,16 +28,16 @@ struct named_value {
 
 struct evaluation {
     struct arena arena;
-    int64_t count;                      /* n records */
-    int64_t class_count;                /* K */
-    struct class_evaluation *classes;   /* [K] */
+    int64_t count;                    /* n records */
+    int64_t class_count;              /* K */
+    struct class_evaluation *classes; /* [K] */
     double macro[METRIC_COUNT_MAX];
     int64_t macro_classes[METRIC_COUNT_MAX]; /* classes in each average */
     struct interval macro_intervals[METRIC_COUNT_MAX];
     struct bootstrap_options options;
-    int64_t redraws, incomplete;        /* see bootstrap.h */
+    int64_t redraws, incomplete; /* see bootstrap.h */
     int64_t value_count;
-    struct named_value *values;         /* what evaluation_value finds */
+    struct named_value *values; /* what evaluation_value finds */
 };
 
 /* Owns: evaluation_free, also after an error. Errors: ERR_NUMERIC for a NaN score, ERR_LABELS for a

@@ -8,9 +8,9 @@
 #include "base/pool.h"
 #include "metric/metric.h"
 
-#define HISTORY 20            /* pairs that L-BFGS remembers */
-#define LOG_ODDS_MAX 10.0     /* bias of a class with one label only */
-#define LINE_TOLERANCE 0.01   /* slope left by the line search, relative to the start */
+#define HISTORY 20          /* pairs that L-BFGS remembers */
+#define LOG_ODDS_MAX 10.0   /* bias of a class with one label only */
+#define LINE_TOLERANCE 0.01 /* slope left by the line search, relative to the start */
 #define LINE_ITERATION_MAX 60
 #define LANES 8
 #define HESSIAN_FEATURES_MAX 1024 /* above, the factorization costs more than it saves */
@@ -28,11 +28,11 @@ struct problem {
     const uint8_t *valid_y;
     int64_t n_valid;
     const struct logistic_options *options;
-    double *solutions; /* [c_steps, K, D + 1]: u, then b */
-    double *aurocs;    /* [c_steps, K] on the validation records */
-    int *iterations;   /* [c_steps, K] */
-    double *norms;     /* [c_steps, K] */
-    struct err *errors; /* [K] */
+    double *solutions;    /* [c_steps, K, D + 1]: u, then b */
+    double *aurocs;       /* [c_steps, K] on the validation records */
+    int *iterations;      /* [c_steps, K] */
+    double *norms;        /* [c_steps, K] */
+    struct err *errors;   /* [K] */
     double *correlations; /* [D,D], lower triangle, of the features; NULL: too many of them */
     int step;             /* of the grid, being solved */
     double penalty;       /* 1 / (C n) */
@@ -43,11 +43,11 @@ struct problem {
 struct solver {
     const struct problem *p;
     int64_t k;
-    double *point, *gradient; /* [D + 1] */
-    double *direction;        /* [D + 1] */
-    double *fresh;            /* [D + 1] gradient of the next point */
-    double *folded;           /* [D] u / std */
-    double *steps, *changes;  /* [HISTORY, D + 1] of the point and of the gradient */
+    double *point, *gradient;   /* [D + 1] */
+    double *direction;          /* [D + 1] */
+    double *fresh;              /* [D + 1] gradient of the next point */
+    double *folded;             /* [D] u / std */
+    double *steps, *changes;    /* [HISTORY, D + 1] of the point and of the gradient */
     double curvatures[HISTORY]; /* step . change */
     int stored, newest;
     double *z, *dz, *residuals; /* [n] */
@@ -234,7 +234,8 @@ static double slope_at(const struct solver *s, double t, double *curvature)
         slope += (probability - p->y[i * p->K + s->k]) * s->dz[i];
         bend += probability * (1 - probability) * s->dz[i] * s->dz[i];
     }
-    double along = dot(s->point, s->direction, p->D), length = dot(s->direction, s->direction, p->D);
+    double along = dot(s->point, s->direction, p->D),
+           length = dot(s->direction, s->direction, p->D);
     *curvature = bend / (double)p->n + s->p->penalty * length;
     return slope / (double)p->n + s->p->penalty * (along + t * length);
 }
@@ -517,8 +518,7 @@ static enum err_code correlate_features(struct problem *p, struct arena *a, int 
     p->correlations = arena_push_array(a, cells, sizeof *p->correlations);
     p->factor = arena_push_array(a, cells, sizeof *p->factor);
     if (!p->correlations || !p->factor)
-        FAIL(e, ERR_MEMORY, "out of memory for the correlations of %lld features",
-             (long long)p->D);
+        FAIL(e, ERR_MEMORY, "out of memory for the correlations of %lld features", (long long)p->D);
     pool_for(threads, p->D, correlate, p);
     return ERR_OK;
 }

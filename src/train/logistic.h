@@ -22,10 +22,10 @@
 #define LOGISTIC_STEPS_MAX 64
 
 struct logistic_options {
-    double c_min, c_max;   /* the grid, evenly spaced in log C */
-    int c_steps;           /* 1..LOGISTIC_STEPS_MAX; 1: c_min alone */
-    double tolerance;      /* on the largest entry of the gradient of the mean above */
-    int iteration_max;     /* for one class and one C */
+    double c_min, c_max; /* the grid, evenly spaced in log C */
+    int c_steps;         /* 1..LOGISTIC_STEPS_MAX; 1: c_min alone */
+    double tolerance;    /* on the largest entry of the gradient of the mean above */
+    int iteration_max;   /* for one class and one C */
 };
 #define LOGISTIC_DEFAULTS                                                                          \
     (struct logistic_options)                                                                      \
@@ -47,9 +47,9 @@ struct logistic_model {
     double validation_auroc[LOGISTIC_STEPS_MAX]; /* macro; NaN without validation records */
     int64_t validation_classes;                  /* classes in that average */
 
-    int64_t *positives;     /* [K] among the training records */
-    uint8_t *constant;      /* [K] 1: one label only in training; weights 0, bias at clipped log odds */
-    int *iterations;        /* [K] at the chosen C */
+    int64_t *positives; /* [K] among the training records */
+    uint8_t *constant;  /* [K] 1: one label only in training; weights 0, bias at clipped log odds */
+    int *iterations;    /* [K] at the chosen C */
     double *gradient_norms; /* [K] largest entry at the solution, at the chosen C */
     int64_t iterations_all; /* over all classes and C */
 };
@@ -68,7 +68,6 @@ enum err_code logistic_select(const float *train_x, const uint8_t *train_y, int6
 void logistic_free(struct logistic_model *model); /* accepts a zeroed struct */
 
 /* Probabilities scores [n,K] of raw features x [n,D]. */
-void logistic_predict(const struct logistic_model *model, const float *x, int64_t n,
-                      float *scores);
+void logistic_predict(const struct logistic_model *model, const float *x, int64_t n, float *scores);
 
 #endif

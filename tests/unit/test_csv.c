@@ -110,8 +110,8 @@ static void test_every_truncation(void **state)
 static void test_written_fields_read_back(void **state)
 {
     (void)state;
-    static const char *const fields[] = {"plain", "", "a,b", "\"", "say \"x\"", "two\nlines", "\r",
-                                         " \xC3\xA9 "};
+    static const char *const fields[] = {"plain",     "",           "a,b", "\"",
+                                         "say \"x\"", "two\nlines", "\r",  " \xC3\xA9 "};
     enum { COUNT = sizeof fields / sizeof fields[0] };
     struct buf text;
     buf_init(&text, 0);

@@ -133,7 +133,8 @@ static void test_against_newton(void **state)
     struct sample s = draw_sample(1, 200, 1, 1, 5);
     static const double strengths[] = {1e-4, 1e-2, 1, 100};
     for (int c = 0; c < 4; c++) {
-        double mean = 0, square = 0, u = 0, b = 0, n = (double)s.n, penalty = 1 / (strengths[c] * n);
+        double mean = 0, square = 0, u = 0, b = 0, n = (double)s.n,
+               penalty = 1 / (strengths[c] * n);
         for (int64_t i = 0; i < s.n; i++)
             mean += s.x[i] / n;
         for (int64_t i = 0; i < s.n; i++)
@@ -217,13 +218,14 @@ static void test_threads_do_not_matter(void **state)
     struct sample s = draw_sample(3, 120, 33, 7, 1), v = draw_sample(4, 60, 33, 7, 1);
     struct logistic_options options = LOGISTIC_DEFAULTS;
     struct logistic_model first, m;
-    assert_int_equal(logistic_select(s.x, s.y, s.n, v.x, v.y, v.n, 33, 7, &options, 1, &first, NULL),
+    assert_int_equal(logistic_select(s.x, s.y, s.n, v.x, v.y, v.n, 33, 7, &options, 1, &first,
+                                     NULL),
                      ERR_OK);
     assert_true(first.iterations_all > 0);
     for (int threads = 2; threads < 6; threads++) {
-        assert_int_equal(
-            logistic_select(s.x, s.y, s.n, v.x, v.y, v.n, 33, 7, &options, threads, &m, NULL),
-            ERR_OK);
+        assert_int_equal(logistic_select(s.x, s.y, s.n, v.x, v.y, v.n, 33, 7, &options, threads, &m,
+                                         NULL),
+                         ERR_OK);
         assert_memory_equal(m.weights, first.weights, sizeof(float) * 33 * 7);
         assert_memory_equal(m.biases, first.biases, sizeof(float) * 7);
         assert_memory_equal(m.validation_auroc, first.validation_auroc, sizeof m.validation_auroc);

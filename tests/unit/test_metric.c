@@ -355,8 +355,10 @@ static void test_published(void **state)
     NEAR(macro_average(values[metric_index("auroc")], STATEMENTS, &defined), 0.9254358590055028,
          1e-12);
     assert_int_equal(defined, STATEMENTS);
-    NEAR(macro_average(values[metric_index("auprc")], STATEMENTS, NULL), 0.37058296148271885, 1e-12);
-    NEAR(macro_average(values[metric_index("brier")], STATEMENTS, NULL), 0.016432999058476644, 1e-12);
+    NEAR(macro_average(values[metric_index("auprc")], STATEMENTS, NULL), 0.37058296148271885,
+         1e-12);
+    NEAR(macro_average(values[metric_index("brier")], STATEMENTS, NULL), 0.016432999058476644,
+         1e-12);
     NEAR(macro_average(values[metric_index("f1")], STATEMENTS, NULL), 0.2780271131994195, 1e-12);
     NEAR(macro_average(values[metric_index("ece")], STATEMENTS, NULL), 0.01133637011880204, 1e-12);
     NEAR(auroc_variance(&rankings[46]), 1.721511092780249e-05, 1e-12);

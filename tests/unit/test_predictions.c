@@ -22,10 +22,7 @@
 static char folder[256];
 static struct arena arena;
 
-static char *in_folder(const char *name)
-{
-    return path_join(&arena, folder, name);
-}
+static char *in_folder(const char *name) { return path_join(&arena, folder, name); }
 
 static int set_up(void **state)
 {
@@ -100,8 +97,9 @@ static void test_round_trip(void **state)
     assert_int_equal(file_read(path, 1 << 20, &first, NULL), ERR_OK);
     assert_int_equal(file_read(again, 1 << 20, &second, NULL), ERR_OK);
     assert_string_equal(first.data, second.data);
-    assert_true(str_starts_with(
-        first.data, "id,fold,patient,y_MI,\"y_odd, \"\"name\"\"\",y_none,p_MI,\"p_odd"));
+    assert_true(
+        str_starts_with(first.data,
+                        "id,fold,patient,y_MI,\"y_odd, \"\"name\"\"\",y_none,p_MI,\"p_odd"));
     buf_free(&first);
     buf_free(&second);
     predictions_free(&p);
@@ -141,7 +139,8 @@ static void test_refuses(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct predictions p;
         struct err e = {0};
-        assert_int_equal(file_write_atomic(path, cases[i].text, strlen(cases[i].text), NULL), ERR_OK);
+        assert_int_equal(file_write_atomic(path, cases[i].text, strlen(cases[i].text), NULL),
+                         ERR_OK);
         assert_int_equal(predictions_read(path, &p, &e), ERR_FORMAT);
         if (!strstr(e.message, cases[i].says))
             fail_msg("%s\ngave: %s", cases[i].text, e.message);

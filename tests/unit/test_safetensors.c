@@ -19,10 +19,7 @@
 static char folder[256];
 static struct arena arena;
 
-static char *in_folder(const char *name)
-{
-    return path_join(&arena, folder, name);
-}
+static char *in_folder(const char *name) { return path_join(&arena, folder, name); }
 
 static int set_up(void **state)
 {
@@ -160,7 +157,8 @@ static void test_write_refuses(void **state)
 {
     (void)state;
     const uint8_t byte = 1;
-    const struct safetensor twice[] = {{"a", ST_U8, 0, {0}, &byte, 1}, {"a", ST_U8, 0, {0}, &byte, 1}};
+    const struct safetensor twice[] = {{"a", ST_U8, 0, {0}, &byte, 1},
+                                       {"a", ST_U8, 0, {0}, &byte, 1}};
     const struct safetensor reserved = {"__metadata__", ST_U8, 0, {0}, &byte, 1};
     const struct safetensor latin1 = {"caf\xE9", ST_U8, 0, {0}, &byte, 1};
     const char *keys[] = {"k", "k"}, *values[] = {"1", "2"};
@@ -279,7 +277,8 @@ static void test_refuses(void **state)
         {ONE("F64", "[2305843009213693952]", "[0,0]"), 0, ERR_FORMAT, "overflows"},
         {ONE("U8", "[18446744073709551616]", "[0,0]"), 0, ERR_FORMAT, "below 2^63"},
         {ONE("U8", "[9223372036854775808]", "[0,0]"), 0, ERR_FORMAT, "below 2^63"},
-        {ONE("U8", "[9223372036854775807]", "[0,9223372036854775807]"), 4, ERR_TRUNCATED, "4 bytes"},
+        {ONE("U8", "[9223372036854775807]", "[0,9223372036854775807]"), 4, ERR_TRUNCATED,
+         "4 bytes"},
         {TWO("[0,2]", "[1,3]"), 3, ERR_FORMAT, "overlap"},
         {TWO("[0,2]", "[0,2]"), 2, ERR_FORMAT, "overlap"},
         {TWO("[0,2]", "[3,5]"), 5, ERR_FORMAT, "unused bytes"},
@@ -294,7 +293,8 @@ static void test_refuses(void **state)
          "\"\\u0061\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}",
          0, ERR_FORMAT, "\"a\" occurs twice"},
         {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, ERR_FORMAT, "__metadata__ occurs twice"},
-        {"{\"__metadata__\":{\"k\":\"1\",\"j\":\"\",\"k\":\"2\"}}", 0, ERR_FORMAT, "\"k\" occurs twice"},
+        {"{\"__metadata__\":{\"k\":\"1\",\"j\":\"\",\"k\":\"2\"}}", 0, ERR_FORMAT,
+         "\"k\" occurs twice"},
         {"{\"__metadata__\":{\"k\":{\"nested\":\"1\"}}}", 0, ERR_FORMAT, "a string"},
         {"{\"__metadata__\":{\"k\":1}}", 0, ERR_FORMAT, "a string"},
         {"{\"__metadata__\":null}", 0, ERR_FORMAT, "'{'"},
@@ -314,8 +314,8 @@ static void test_refuses(void **state)
         struct err e = {0};
         enum err_code code = parse_header(cases[i].header, cases[i].data_size, &e);
         if (code != cases[i].code || !strstr(e.message, cases[i].says))
-            fail_msg("%s\ngave %s: %s\nexpected %s: ...%s...", cases[i].header,
-                     err_code_name(code), e.message, err_code_name(cases[i].code), cases[i].says);
+            fail_msg("%s\ngave %s: %s\nexpected %s: ...%s...", cases[i].header, err_code_name(code),
+                     e.message, err_code_name(cases[i].code), cases[i].says);
     }
 }
 
@@ -327,10 +327,14 @@ static void test_header_size(void **state)
         size_t file_size;
         enum err_code code;
     } cases[] = {
-        {2, 0, ERR_TRUNCATED},        {2, 7, ERR_TRUNCATED},
-        {2, 8, ERR_TRUNCATED},        {2, 9, ERR_TRUNCATED},
-        {0, 8, ERR_FORMAT},           {UINT64_MAX, 10, ERR_LIMIT},
-        {100000001, 10, ERR_LIMIT},   {100000000, 10, ERR_TRUNCATED},
+        {2, 0, ERR_TRUNCATED},
+        {2, 7, ERR_TRUNCATED},
+        {2, 8, ERR_TRUNCATED},
+        {2, 9, ERR_TRUNCATED},
+        {0, 8, ERR_FORMAT},
+        {UINT64_MAX, 10, ERR_LIMIT},
+        {100000001, 10, ERR_LIMIT},
+        {100000000, 10, ERR_TRUNCATED},
         {UINT64_MAX - 7, 10, ERR_LIMIT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -435,7 +439,8 @@ static void test_npy(void **state)
     } cases[] = {
         {{6}, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }"},
         {{2, 3}, 2, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"},
-        {{1, 1, 1, 1, 1, 1, 3, 2}, 8,
+        {{1, 1, 1, 1, 1, 1, 3, 2},
+         8,
          "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 1, 1, 1, 3, 2), }"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -460,10 +465,10 @@ static void test_npy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_write_refuses),
-        cmocka_unit_test(test_accepts),          cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_header_size),      cmocka_unit_test(test_every_truncation),
-        cmocka_unit_test(test_mutations),        cmocka_unit_test(test_npy),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_write_refuses),
+        cmocka_unit_test(test_accepts),     cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_header_size), cmocka_unit_test(test_every_truncation),
+        cmocka_unit_test(test_mutations),   cmocka_unit_test(test_npy),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
