@@ -223,6 +223,14 @@ static enum err_code set_value(struct option_set *set, const char *key, const ch
         return fail_unknown(set, key, e);
     struct option_group *group = &set->groups[g];
     bool stronger = source >= group->sources[r];
+    if (group->rows[r].repeats && source == group->sources[r] && text != NULL) {
+        const char *before;
+        memcpy(&before, (const char *)group->target + group->rows[r].offset, sizeof before);
+        if (before != NULL)
+            text = arena_printf(&set->arena, "%s,%s", before, text);
+        if (text == NULL)
+            FAIL(e, ERR_MEMORY, "out of memory for an option value");
+    }
     TRY(assign(set, &group->rows[r], key, text, stronger ? group->target : NULL, e));
     if (stronger)
         group->sources[r] = source;

@@ -35,23 +35,27 @@ struct option {
     const char *choices;  /* for CHOICE: "a|b|c" */
     const char *unit;     /* "s", "Hz", or NULL; for STRING the word that stands for the value */
     const char *help;     /* one sentence, lower case, no full stop */
+    bool repeats;         /* STRING given again: appended after a comma instead of replaced */
 };
 /* clang-format off */
 #define OPTION_END {0}
 
 #define OPT_INT(type_, field, fallback, min, max, unit, help)                                      \
-    {#field, OPTION_INT, offsetof(struct type_, field), fallback, min, max, NULL, unit, help}
+    {#field, OPTION_INT, offsetof(struct type_, field), fallback, min, max, NULL, unit, help, false}
 #define OPT_FLOAT(type_, field, fallback, min, max, unit, help)                                    \
-    {#field, OPTION_FLOAT, offsetof(struct type_, field), fallback, min, max, NULL, unit, help}
+    {#field, OPTION_FLOAT, offsetof(struct type_, field), fallback, min, max, NULL, unit, help, false}
 #define OPT_BOOL(type_, field, fallback, help)                                                     \
-    {#field, OPTION_BOOL, offsetof(struct type_, field), fallback, 0, 0, NULL, NULL, help}
+    {#field, OPTION_BOOL, offsetof(struct type_, field), fallback, 0, 0, NULL, NULL, help, false}
 #define OPT_STRING(type_, field, fallback, help)                                                   \
-    {#field, OPTION_STRING, offsetof(struct type_, field), fallback, 0, 0, NULL, NULL, help}
+    {#field, OPTION_STRING, offsetof(struct type_, field), fallback, 0, 0, NULL, NULL, help, false}
 /* A string whose value is shown as `word` in help ("FILE", "DIR"). */
 #define OPT_TEXT(type_, field, fallback, word, help)                                               \
-    {#field, OPTION_STRING, offsetof(struct type_, field), fallback, 0, 0, NULL, word, help}
+    {#field, OPTION_STRING, offsetof(struct type_, field), fallback, 0, 0, NULL, word, help, false}
+/* The same that may be given several times: a list with commas. */
+#define OPT_LIST(type_, field, word, help)                                                         \
+    {#field, OPTION_STRING, offsetof(struct type_, field), NULL, 0, 0, NULL, word, help, true}
 #define OPT_CHOICE(type_, field, fallback, choices, help)                                          \
-    {#field, OPTION_CHOICE, offsetof(struct type_, field), fallback, 0, 0, choices, NULL, help}
+    {#field, OPTION_CHOICE, offsetof(struct type_, field), fallback, 0, 0, choices, NULL, help, false}
 /* clang-format on */
 
 /* Later sources override earlier ones; a value set by a stronger source is kept. */

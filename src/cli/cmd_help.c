@@ -107,6 +107,8 @@ static void option_notes(const struct option *row, char *out, size_t size)
             n += snprintf(out + n, size - (size_t)n, __VA_ARGS__);                                 \
         lead = "; ";                                                                               \
     } while (0)
+    if (row->repeats)
+        NOTE("may be repeated");
     if (row->type == OPTION_CHOICE && strlen(row->choices) > 20)
         NOTE("one of %s", row->choices);
     if (row->type == OPTION_BOOL) {

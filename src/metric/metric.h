@@ -35,6 +35,7 @@ void ranking_free(struct ranking *r); /* accepts a zeroed struct */
 /* Both labels occur: AUROC and its kin are defined. */
 bool ranking_has_both(const struct ranking *r);
 
+/* How often the record at this rank counts. */
 static inline int64_t rank_weight(const struct ranking *r, const int32_t *weights, int64_t rank)
 {
     return weights ? weights[r->records[rank]] : 1;

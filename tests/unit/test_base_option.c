@@ -34,6 +34,15 @@ static const struct option train_rows[] = {
     OPTION_END,
 };
 
+struct gate_options {
+    const char *require;
+};
+
+static const struct option gate_rows[] = {
+    OPT_LIST(gate_options, require, "RULE", "what must hold"),
+    OPTION_END,
+};
+
 struct mae_options {
     double mask_ratio;
 };
@@ -273,6 +282,24 @@ static void json_prints_exactly(void **state)
     buf_free(&out);
 }
 
+static void test_repeated(void **state)
+{
+    (void)state;
+    struct option_set set;
+    struct gate_options gate;
+    option_set_init(&set);
+    option_set_add(&set, "", gate_rows, &gate);
+    assert_null(gate.require);
+    assert_int_equal(option_set_text(&set, "require", "a", OPTION_FROM_FILE, NULL), ERR_OK);
+    assert_int_equal(option_set_text(&set, "require", "b", OPTION_FROM_FLAG, NULL), ERR_OK);
+    assert_string_equal(gate.require, "b"); /* a stronger source replaces */
+    assert_int_equal(option_set_text(&set, "require", "c,d", OPTION_FROM_FLAG, NULL), ERR_OK);
+    assert_string_equal(gate.require, "b,c,d"); /* the same one adds */
+    assert_int_equal(option_set_text(&set, "require", "e", OPTION_FROM_SET, NULL), ERR_OK);
+    assert_string_equal(gate.require, "b,c,d"); /* a weaker one is kept out */
+    option_set_free(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +309,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(to_json_and_back, set_up, tear_down),
         cmocka_unit_test(json_strict),
         cmocka_unit_test(json_prints_exactly),
+        cmocka_unit_test(test_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
