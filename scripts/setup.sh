@@ -17,7 +17,8 @@ case ${1-} in
 esac
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    echo "setup: this is no Debian or Ubuntu; please install what these packages hold:" $packages >&2
+    # shellcheck disable=SC2086
+    echo "setup: no Debian or Ubuntu; please install what these packages hold:" $packages >&2
     exit 1
 fi
 

@@ -4,7 +4,7 @@
 #   scripts/test.sh         everything but the tests labelled long
 #   scripts/test.sh --long  these as well
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 
 skip_long="-LE long"
 [ "${1-}" = --long ] && skip_long=

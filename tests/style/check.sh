@@ -95,10 +95,15 @@ check_voices() {
 check_headers() {
     local status=0 file guard
     for file in src/*/*.h include/*.h; do
-        head -1 "$file" | grep -q '^/\*' || { echo "$file:1: begins without a comment on its purpose"; status=1; }
+        if ! head -1 "$file" | grep -q '^/\*'; then
+            echo "$file:1: begins without a comment on its purpose"
+            status=1
+        fi
         guard=ECGFM_$(printf '%s' "${file#*/}" | tr 'a-z/.' 'A-Z__')
-        grep -q "^#ifndef $guard\$" "$file" && grep -q "^#define $guard\$" "$file" ||
-            { echo "$file: expected the include guard $guard"; status=1; }
+        if ! grep -q "^#ifndef $guard\$" "$file" || ! grep -q "^#define $guard\$" "$file"; then
+            echo "$file: expected the include guard $guard"
+            status=1
+        fi
     done
     awk '
     function flush(   i) {
