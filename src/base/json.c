@@ -10,27 +10,6 @@
 #include "base/file.h"
 #include "base/str.h"
 
-/* Bytes of the UTF-8 character at p (end exclusive), or 0 if it is none. Overlong forms,
- * surrogates and values above U+10FFFF are none. Source: Unicode 15, table 3-7. */
-static int utf8_length(const unsigned char *p, const unsigned char *end)
-{
-    int length = p[0] < 0x80   ? 1
-                 : p[0] < 0xc2 ? 0
-                 : p[0] < 0xe0 ? 2
-                 : p[0] < 0xf0 ? 3
-                 : p[0] < 0xf5 ? 4
-                               : 0;
-    if (length > end - p)
-        return 0;
-    for (int i = 1; i < length; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 static int line_of(const char *text, size_t offset)
 {
     int line = 1;
@@ -47,7 +26,7 @@ static enum err_code check_text(const char *text, size_t size, const char *name,
     bool quoted = false;
     while (p < end) {
         size_t offset = (size_t)(p - (const unsigned char *)text);
-        int length = utf8_length(p, end);
+        int length = (int)str_utf8_length((const char *)p, (size_t)(end - p));
         if (length == 0)
             FAIL(e, ERR_FORMAT, "%s is not JSON: line %d: byte 0x%02x is not UTF-8", name,
                  line_of(text, offset), *p);
@@ -127,7 +106,7 @@ void json_print_string(const char *text, struct buf *out)
     buf_append(out, "\"", 1);
     const unsigned char *p = (const unsigned char *)text, *end = p + strlen(text);
     while (p < end) {
-        int length = utf8_length(p, end);
+        int length = (int)str_utf8_length((const char *)p, (size_t)(end - p));
         const char *escape = *p == '"'    ? "\\\""
                              : *p == '\\' ? "\\\\"
                              : *p == '\n' ? "\\n"

@@ -264,4 +264,27 @@ uint64_t bytes_hash64(const void *data, size_t len, uint64_t seed)
     return hash;
 }
 
+/* Source: Unicode 15, table 3-7. */
+size_t str_utf8_length(const char *text, size_t size)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    if (size == 0)
+        return 0;
+    size_t length = p[0] < 0x80   ? 1
+                    : p[0] < 0xc2 ? 0
+                    : p[0] < 0xe0 ? 2
+                    : p[0] < 0xf0 ? 3
+                    : p[0] < 0xf5 ? 4
+                                  : 0;
+    if (length > size)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return length;
+}
+
 uint64_t str_hash64(const char *text) { return bytes_hash64(text, strlen(text), 0); }

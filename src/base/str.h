@@ -26,6 +26,10 @@ char *str_trim(char *text);
 /* Copies with termination; returns false if it did not fit (the copy is then cut). */
 bool str_copy(char *out, size_t size, const char *text);
 
+/* Bytes of the UTF-8 character that text of this size begins with (1..4), or 0 if it is none:
+ * overlong forms, surrogates, values above U+10FFFF and cut characters are none, and so is size 0. */
+size_t str_utf8_length(const char *text, size_t size);
+
 /* Index of the candidate nearest to word by edit distance, or -1 if none is close enough to be
  * a likely typing error. candidates is a NULL-terminated list. */
 int str_nearest(const char *word, const char *const *candidates);

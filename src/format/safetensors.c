@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/shapes.h"
+#include "base/str.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "tensor data is used in place and is little-endian"
@@ -36,35 +38,6 @@ const char *safetensors_dtype_name(enum safetensors_dtype dtype)
 {
     ASSERT((size_t)dtype < DTYPE_COUNT, "no dtype %d", (int)dtype);
     return dtypes[dtype].name;
-}
-
-/* Length of the UTF-8 sequence at s (1..4), or 0 if it is none: overlong forms, surrogates and code
- * points above U+10FFFF are none. */
-static size_t utf8_sequence(const unsigned char *s, size_t size)
-{
-    static const struct {
-        unsigned char lead_min, lead_max, second_min, second_max;
-        size_t length;
-    } forms[] = {{0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3},
-                 {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3},
-                 {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
-                 {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4}};
-
-    if (size == 0)
-        return 0;
-    if (s[0] < 0x80)
-        return 1;
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        if (s[0] < forms[i].lead_min || s[0] > forms[i].lead_max)
-            continue;
-        if (size < forms[i].length || s[1] < forms[i].second_min || s[1] > forms[i].second_max)
-            return 0;
-        for (size_t k = 2; k < forms[i].length; k++)
-            if ((s[k] & 0xC0) != 0x80)
-                return 0;
-        return forms[i].length;
-    }
-    return 0;
 }
 
 /* ---- reading: a scanner for just the JSON this header may hold ---- */
@@ -191,7 +164,7 @@ static enum err_code scan_string(struct scan *s, const char **out)
             TRY(scan_escape(s, &text));
             continue;
         }
-        size_t length = utf8_sequence(s->at, (size_t)(s->end - s->at));
+        size_t length = str_utf8_length((const char *)s->at, (size_t)(s->end - s->at));
         if (length == 0)
             return unexpected(s, "UTF-8");
         memcpy(text, s->at, length);
@@ -571,21 +544,13 @@ const char *safetensors_metadata(const struct safetensors *st, const char *key)
 
 static enum err_code put_string(struct buf *b, const char *text, struct err *e)
 {
-    const unsigned char *s = (const unsigned char *)text;
     size_t size = strlen(text);
-    buf_puts(b, "\"");
     for (size_t at = 0, length; at < size; at += length) {
-        length = utf8_sequence(s + at, size - at);
+        length = str_utf8_length(text + at, size - at);
         if (length == 0)
             FAIL(e, ERR_FORMAT, "text is not UTF-8 at its byte %zu: \"%.100s\"", at, text);
-        if (s[at] == '"' || s[at] == '\\')
-            buf_printf(b, "\\%c", s[at]);
-        else if (s[at] < 0x20)
-            buf_printf(b, "\\u%04x", s[at]);
-        else
-            buf_append(b, s + at, length);
     }
-    buf_puts(b, "\"");
+    json_print_string(text, b);
     return ERR_OK;
 }
 

@@ -443,15 +443,49 @@ static void log_reaches_sink(void **state)
     assert_true(clock_seconds() >= before);
 }
 
+static void str_utf8(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t size, length;
+    } cases[] = {
+        {"a", 1, 1},
+        {"", 1, 1}, /* NUL is a character */
+        {"", 0, 0},
+        {"\xc3\xa9x", 3, 2},
+        {"\xc3\xa9", 1, 0}, /* cut */
+        {"\xe2\x82\xac", 3, 3},
+        {"\xf0\x9f\xab\x80", 4, 4},
+        {"\xf0\x9f\xab\x80", 3, 0},
+        {"\x80", 1, 0},
+        {"\xc1\xbf", 2, 0},         /* overlong */
+        {"\xe0\x9f\xbf", 3, 0},     /* overlong */
+        {"\xed\xa0\x80", 3, 0},     /* surrogate */
+        {"\xf4\x90\x80\x80", 4, 0}, /* above U+10FFFF */
+        {"\xff", 1, 0},
+        {"\xe2\x28\xa1", 3, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(str_utf8_length(cases[i].text, cases[i].size), cases[i].length);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(err_carries_context),  cmocka_unit_test(arena_blocks),
-        cmocka_unit_test(buf_bounds),           cmocka_unit_test(shapes_overflow),
-        cmocka_unit_test(str_numbers),          cmocka_unit_test(str_numbers_print),
-        cmocka_unit_test(str_helpers),          cmocka_unit_test(rng_known_answers),
-        cmocka_unit_test(rng_addresses_differ), cmocka_unit_test(rng_distributions),
-        cmocka_unit_test(pool_covers_all),      cmocka_unit_test(log_reaches_sink),
+        cmocka_unit_test(err_carries_context),
+        cmocka_unit_test(arena_blocks),
+        cmocka_unit_test(buf_bounds),
+        cmocka_unit_test(shapes_overflow),
+        cmocka_unit_test(str_numbers),
+        cmocka_unit_test(str_numbers_print),
+        cmocka_unit_test(str_helpers),
+        cmocka_unit_test(rng_known_answers),
+        cmocka_unit_test(rng_addresses_differ),
+        cmocka_unit_test(rng_distributions),
+        cmocka_unit_test(pool_covers_all),
+        cmocka_unit_test(log_reaches_sink),
+        cmocka_unit_test(str_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
