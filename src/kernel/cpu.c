@@ -1,52 +1,688 @@
 #include "kernel/kernel.h"
 
+#include "base/err.h"
+#include "base/rng.h"
+#include "kernel/vector.h"
+
 #include <cblas.h>
 #include <math.h>
 #include <omp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static void linear_fwd(void *y_, const void *x, const void *w, const void *b_, int64_t M,
-                       int64_t N, int64_t K, enum activation act)
+/* ---- scratch --------------------------------------------------------------------------------- */
+
+struct scratch {
+    float *data[SCRATCH_SLOTS];
+    int64_t floats[SCRATCH_SLOTS];
+};
+
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+
+static void scratch_free(void *scratch_)
 {
-    float *y = y_;
-    const float *b = b_;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)M, (int)N, (int)K, 1, x, (int)K, w,
-                (int)K, 0, y, (int)N);
-    if (b)
-        for (int64_t m = 0; m < M; m++)
-            for (int64_t n = 0; n < N; n++) y[m * N + n] += b[n];
-    if (act != ACTIVATION_NONE) backend_ref.activation_fwd(y, y, M * N, act);
+    struct scratch *scratch = scratch_;
+    for (int i = 0; i < SCRATCH_SLOTS; i++)
+        free(scratch->data[i]);
+    free(scratch);
+}
+
+static void scratch_open(void)
+{
+    if (pthread_key_create(&scratch_key, scratch_free))
+        BUG("no thread key left for scratch");
+}
+
+float *kernel_scratch(enum scratch_slot slot, int64_t floats)
+{
+    pthread_once(&scratch_once, scratch_open);
+    struct scratch *scratch = pthread_getspecific(scratch_key);
+    if (!scratch) {
+        scratch = calloc(1, sizeof *scratch);
+        if (!scratch || pthread_setspecific(scratch_key, scratch))
+            BUG("out of memory for scratch");
+    }
+    if (floats > scratch->floats[slot]) {
+        int64_t grown = (floats + 1023) / 1024 * 1024;
+        free(scratch->data[slot]);
+        scratch->data[slot] = aligned_alloc(64, sizeof(float) * (size_t)grown);
+        if (!scratch->data[slot])
+            BUG("out of memory for %lld floats of scratch", (long long)grown);
+        scratch->floats[slot] = grown;
+    }
+    return scratch->data[slot];
+}
+
+/* ---- what this machine has ------------------------------------------------------------------- */
+
+static const struct vector_kernels *detected;       /* the best one */
+static const struct vector_kernels *_Atomic vector; /* the one in use */
+static struct backend backend;
+static char description[256];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static const struct vector_kernels *vector_find(const char *name)
+{
+#if defined(__x86_64__)
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+    if (avx512 && (!name || !strcmp(name, vector_avx512.isa)))
+        return &vector_avx512;
+    if (avx2 && (!name || !strcmp(name, vector_avx2.isa)))
+        return &vector_avx2;
+#endif
+    return !name || !strcmp(name, vector_plain.isa) ? &vector_plain : NULL;
+}
+
+bool kernel_force_isa(const char *name)
+{
+    backend_cpu();
+    const struct vector_kernels *found = name ? vector_find(name) : detected;
+    if (!found)
+        return false;
+    vector = found;
+    return true;
+}
+
+/* ---- splitting work -------------------------------------------------------------------------- */
+
+/* Elements below which waking the other threads costs more than it brings. */
+#define PARALLEL_MIN 32768
+
+static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Threads for that many elements of work. */
+static int threads_for(int64_t elements)
+{
+    return elements < PARALLEL_MIN ? 1 : omp_get_max_threads();
+}
+
+/* The share of thread t of T in 0..n, in units of `grain`. */
+static int64_t share(int64_t n, int64_t grain, int64_t t, int64_t T)
+{
+    int64_t units = (n + grain - 1) / grain;
+    return min_i64(n, units * t / T * grain);
+}
+
+/* Runs the statement for each share [from, to) of 0..n; what is done for one element must not
+ * depend on where a share begins. */
+#define PARALLEL_SHARES(n, grain, elements, ...)                                                   \
+    do {                                                                                           \
+        int team = threads_for(elements);                                                          \
+        _Pragma(                                                                                   \
+            "omp parallel for schedule(static) num_threads(team) if (team > 1)") for (int t = 0;   \
+                                                                                      t < team;    \
+                                                                                      t++)         \
+        {                                                                                          \
+            int64_t from = share(n, grain, t, team), to = share(n, grain, t + 1, team);            \
+            if (from < to) {                                                                       \
+                __VA_ARGS__                                                                        \
+            }                                                                                      \
+        }                                                                                          \
+    } while (0)
+
+/* ---- linear ---------------------------------------------------------------------------------- */
+
+/* C[M,N] = op(A)[M,K] op(B)[K,N]; op transposes where asked: A is then stored [K,M], B [N,K]. */
+struct product {
+    int64_t M, N, K;
+    bool transpose_a, transpose_b;
+    bool add; /* C += */
+};
+
+static int64_t piece_size(int64_t n, int64_t grain, int64_t pieces)
+{
+    int64_t units = (n + grain - 1) / grain;
+    return (units + pieces - 1) / pieces * grain;
+}
+
+/* Runs a product on all threads, and the activation on what is done. C is cut into pieces so that
+ * the longest takes least: 16 multiply-adds for each element of C, and packing its operands. */
+static void multiply(float *c, const float *a, const float *b, const float *bias,
+                     const struct product *p, enum activation act)
+{
+    enum { ROWS = 12, COLUMNS = 32 };
+    int team = threads_for(p->M * p->N * p->K / 64), across = 1;
+    for (int64_t n = 1, best = INT64_MAX; n <= team; n++) {
+        if (team % n)
+            continue;
+        int64_t rows = piece_size(p->M, ROWS, team / n), columns = piece_size(p->N, COLUMNS, n);
+        int64_t cost = rows * columns / 16 + rows + columns;
+        if (cost < best)
+            best = cost, across = (int)n;
+    }
+    int64_t a_row = p->transpose_a ? 1 : p->K, a_column = p->transpose_a ? p->M : 1;
+    int64_t b_row = p->transpose_b ? 1 : p->N, b_column = p->transpose_b ? p->K : 1;
+#pragma omp parallel for schedule(static) num_threads(team) if (team > 1)
+    for (int piece = 0; piece < team; piece++) {
+        int64_t i = share(p->M, ROWS, piece / across, team / across);
+        int64_t j = share(p->N, COLUMNS, piece % across, across);
+        int64_t rows = share(p->M, ROWS, piece / across + 1, team / across) - i;
+        int64_t columns = share(p->N, COLUMNS, piece % across + 1, across) - j;
+        if (rows <= 0 || columns <= 0)
+            continue;
+        float *to = c + i * p->N + j;
+        vector->gemm(to, p->N, a + i * a_row, a_row, a_column, b + j * b_column, b_row, b_column,
+                     bias ? bias + j : NULL, rows, columns, p->K, p->add);
+        if (act != ACTIVATION_NONE)
+            for (int64_t r = 0; r < rows; r++)
+                vector->activation_fwd(to + r * p->N, to + r * p->N, columns, act);
+    }
+}
+
+static void linear_fwd(void *y, const void *x, const void *w, const void *b, int64_t M, int64_t N,
+                       int64_t K, enum activation act)
+{
+    struct product p = {.M = M, .N = N, .K = K, .transpose_b = true};
+    multiply(y, x, w, b, &p, act);
 }
 
 static void linear_bwd_x(void *dx, const void *dy, const void *w, int64_t M, int64_t N, int64_t K,
                          int add)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)M, (int)K, (int)N, 1, dy, (int)N,
-                w, (int)K, (float)(add != 0), dx, (int)K);
+    struct product p = {.M = M, .N = K, .K = N, .add = add};
+    multiply(dx, dy, w, NULL, &p, ACTIVATION_NONE);
+}
+
+static void column_sums(float *out, const float *x, const uint8_t *skip, int64_t M, int64_t n)
+{
+    PARALLEL_SHARES(n, 64, M * n,
+                    { vector->column_sums(out + from, x + from, skip, M, to - from, n); });
 }
 
 static void linear_bwd_w(void *dw, void *db, const void *dy, const void *x, int64_t M, int64_t N,
                          int64_t K)
 {
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)N, (int)K, (int)M, 1, dy, (int)N, x,
-                (int)K, 1, dw, (int)K);
-    if (db) backend_ref.add_rows_bwd(db, dy, M, N);
+    struct product p = {.M = N, .N = K, .K = M, .transpose_a = true, .add = true};
+    multiply(dw, dy, x, NULL, &p, ACTIVATION_NONE);
+    if (db)
+        column_sums(db, dy, NULL, M, N);
 }
 
-static struct backend backend;
-static char description[256];
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* ---- activation, rows ------------------------------------------------------------------------ */
+
+static void activation_fwd(void *y_, const void *x_, int64_t n, enum activation act)
+{
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_SHARES(n, 64, n, { vector->activation_fwd(y + from, x + from, to - from, act); });
+}
+
+static void activation_bwd(void *dx_, const void *dy_, const void *x_, int64_t n,
+                           enum activation act, int add)
+{
+    float *dx = dx_;
+    const float *dy = dy_, *x = x_;
+    PARALLEL_SHARES(n, 64, n, {
+        vector->activation_bwd(dx + from, dy + from, x + from, to - from, act, add);
+    });
+}
+
+static void layernorm_fwd(void *y_, void *mean_, void *rstd_, const void *x_, const void *g,
+                          const void *b, int64_t M, int64_t D, double epsilon)
+{
+    float *y = y_, *mean = mean_, *rstd = rstd_;
+    const float *x = x_;
+    PARALLEL_SHARES(M, 1, M * D, {
+        vector->layernorm_fwd(y + from * D, mean + from, rstd + from, x + from * D, g, b, to - from,
+                              D, epsilon);
+    });
+}
+
+/* Rows whose parameter gradients are summed together before the groups are: fixed, so that the
+ * sums have the same shape for any number of threads. */
+#define GROUP_ROWS 64
+
+static void layernorm_bwd(void *dx_, void *dg_, void *db_, const void *dy_, const void *x_,
+                          const void *g, const void *mean_, const void *rstd_, int64_t M, int64_t D,
+                          int add)
+{
+    float *dx = dx_, *dg = dg_, *db = db_;
+    const float *dy = dy_, *x = x_, *mean = mean_, *rstd = rstd_;
+    int64_t groups = (M + GROUP_ROWS - 1) / GROUP_ROWS;
+    float *sums = dg ? kernel_scratch(SCRATCH_SHARED, groups * 2 * D) : NULL;
+    PARALLEL_SHARES(groups, 1, M * D, {
+        for (int64_t group = from; group < to; group++) {
+            int64_t m = group * GROUP_ROWS;
+            vector->layernorm_bwd(dx + m * D, sums ? sums + group * 2 * D : NULL, dy + m * D,
+                                  x + m * D, g, mean + m, rstd + m, min_i64(M - m, GROUP_ROWS), D,
+                                  add);
+        }
+    });
+    if (!dg)
+        return;
+    vector->column_sums(dg, sums, NULL, groups, D, 2 * D);
+    vector->column_sums(db, sums + D, NULL, groups, D, 2 * D);
+}
+
+static void softmax_fwd(void *y_, const void *x_, int64_t M, int64_t N)
+{
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_SHARES(M, 1, M * N,
+                    { vector->softmax_fwd(y + from * N, x + from * N, to - from, N); });
+}
+
+static void softmax_bwd(void *dx_, const void *dy_, const void *y_, int64_t M, int64_t N, int add)
+{
+    float *dx = dx_;
+    const float *dy = dy_, *y = y_;
+    PARALLEL_SHARES(M, 1, M * N, {
+        vector->softmax_bwd(dx + from * N, dy + from * N, y + from * N, to - from, N, add);
+    });
+}
+
+static void l2norm_fwd(void *y_, void *norm_, const void *x_, int64_t M, int64_t D, double epsilon)
+{
+    float *y = y_, *norm = norm_;
+    const float *x = x_;
+    PARALLEL_SHARES(M, 1, M * D, {
+        vector->l2norm_fwd(y + from * D, norm + from, x + from * D, to - from, D, epsilon);
+    });
+}
+
+static void l2norm_bwd(void *dx_, const void *dy_, const void *y_, const void *norm_, int64_t M,
+                       int64_t D, int add)
+{
+    float *dx = dx_;
+    const float *dy = dy_, *y = y_, *norm = norm_;
+    PARALLEL_SHARES(M, 1, M * D, {
+        vector->l2norm_bwd(dx + from * D, dy + from * D, y + from * D, norm + from, to - from, D,
+                           add);
+    });
+}
+
+/* ---- attention: one record and head at a time ------------------------------------------------ */
+
+static void attention_fwd(void *y_, void *lse_, const void *qkv_, int64_t B, int64_t N, int64_t H,
+                          int64_t E)
+{
+    float *y = y_, *lse = lse_;
+    const float *qkv = qkv_;
+    PARALLEL_SHARES(B * H, 1, B * H * N * (N + E), {
+        for (int64_t i = from; i < to; i++) {
+            int64_t b = i / H, h = i % H;
+            vector->attention_fwd(y + b * N * H * E + h * E, lse + i * N,
+                                  qkv + b * N * 3 * H * E + h * E, N, H, E);
+        }
+    });
+}
+
+static void attention_bwd(void *dqkv_, const void *dy_, const void *qkv_, const void *y_,
+                          const void *lse_, int64_t B, int64_t N, int64_t H, int64_t E, int add)
+{
+    float *dqkv = dqkv_;
+    const float *dy = dy_, *qkv = qkv_, *y = y_, *lse = lse_;
+    PARALLEL_SHARES(B * H, 1, B * H * N * (N + E), {
+        for (int64_t i = from; i < to; i++) {
+            int64_t b = i / H, h = i % H;
+            int64_t one = b * N * H * E + h * E, three = b * N * 3 * H * E + h * E;
+            vector->attention_bwd(dqkv + three, dy + one, qkv + three, y + one, lse + i * N, N, H,
+                                  E, add);
+        }
+    });
+}
+
+/* ---- elementwise and layout ------------------------------------------------------------------ */
+
+static void add_arrays(void *y_, const void *a_, const void *b_, int64_t n)
+{
+    float *y = y_;
+    const float *a = a_, *b = b_;
+    PARALLEL_SHARES(n, 64, n, { vector->add(y + from, a + from, b + from, to - from); });
+}
+
+static void scale_array(void *y_, const void *x_, double alpha, int64_t n, int add)
+{
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_SHARES(n, 64, n, { vector->scale(y + from, x + from, (float)alpha, to - from, add); });
+}
+
+static void add_rows_fwd(void *y_, const void *x_, const void *p, int64_t M, int64_t n)
+{
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_SHARES(M, 1, M * n, {
+        for (int64_t m = from; m < to; m++)
+            vector->add(y + m * n, x + m * n, p, n);
+    });
+}
+
+static void add_rows_bwd(void *dp, const void *dy, int64_t M, int64_t n)
+{
+    column_sums(dp, dy, NULL, M, n);
+}
+
+/* Gathering, scattering, cutting and pooling are copies: the reference does a record as fast as
+ * memory allows, so it is called on shares of the batch. */
+
+static void gather_fwd(void *y_, const void *x_, const int32_t *index, int64_t B, int64_t N,
+                       int64_t J, int64_t D)
+{
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_SHARES(B, 1, B * J * D, {
+        backend_ref.gather_fwd(y + from * J * D, x + from * N * D, index + from * J, to - from, N,
+                               J, D);
+    });
+}
+
+static void gather_bwd(void *dx_, const void *dy_, const int32_t *index, int64_t B, int64_t N,
+                       int64_t J, int64_t D, int add)
+{
+    float *dx = dx_;
+    const float *dy = dy_;
+    PARALLEL_SHARES(B, 1, B * N * D, {
+        backend_ref.gather_bwd(dx + from * N * D, dy + from * J * D, index + from * J, to - from, N,
+                               J, D, add);
+    });
+}
+
+static void scatter_fwd(void *y_, const void *x_, const void *fill, const int32_t *index, int64_t B,
+                        int64_t N, int64_t J, int64_t D)
+{
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_SHARES(B, 1, B * N * D, {
+        backend_ref.scatter_fwd(y + from * N * D, x + from * J * D, fill, index + from * J,
+                                to - from, N, J, D);
+    });
+}
+
+static void scatter_bwd(void *dx_, void *dfill, const void *dy_, const int32_t *index, int64_t B,
+                        int64_t N, int64_t J, int64_t D, int add)
+{
+    float *dx = dx_;
+    const float *dy = dy_;
+    uint8_t *covered = (uint8_t *)kernel_scratch(SCRATCH_SHARED, (B * N + 3) / 4);
+    memset(covered, 0, (size_t)(B * N));
+    PARALLEL_SHARES(B, 1, B * J * D, {
+        for (int64_t r = from * J; r < to * J; r++) {
+            int64_t row = r / J * N + index[r];
+            covered[row] = 1;
+            vector->scale(dx + r * D, dy + row * D, 1, D, add);
+        }
+    });
+    column_sums(dfill, dy, covered, B * N, D);
+}
+
+static void patchify_fwd(void *y_, const void *x_, int64_t B, int64_t L, int64_t T, int64_t P,
+                         int all_leads)
+{
+    float *y = y_;
+    const float *x = x_;
+    int64_t N = T / P;
+    PARALLEL_SHARES(B, 1, B * L * T, {
+        for (int64_t i = from * L * N; i < to * L * N; i++) {
+            int64_t n = i % N, l = i / N % L, b = i / N / L;
+            memcpy(y + (all_leads ? (b * N + n) * L + l : i) * P, x + i * P, sizeof *y * (size_t)P);
+        }
+    });
+}
+
+static void patchify_bwd(void *dx_, const void *dy_, int64_t B, int64_t L, int64_t T, int64_t P,
+                         int all_leads, int add)
+{
+    float *dx = dx_;
+    const float *dy = dy_;
+    int64_t N = T / P;
+    PARALLEL_SHARES(B, 1, B * L * T, {
+        for (int64_t i = from * L * N; i < to * L * N; i++) {
+            int64_t n = i % N, l = i / N % L, b = i / N / L;
+            vector->scale(dx + i * P, dy + (all_leads ? (b * N + n) * L + l : i) * P, 1, P, add);
+        }
+    });
+}
+
+static void pool_fwd(void *y_, int32_t *argmax, const void *x_, int64_t B, int64_t N, int64_t D,
+                     enum pool_kind kind)
+{
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_SHARES(B, 1, B * N * D, {
+        for (int64_t b = from; b < to; b++) {
+            const float *rows = x + b * N * D;
+            float *out = y + b * D;
+            if (kind == POOL_MEAN) {
+                memset(out, 0, sizeof *out * (size_t)D);
+                vector->column_sums(out, rows, NULL, N, D, D);
+                vector->scale(out, out, 1 / (float)N, D, 0);
+                continue;
+            }
+            int32_t *best = argmax + b * D;
+            memcpy(out, rows, sizeof *out * (size_t)D);
+            memset(best, 0, sizeof *best * (size_t)D);
+            for (int64_t n = 1; n < N; n++)
+                for (int64_t d = 0; d < D; d++)
+                    if (rows[n * D + d] > out[d]) {
+                        out[d] = rows[n * D + d];
+                        best[d] = (int32_t)n;
+                    }
+        }
+    });
+}
+
+static void pool_bwd(void *dx_, const void *dy_, const int32_t *argmax, int64_t B, int64_t N,
+                     int64_t D, enum pool_kind kind, int add)
+{
+    float *dx = dx_;
+    const float *dy = dy_;
+    PARALLEL_SHARES(B, 1, B * N * D, {
+        if (kind == POOL_MEAN)
+            for (int64_t r = from * N; r < to * N; r++)
+                vector->scale(dx + r * D, dy + r / N * D, 1 / (float)N, D, add);
+        else
+            backend_ref.pool_bwd(dx + from * N * D, dy + from * D, argmax + from * D, to - from, N,
+                                 D, kind, add);
+    });
+}
+
+static void dropout(void *y_, const void *x_, int64_t n, int64_t group_size, double p, int whole,
+                    uint64_t seed, uint64_t step, uint64_t salt, int add)
+{
+    float *y = y_;
+    const float *x = x_;
+    float kept = (float)(p < 1 ? 1 / (1 - p) : 0);
+    int64_t groups = (n + group_size - 1) / group_size;
+    PARALLEL_SHARES(groups, 1, n, {
+        for (int64_t group = from; group < to; group++) {
+            int64_t i0 = group * group_size, end = min_i64(n, i0 + group_size);
+            struct rng r = rng_at(seed + salt * 0x9E3779B97F4A7C15u, RNG_STREAM_DROPOUT, step,
+                                  (uint64_t)group);
+            if (whole) {
+                float factor = rng_u32(&r) >= p * 4294967296.0 ? kept : 0;
+                vector->scale(y + i0, x + i0, factor, end - i0, add);
+                continue;
+            }
+            for (int64_t i = i0; i < end; i++) {
+                float value = rng_u32(&r) >= p * 4294967296.0 ? x[i] * kept : 0;
+                y[i] = add ? y[i] + value : value;
+            }
+        }
+    });
+}
+
+/* ---- losses ---------------------------------------------------------------------------------- */
+
+static void mse_patch_fwd(void *loss, const void *pred_, const void *target_, const int32_t *index,
+                          int64_t B, int64_t N, int64_t J, int64_t P, int normalize)
+{
+    const float *pred = pred_, *target = target_;
+    double *error = (double *)(void *)kernel_scratch(SCRATCH_SHARED, 2 * B * J);
+    PARALLEL_SHARES(B * J, 1, B * J * P, {
+        for (int64_t r = from; r < to; r++)
+            error[r] = vector->patch_error(pred + r * P, target + (r / J * N + index[r]) * P, P,
+                                           normalize);
+    });
+    double total = 0;
+    for (int64_t r = 0; r < B * J; r++)
+        total += error[r];
+    *(float *)loss = (float)(total / ((double)B * (double)J * (double)P));
+}
+
+static void mse_patch_bwd(void *dpred_, const void *dloss, const void *pred_, const void *target_,
+                          const int32_t *index, int64_t B, int64_t N, int64_t J, int64_t P,
+                          int normalize, int add)
+{
+    float *dpred = dpred_;
+    const float *pred = pred_, *target = target_;
+    double factor = 2 * *(const float *)dloss / ((double)B * (double)J * (double)P);
+    PARALLEL_SHARES(B * J, 1, B * J * P, {
+        for (int64_t r = from; r < to; r++)
+            vector->patch_error_bwd(dpred + r * P, pred + r * P,
+                                    target + (r / J * N + index[r]) * P, factor, P, normalize, add);
+    });
+}
+
+static void ntxent_fwd(void *loss, void *prob_, const void *z, int64_t B, int64_t D,
+                       double temperature)
+{
+    float *prob = prob_;
+    int64_t n = 2 * B;
+    struct product similarity = {.M = n, .N = n, .K = D, .transpose_b = true};
+    multiply(prob, z, z, NULL, &similarity, ACTIVATION_NONE);
+    float *term = kernel_scratch(SCRATCH_SHARED, n);
+    PARALLEL_SHARES(n, 1, n * n, {
+        for (int64_t i = from; i < to; i++) {
+            float *row = prob + i * n;
+            int64_t positive = (i + B) % n;
+            vector->scale(row, row, (float)(1 / temperature), n, 0);
+            row[i] = -INFINITY; /* an anchor is not compared with itself */
+            float own = row[positive], max = row[positive];
+            for (int64_t j = 0; j < n; j++)
+                max = row[j] > max ? row[j] : max;
+            vector->softmax_fwd(row, row, 1, n);
+            /* softmax(own) = e^(own - max) / sum; for a hopeless positive use the maximum's term */
+            float top = 0;
+            for (int64_t j = 0; j < n; j++)
+                top = row[j] > top ? row[j] : top;
+            term[i] = max - own - logf(top);
+        }
+    });
+    double total = 0;
+    for (int64_t i = 0; i < n; i++)
+        total += term[i];
+    *(float *)loss = (float)(total / (double)n);
+}
+
+static void ntxent_bwd(void *dz_, const void *dloss, const void *prob, const void *z_, int64_t B,
+                       int64_t D, double temperature, int add)
+{
+    float *dz = dz_;
+    const float *z = z_;
+    int64_t n = 2 * B;
+    float factor = (float)(*(const float *)dloss / ((double)n * temperature));
+    float *pull = kernel_scratch(SCRATCH_SHARED, n * D); /* (prob + prob^T - 2 positive) z */
+    struct product p = {.M = n, .N = D, .K = n};
+    multiply(pull, prob, z, NULL, &p, ACTIVATION_NONE);
+    p.transpose_a = p.add = true;
+    multiply(pull, prob, z, NULL, &p, ACTIVATION_NONE);
+    PARALLEL_SHARES(n, 1, n * D, {
+        for (int64_t i = from; i < to; i++) {
+            vector->scale(pull + i * D, z + (i + B) % n * D, -2, D, 1);
+            vector->scale(dz + i * D, pull + i * D, factor, D, add);
+        }
+    });
+}
+
+/* ---- optimizer ------------------------------------------------------------------------------- */
+
+static void adamw(void *w_, const void *g_, void *m_, void *v_, int64_t n,
+                  const struct adamw_params *p)
+{
+    float *w = w_, *m = m_, *v = v_;
+    const float *g = g_;
+    PARALLEL_SHARES(n, 64, n,
+                    { vector->adamw(w + from, g + from, m + from, v + from, to - from, p); });
+}
+
+static double sum_squares(const void *x_, int64_t n)
+{
+    enum { PARTS = 256 }; /* cut by n alone */
+    const float *x = x_;
+    double part[PARTS] = {0};
+    int64_t length = (n + PARTS - 1) / PARTS;
+    if (length < 4096)
+        length = 4096;
+    int64_t parts = (n + length - 1) / length;
+    PARALLEL_SHARES(parts, 1, n, {
+        for (int64_t i = from; i < to; i++)
+            part[i] = vector->sum_squares(x + i * length, min_i64(length, n - i * length));
+    });
+    double total = 0;
+    for (int64_t i = 0; i < parts; i++)
+        total += part[i];
+    return total;
+}
+
+static void ema(void *target_, const void *w_, int64_t n, double decay)
+{
+    float *target = target_;
+    const float *w = w_;
+    PARALLEL_SHARES(n, 64, n, { vector->ema(target + from, w + from, to - from, decay); });
+}
+
+static bool all_finite(const void *x_, int64_t n)
+{
+    const float *x = x_;
+    atomic_bool finite = true;
+    PARALLEL_SHARES(n, 64, n, {
+        if (!vector->all_finite(x + from, to - from))
+            finite = false;
+    });
+    return finite;
+}
+
+/* ---- backends -------------------------------------------------------------------------------- */
 
 static void backend_build(void)
 {
-    backend = backend_ref;
+    detected = vector_find(NULL);
+    vector = detected;
+    backend = backend_ref; /* keeps bce, which is small */
     backend.name = "cpu";
     backend.linear_fwd = linear_fwd;
     backend.linear_bwd_x = linear_bwd_x;
     backend.linear_bwd_w = linear_bwd_w;
-    snprintf(description, sizeof description, "%s", openblas_get_config());
+    backend.activation_fwd = activation_fwd;
+    backend.activation_bwd = activation_bwd;
+    backend.layernorm_fwd = layernorm_fwd;
+    backend.layernorm_bwd = layernorm_bwd;
+    backend.softmax_fwd = softmax_fwd;
+    backend.softmax_bwd = softmax_bwd;
+    backend.attention_fwd = attention_fwd;
+    backend.attention_bwd = attention_bwd;
+    backend.add = add_arrays;
+    backend.scale = scale_array;
+    backend.add_rows_fwd = add_rows_fwd;
+    backend.add_rows_bwd = add_rows_bwd;
+    backend.gather_fwd = gather_fwd;
+    backend.gather_bwd = gather_bwd;
+    backend.scatter_fwd = scatter_fwd;
+    backend.scatter_bwd = scatter_bwd;
+    backend.patchify_fwd = patchify_fwd;
+    backend.patchify_bwd = patchify_bwd;
+    backend.pool_fwd = pool_fwd;
+    backend.pool_bwd = pool_bwd;
+    backend.l2norm_fwd = l2norm_fwd;
+    backend.l2norm_bwd = l2norm_bwd;
+    backend.dropout = dropout;
+    backend.mse_patch_fwd = mse_patch_fwd;
+    backend.mse_patch_bwd = mse_patch_bwd;
+    backend.ntxent_fwd = ntxent_fwd;
+    backend.ntxent_bwd = ntxent_bwd;
+    backend.adamw = adamw;
+    backend.sum_squares = sum_squares;
+    backend.ema = ema;
+    backend.all_finite = all_finite;
+    snprintf(description, sizeof description, "kernels for %s; %s", detected->isa,
+             openblas_get_config());
 }
 
 const struct backend *backend_cpu(void)
@@ -57,15 +693,19 @@ const struct backend *backend_cpu(void)
 
 const struct backend *backend_find(const char *name)
 {
-    if (!strcmp(name, "cpu")) return backend_cpu();
-    if (!strcmp(name, backend_ref.name)) return &backend_ref;
-    if (!strcmp(name, backend_ref64.name)) return &backend_ref64;
+    if (!strcmp(name, "cpu"))
+        return backend_cpu();
+    if (!strcmp(name, backend_ref.name))
+        return &backend_ref;
+    if (!strcmp(name, backend_ref64.name))
+        return &backend_ref64;
     return NULL;
 }
 
 void kernel_set_threads(int threads)
 {
-    if (threads < 1) threads = 1;
+    if (threads < 1)
+        threads = 1;
     omp_set_num_threads(threads);
     openblas_set_num_threads(threads);
 }
@@ -74,6 +714,6 @@ int kernel_threads(void) { return omp_get_max_threads(); }
 
 const char *kernel_description(void)
 {
-    pthread_once(&once, backend_build);
+    backend_cpu();
     return description;
 }

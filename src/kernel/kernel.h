@@ -148,8 +148,8 @@ struct backend {
 
 extern const struct backend backend_ref;   /* float, plain C */
 extern const struct backend backend_ref64; /* double, plain C: the oracle */
-/* Float on oneDNN, OpenBLAS and vectorized code for this machine, members missing there filled
- * from backend_ref. Built once, thread safe. */
+/* Float on code vectorized for this machine, members missing there filled from backend_ref. Built
+ * once, thread safe. */
 const struct backend *backend_cpu(void);
 /* "cpu", "ref", "ref64"; NULL if unknown. */
 const struct backend *backend_find(const char *name);

@@ -1,0 +1,276 @@
+/* Float vectors of the instruction set a file is compiled for: `vf` of VF lanes (16 with AVX-512,
+ * 8 with AVX2 and FMA, else 4 by the compiler's generic vectors, which covers SSE2 and NEON).
+ * + - * / work on vf; what operators cannot say is a function here. Included only by
+ * vector_kernels.inc. A lane's result never depends on its neighbours, so that the last, partly
+ * filled vector of an array is computed like any other. */
+#ifndef ECGFM_KERNEL_SIMD_H
+#define ECGFM_KERNEL_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+
+#define VF 16
+typedef __m512 vf;
+
+static inline vf vf_set(float x) { return _mm512_set1_ps(x); }
+static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void vf_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
+static inline __mmask16 vf_lanes(int lanes) { return (__mmask16)((1u << lanes) - 1); }
+static inline vf vf_load_part(const float *p, int lanes)
+{
+    return _mm512_maskz_loadu_ps(vf_lanes(lanes), p);
+}
+static inline void vf_store_part(float *p, vf x, int lanes)
+{
+    _mm512_mask_storeu_ps(p, vf_lanes(lanes), x);
+}
+static inline vf vf_keep(vf x, int lanes) { return _mm512_maskz_mov_ps(vf_lanes(lanes), x); }
+/* a b + c and c - a b, rounded once where the machine can. */
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
+/* a > b ? a : b and a < b ? a : b; b where either is NaN. */
+static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+/* a < b ? x : y */
+static inline vf vf_if_less(vf a, vf b, vf x, vf y)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
+static inline vf vf_abs(vf x) { return _mm512_abs_ps(x); }
+static inline vf vf_sqrt(vf x) { return _mm512_sqrt_ps(x); }
+/* Nearest integer, for |x| < 2^22. */
+static inline vf vf_round(vf x)
+{
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+/* 2^n for integer n in -126..127 */
+static inline vf vf_power2(vf n)
+{
+    __m512i bits = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 23));
+}
+static inline float vf_sum(vf x) { return _mm512_reduce_add_ps(x); }
+static inline float vf_highest(vf x) { return _mm512_reduce_max_ps(x); }
+
+/* Double sums of squares, lane by lane. */
+typedef struct {
+    __m512d low, high;
+} vd;
+static inline vd vd_zero(void) { return (vd){_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+static inline vd vd_add_square(vd s, vf x)
+{
+    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(x));
+    __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1));
+    return (vd){_mm512_fmadd_pd(low, low, s.low), _mm512_fmadd_pd(high, high, s.high)};
+}
+static inline double vd_sum(vd s) { return _mm512_reduce_add_pd(_mm512_add_pd(s.low, s.high)); }
+
+#elif defined(__AVX2__) && defined(__FMA__)
+
+#define VF 8
+typedef __m256 vf;
+
+/* As above, with 256-bit registers. */
+static inline vf vf_set(float x) { return _mm256_set1_ps(x); }
+static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void vf_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
+static inline __m256i vf_lanes(int lanes)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline vf vf_load_part(const float *p, int lanes)
+{
+    return _mm256_maskload_ps(p, vf_lanes(lanes));
+}
+static inline void vf_store_part(float *p, vf x, int lanes)
+{
+    _mm256_maskstore_ps(p, vf_lanes(lanes), x);
+}
+static inline vf vf_keep(vf x, int lanes)
+{
+    return _mm256_and_ps(x, _mm256_castsi256_ps(vf_lanes(lanes)));
+}
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+static inline vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
+static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
+static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
+static inline vf vf_if_less(vf a, vf b, vf x, vf y)
+{
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+static inline vf vf_abs(vf x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+static inline vf vf_sqrt(vf x) { return _mm256_sqrt_ps(x); }
+static inline vf vf_round(vf x)
+{
+    return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vf vf_power2(vf n)
+{
+    __m256i bits = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 23));
+}
+
+/* Double sums of squares. */
+typedef struct {
+    __m256d low, high;
+} vd;
+static inline vd vd_zero(void) { return (vd){_mm256_setzero_pd(), _mm256_setzero_pd()}; }
+static inline vd vd_add_square(vd s, vf x)
+{
+    __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(x));
+    __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+    return (vd){_mm256_fmadd_pd(low, low, s.low), _mm256_fmadd_pd(high, high, s.high)};
+}
+static inline double vd_sum(vd s)
+{
+    double d[4];
+    _mm256_storeu_pd(d, _mm256_add_pd(s.low, s.high));
+    return (d[0] + d[2]) + (d[1] + d[3]);
+}
+
+#else
+
+#define VF 4
+typedef float vf __attribute__((vector_size(16)));
+typedef int32_t vf_bits __attribute__((vector_size(16)));
+
+/* As above, in the compiler's generic vectors. */
+static inline vf vf_set(float x) { return (vf){x, x, x, x}; }
+static inline vf vf_load(const float *p)
+{
+    vf x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+static inline void vf_store(float *p, vf x) { memcpy(p, &x, sizeof x); }
+static inline vf vf_load_part(const float *p, int lanes)
+{
+    vf x = {0};
+    for (int i = 0; i < lanes; i++)
+        x[i] = p[i];
+    return x;
+}
+static inline void vf_store_part(float *p, vf x, int lanes)
+{
+    for (int i = 0; i < lanes; i++)
+        p[i] = x[i];
+}
+static inline vf vf_select(vf_bits mask, vf x, vf y)
+{
+    return (vf)((mask & (vf_bits)x) | (~mask & (vf_bits)y));
+}
+static inline vf vf_keep(vf x, int lanes)
+{
+    return (vf)((vf_bits)x & ((vf_bits){0, 1, 2, 3} < lanes));
+}
+static inline vf vf_fma(vf a, vf b, vf c) { return a * b + c; }
+static inline vf vf_fnma(vf a, vf b, vf c) { return c - a * b; }
+static inline vf vf_max(vf a, vf b) { return vf_select(a > b, a, b); }
+static inline vf vf_min(vf a, vf b) { return vf_select(a < b, a, b); }
+static inline vf vf_if_less(vf a, vf b, vf x, vf y) { return vf_select(a < b, x, y); }
+static inline vf vf_abs(vf x) { return (vf)((vf_bits)x & 0x7fffffff); }
+static inline vf vf_sqrt(vf x)
+{
+    for (int i = 0; i < VF; i++)
+        x[i] = __builtin_sqrtf(x[i]);
+    return x;
+}
+static inline vf vf_round(vf x)
+{
+    vf shift = vf_set(12582912.0f); /* 1.5 2^23: no fraction bits are left beside it */
+    return (x + shift) - shift;
+}
+static inline vf vf_power2(vf n) { return (vf)((__builtin_convertvector(n, vf_bits) + 127) << 23); }
+
+/* Double sums of squares. */
+typedef struct {
+    double lane[4];
+} vd;
+static inline vd vd_zero(void) { return (vd){{0}}; }
+static inline vd vd_add_square(vd s, vf x)
+{
+    for (int i = 0; i < 4; i++)
+        s.lane[i] += (double)x[i] * x[i];
+    return s;
+}
+static inline double vd_sum(vd s) { return (s.lane[0] + s.lane[2]) + (s.lane[1] + s.lane[3]); }
+
+#endif
+
+#if VF < 16
+/* Over all lanes, in an order fixed by their number. */
+static inline float vf_sum(vf x)
+{
+    float f[VF];
+    vf_store(f, x);
+    for (int width = VF / 2; width; width /= 2)
+        for (int i = 0; i < width; i++)
+            f[i] += f[i + width];
+    return f[0];
+}
+static inline float vf_highest(vf x)
+{
+    float f[VF];
+    vf_store(f, x);
+    for (int i = 1; i < VF; i++)
+        if (f[i] > f[0])
+            f[0] = f[i];
+    return f[0];
+}
+#endif
+
+/* e^x to 1e-7 relative for x <= 88; 0 below -87.3; NaN stays. Source: Cephes, expf. */
+static inline vf vf_exp(vf x)
+{
+    vf low = vf_set(-87.3f);
+    vf clamped = vf_min(vf_set(88), vf_max(low, x));
+    vf n = vf_round(clamped * vf_set(1.44269504088896341f));
+    vf r = vf_fnma(n, vf_set(0.693359375f), clamped);
+    r = vf_fnma(n, vf_set(-2.12194440e-4f), r);
+    vf p = vf_set(1.9875691500e-4f);
+    p = vf_fma(p, r, vf_set(1.3981999507e-3f));
+    p = vf_fma(p, r, vf_set(8.3334519073e-3f));
+    p = vf_fma(p, r, vf_set(4.1665795894e-2f));
+    p = vf_fma(p, r, vf_set(1.6666665459e-1f));
+    p = vf_fma(p, r, vf_set(5.0000001201e-1f));
+    p = vf_fma(p, r * r, r) + vf_set(1);
+    return vf_if_less(x, low, vf_set(0), p * vf_power2(n));
+}
+
+/* Body of an elementwise loop over n elements: i is the first element of a vector, `lanes` how
+ * many of its lanes are in the array. Whole vectors first; the compiler sees lanes as a constant
+ * there, so load and store below are plain. */
+#define EACH_VECTOR(n, ...)                                                                        \
+    do {                                                                                           \
+        int64_t i = 0;                                                                             \
+        for (; i + VF <= (n); i += VF) {                                                           \
+            const int lanes = VF;                                                                  \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+        if (i < (n)) {                                                                             \
+            const int lanes = (int)((n)-i);                                                        \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    } while (0)
+
+static inline vf load(const float *p, int lanes)
+{
+    return lanes == VF ? vf_load(p) : vf_load_part(p, lanes);
+}
+static inline void store(float *p, vf x, int lanes)
+{
+    if (lanes == VF)
+        vf_store(p, x);
+    else
+        vf_store_part(p, x, lanes);
+}
+/* Zero in the lanes outside the array, for sums. */
+static inline vf keep(vf x, int lanes) { return lanes == VF ? x : vf_keep(x, lanes); }
+
+#endif

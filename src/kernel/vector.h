@@ -1,0 +1,71 @@
+/* Single-thread building blocks of the cpu backend, compiled once for each instruction set
+ * (vector_kernels.inc by cpu_avx512.c, cpu_avx2.c, cpu_plain.c). cpu.c splits work among threads
+ * and calls these; results do not depend on how it splits. Only cpu.c and tests include this. */
+#ifndef ECGFM_KERNEL_VECTOR_H
+#define ECGFM_KERNEL_VECTOR_H
+
+#include "kernel/kernel.h"
+
+struct vector_kernels {
+    const char *isa; /* "avx512", "avx2", "plain" */
+
+    /* C[M,N] = A[M,K] B[K,N] + bias[N] (may be NULL), or += when `add`; element (i,j) of A and B is
+     * at i row + j column. Each element of C is summed in the order of k and in pieces cut by k
+     * alone, so its bits do not depend on M, N or where it stands. */
+    void (*gemm)(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column,
+                 const float *b, int64_t b_row, int64_t b_column, const float *bias, int64_t M,
+                 int64_t N, int64_t K, bool add);
+
+    /* One record and one head of attention: pointers are at the head's first element, rows of y
+     * and dy are `H E` apart, rows of qkv `3 H E`. */
+    void (*attention_fwd)(float *y, float *lse, const float *qkv, int64_t N, int64_t H, int64_t E);
+    void (*attention_bwd)(float *dqkv, const float *dy, const float *qkv, const float *y,
+                          const float *lse, int64_t N, int64_t H, int64_t E, int add);
+
+    void (*activation_fwd)(float *y, const float *x, int64_t n, enum activation act);
+    void (*activation_bwd)(float *dx, const float *dy, const float *x, int64_t n,
+                           enum activation act, int add);
+    void (*layernorm_fwd)(float *y, float *mean, float *rstd, const float *x, const float *g,
+                          const float *b, int64_t M, int64_t D, double epsilon);
+    /* sums[2,D]: overwritten by the sums over these M rows of dy xhat and of dy; may be NULL. */
+    void (*layernorm_bwd)(float *dx, float *sums, const float *dy, const float *x, const float *g,
+                          const float *mean, const float *rstd, int64_t M, int64_t D, int add);
+    void (*softmax_fwd)(float *y, const float *x, int64_t M, int64_t N);
+    void (*softmax_bwd)(float *dx, const float *dy, const float *y, int64_t M, int64_t N, int add);
+    void (*l2norm_fwd)(float *y, float *norm, const float *x, int64_t M, int64_t D, double epsilon);
+    void (*l2norm_bwd)(float *dx, const float *dy, const float *y, const float *norm, int64_t M,
+                       int64_t D, int add);
+
+    void (*add)(float *y, const float *a, const float *b, int64_t n);
+    void (*scale)(float *y, const float *x, float alpha, int64_t n, int add);
+    /* out[n] += sum over m of x[m, n], rows `stride` apart; rows with skip[m] are left out
+     * (skip may be NULL). */
+    void (*column_sums)(float *out, const float *x, const uint8_t *skip, int64_t M, int64_t n,
+                        int64_t stride);
+    /* Squared error of one patch against (t - mean) rstd, and its gradient times factor. */
+    double (*patch_error)(const float *pred, const float *target, int64_t P, int normalize);
+    void (*patch_error_bwd)(float *dpred, const float *pred, const float *target, double factor,
+                            int64_t P, int normalize, int add);
+
+    void (*adamw)(float *w, const float *g, float *m, float *v, int64_t n,
+                  const struct adamw_params *p);
+    double (*sum_squares)(const float *x, int64_t n);
+    void (*ema)(float *target, const float *w, int64_t n, double decay);
+    bool (*all_finite)(const float *x, int64_t n);
+};
+
+#if defined(__x86_64__)
+extern const struct vector_kernels vector_avx512, vector_avx2;
+#endif
+extern const struct vector_kernels vector_plain;
+
+/* Working memory of the calling thread, grown when needed and kept; 64-byte aligned. Two may be in
+ * use at a time: SHARED by the code that splits work, TASK by the code that does one share. */
+enum scratch_slot { SCRATCH_SHARED, SCRATCH_TASK, SCRATCH_SLOTS };
+float *kernel_scratch(enum scratch_slot slot, int64_t floats);
+
+/* For tests: runs everything on one of the instruction sets; NULL goes back to the choice made for
+ * this machine. False if the machine cannot. */
+bool kernel_force_isa(const char *name);
+
+#endif

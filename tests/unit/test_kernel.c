@@ -1,0 +1,608 @@
+/* Every member of every float backend against the double reference, on odd sizes; every member of
+ * the cpu backend on each instruction set this machine has, with 1, 2 and 3 threads to the bit.
+ * A member of struct backend without a case here fails. */
+#include "kernel/kernel.h"
+#include "kernel/vector.h"
+
+#include "kernel_run.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+/* ---- cases ----------------------------------------------------------------------------------- */
+
+/* s: the sizes of the case, in the order of the kernel's own size arguments; the last one in use is
+ * often a switch (add, kind). */
+
+static void linear_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[1]);
+    void *x = run_in(r, s[0] * s[2], -1, 1), *w = run_in(r, s[1] * s[2], -1, 1);
+    void *b = run_in(r, s[1], -1, 1);
+    run_seal(r);
+    r->k->linear_fwd(y, x, w, s[4] ? NULL : b, s[0], s[1], s[2], (enum activation)s[3]);
+}
+
+static void linear_bwd_x(struct run *r, const int64_t *s)
+{
+    void *dx = run_out(r, s[0] * s[2]);
+    void *dy = run_in(r, s[0] * s[1], -1, 1), *w = run_in(r, s[1] * s[2], -1, 1);
+    run_seal(r);
+    r->k->linear_bwd_x(dx, dy, w, s[0], s[1], s[2], (int)s[3]);
+}
+
+static void linear_bwd_w(struct run *r, const int64_t *s)
+{
+    void *dw = run_out(r, s[1] * s[2]), *db = run_out(r, s[1]);
+    void *dy = run_in(r, s[0] * s[1], -1, 1), *x = run_in(r, s[0] * s[2], -1, 1);
+    run_seal(r);
+    r->k->linear_bwd_w(dw, s[3] ? NULL : db, dy, x, s[0], s[1], s[2]);
+}
+
+static void activation_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0]), *x = run_in(r, s[0], -6, 6);
+    run_seal(r);
+    r->k->activation_fwd(y, x, s[0], (enum activation)s[1]);
+}
+
+static void activation_bwd(struct run *r, const int64_t *s)
+{
+    void *dx = run_out(r, s[0]), *dy = run_in(r, s[0], -1, 1), *x = run_in(r, s[0], -6, 6);
+    run_seal(r);
+    if (s[3]) /* in place */
+        memcpy(dx, dy, (size_t)s[0] * r->k->real_size);
+    r->k->activation_bwd(dx, s[3] ? dx : dy, x, s[0], (enum activation)s[1], (int)s[2]);
+}
+
+static void layernorm_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[1]), *mean = run_out(r, s[0]), *rstd = run_out(r, s[0]);
+    void *x = run_in(r, s[0] * s[1], -1, 3);
+    void *g = run_in(r, s[1], 0.5, 1.5), *b = run_in(r, s[1], -1, 1);
+    run_seal(r);
+    r->k->layernorm_fwd(y, mean, rstd, x, s[2] ? NULL : g, s[2] ? NULL : b, s[0], s[1], 1e-5);
+}
+
+static void layernorm_bwd(struct run *r, const int64_t *s)
+{
+    int64_t M = s[0], D = s[1];
+    void *dx = run_out(r, M * D), *dg = run_out(r, D), *db = run_out(r, D);
+    void *dy = run_in(r, M * D, -1, 1), *x = run_in(r, M * D, -1, 3);
+    void *g = run_in(r, D, 0.5, 1.5), *mean = run_in(r, M, 0.9, 1.1), *rstd = run_in(r, M, 0.5, 1);
+    run_seal(r);
+    r->k->layernorm_bwd(dx, s[3] ? NULL : dg, s[3] ? NULL : db, dy, x, s[3] ? NULL : g, mean, rstd,
+                        M, D, (int)s[2]);
+}
+
+static void softmax_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[1]), *x = run_in(r, s[0] * s[1], -10, 10);
+    run_seal(r);
+    r->k->softmax_fwd(y, x, s[0], s[1]);
+}
+
+static void softmax_bwd(struct run *r, const int64_t *s)
+{
+    void *dx = run_out(r, s[0] * s[1]);
+    void *dy = run_in(r, s[0] * s[1], -1, 1), *y = run_in(r, s[0] * s[1], 0, 1);
+    run_seal(r);
+    r->k->softmax_bwd(dx, dy, y, s[0], s[1], (int)s[2]);
+}
+
+static void attention_fwd(struct run *r, const int64_t *s)
+{
+    int64_t B = s[0], N = s[1], H = s[2], E = s[3];
+    void *y = run_out(r, B * N * H * E), *lse = run_out(r, B * H * N);
+    void *qkv = run_in(r, B * N * 3 * H * E, -2, 2);
+    run_seal(r);
+    r->k->attention_fwd(y, lse, qkv, B, N, H, E);
+}
+
+static void attention_bwd(struct run *r, const int64_t *s)
+{
+    int64_t B = s[0], N = s[1], H = s[2], E = s[3];
+    void *dqkv = run_out(r, B * N * 3 * H * E);
+    void *dy = run_in(r, B * N * H * E, -1, 1), *qkv = run_in(r, B * N * 3 * H * E, -2, 2);
+    void *y = run_in(r, B * N * H * E, 0, 0), *lse = run_in(r, B * H * N, 0, 0);
+    backend_find(r->k->real_size == 4 ? "ref" : "ref64")->attention_fwd(y, lse, qkv, B, N, H, E);
+    run_seal(r);
+    r->k->attention_bwd(dqkv, dy, qkv, y, lse, B, N, H, E, (int)s[4]);
+}
+
+static void add(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0]), *a = run_in(r, s[0], -1, 1), *b = run_in(r, s[0], -1, 1);
+    run_seal(r);
+    r->k->add(y, s[1] ? y : a, b, s[0]);
+}
+
+static void scale(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0]), *x = run_in(r, s[0], -1, 1);
+    run_seal(r);
+    r->k->scale(y, x, -0.37, s[0], (int)s[1]);
+}
+
+static void add_rows_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[1]), *x = run_in(r, s[0] * s[1], -1, 1);
+    void *p = run_in(r, s[1], -1, 1);
+    run_seal(r);
+    r->k->add_rows_fwd(y, x, p, s[0], s[1]);
+}
+
+static void add_rows_bwd(struct run *r, const int64_t *s)
+{
+    void *dp = run_out(r, s[1]), *dy = run_in(r, s[0] * s[1], -1, 1);
+    run_seal(r);
+    r->k->add_rows_bwd(dp, dy, s[0], s[1]);
+}
+
+static void gather_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[2] * s[3]), *x = run_in(r, s[0] * s[1] * s[3], -1, 1);
+    int32_t *index = run_index(r, s[0], s[1], s[2]);
+    run_seal(r);
+    r->k->gather_fwd(y, x, index, s[0], s[1], s[2], s[3]);
+}
+
+static void gather_bwd(struct run *r, const int64_t *s)
+{
+    void *dx = run_out(r, s[0] * s[1] * s[3]), *dy = run_in(r, s[0] * s[2] * s[3], -1, 1);
+    int32_t *index = run_index(r, s[0], s[1], s[2]);
+    run_seal(r);
+    r->k->gather_bwd(dx, dy, index, s[0], s[1], s[2], s[3], (int)s[4]);
+}
+
+static void scatter_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[1] * s[3]), *x = run_in(r, s[0] * s[2] * s[3], -1, 1);
+    void *fill = run_in(r, s[3], -1, 1);
+    int32_t *index = run_index(r, s[0], s[1], s[2]);
+    run_seal(r);
+    r->k->scatter_fwd(y, x, fill, index, s[0], s[1], s[2], s[3]);
+}
+
+static void scatter_bwd(struct run *r, const int64_t *s)
+{
+    void *dx = run_out(r, s[0] * s[2] * s[3]), *dfill = run_out(r, s[3]);
+    void *dy = run_in(r, s[0] * s[1] * s[3], -1, 1);
+    int32_t *index = run_index(r, s[0], s[1], s[2]);
+    run_seal(r);
+    r->k->scatter_bwd(dx, dfill, dy, index, s[0], s[1], s[2], s[3], (int)s[4]);
+}
+
+static void patchify_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[1] * s[2]), *x = run_in(r, s[0] * s[1] * s[2], -1, 1);
+    run_seal(r);
+    r->k->patchify_fwd(y, x, s[0], s[1], s[2], s[3], (int)s[4]);
+}
+
+static void patchify_bwd(struct run *r, const int64_t *s)
+{
+    void *dx = run_out(r, s[0] * s[1] * s[2]), *dy = run_in(r, s[0] * s[1] * s[2], -1, 1);
+    run_seal(r);
+    r->k->patchify_bwd(dx, dy, s[0], s[1], s[2], s[3], (int)s[4], (int)s[5]);
+}
+
+static void pool_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[2]);
+    int32_t *argmax = run_out_int(r, s[0] * s[2]);
+    void *x = run_in(r, s[0] * s[1] * s[2], -1, 1);
+    run_seal(r);
+    r->k->pool_fwd(y, argmax, x, s[0], s[1], s[2], (enum pool_kind)s[3]);
+}
+
+static void pool_bwd(struct run *r, const int64_t *s)
+{
+    void *dx = run_out(r, s[0] * s[1] * s[2]), *dy = run_in(r, s[0] * s[2], -1, 1);
+    int32_t *argmax = run_push(r, s[0] * s[2], sizeof *argmax, true, false);
+    for (int64_t i = 0; i < s[0] * s[2]; i++)
+        argmax[i] = (int32_t)(run_random(r) % (uint32_t)s[1]);
+    run_seal(r);
+    r->k->pool_bwd(dx, dy, argmax, s[0], s[1], s[2], (enum pool_kind)s[3], (int)s[4]);
+}
+
+static void l2norm_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[1]), *norm = run_out(r, s[0]);
+    void *x = run_in(r, s[0] * s[1], -1, 1);
+    for (int64_t d = 0; d < s[1]; d++)
+        run_set(x, r->k, d, 0); /* a row of no length */
+    run_seal(r);
+    r->k->l2norm_fwd(y, norm, x, s[0], s[1], 1e-3);
+}
+
+static void l2norm_bwd(struct run *r, const int64_t *s)
+{
+    int64_t n = s[0] * s[1];
+    void *dx = run_out(r, n), *dy = run_in(r, n, -1, 1), *y = run_in(r, n, -0.1, 0.1);
+    void *norm = run_in(r, s[0], 0.5, 2);
+    run_set(norm, r->k, s[0] - 1, -1e-2); /* shorter than epsilon */
+    run_seal(r);
+    r->k->l2norm_bwd(dx, dy, y, norm, s[0], s[1], (int)s[2]);
+}
+
+static void dropout(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0]), *x = run_in(r, s[0], -1, 1);
+    run_seal(r);
+    r->k->dropout(y, x, s[0], s[1], 0.3, (int)s[2], 11, 5, 3, (int)s[3]);
+}
+
+static void mse_patch_fwd(struct run *r, const int64_t *s)
+{
+    void *loss = run_out(r, 1), *pred = run_in(r, s[0] * s[2] * s[3], -1, 1);
+    void *target = run_in(r, s[0] * s[1] * s[3], -1, 3);
+    int32_t *index = run_index(r, s[0], s[1], s[2]);
+    run_seal(r);
+    r->k->mse_patch_fwd(loss, pred, target, index, s[0], s[1], s[2], s[3], (int)s[4]);
+}
+
+static void mse_patch_bwd(struct run *r, const int64_t *s)
+{
+    void *dpred = run_out(r, s[0] * s[2] * s[3]), *dloss = run_in(r, 1, 90, 100);
+    void *pred = run_in(r, s[0] * s[2] * s[3], -1, 1);
+    void *target = run_in(r, s[0] * s[1] * s[3], -1, 3);
+    int32_t *index = run_index(r, s[0], s[1], s[2]);
+    run_seal(r);
+    r->k->mse_patch_bwd(dpred, dloss, pred, target, index, s[0], s[1], s[2], s[3], (int)s[4],
+                        (int)s[5]);
+}
+
+static void set_unknown(struct run *r, void *target, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += 3)
+        run_set(target, r->k, i, NAN);
+}
+
+static void bce_fwd(struct run *r, const int64_t *s)
+{
+    void *loss = run_out(r, 1), *logits = run_in(r, s[0] * s[1], -20, 20);
+    void *target = run_in(r, s[0] * s[1], 0, 1), *weight = run_in(r, s[1], 0.5, 4);
+    set_unknown(r, target, s[0] * s[1]);
+    run_seal(r);
+    r->k->bce_fwd(loss, logits, target, s[2] ? weight : NULL, s[0], s[1]);
+}
+
+static void bce_bwd(struct run *r, const int64_t *s)
+{
+    void *dlogits = run_out(r, s[0] * s[1]), *dloss = run_in(r, 1, 1, 2);
+    void *logits = run_in(r, s[0] * s[1], -20, 20);
+    void *target = run_in(r, s[0] * s[1], 0, 1), *weight = run_in(r, s[1], 0.5, 4);
+    set_unknown(r, target, s[0] * s[1]);
+    run_seal(r);
+    r->k->bce_bwd(dlogits, dloss, logits, target, s[2] ? weight : NULL, s[0], s[1], (int)s[3]);
+}
+
+static void *unit_rows(struct run *r, int64_t M, int64_t D)
+{
+    void *z = run_in(r, M * D, -1, 1);
+    for (int64_t m = 0; m < M; m++) {
+        double length = 0;
+        for (int64_t d = 0; d < D; d++)
+            length += pow(run_get(z, r->k, m * D + d), 2);
+        for (int64_t d = 0; d < D; d++)
+            run_set(z, r->k, m * D + d, run_get(z, r->k, m * D + d) / sqrt(length));
+    }
+    return z;
+}
+
+static void ntxent_fwd(struct run *r, const int64_t *s)
+{
+    void *loss = run_out(r, 1), *prob = run_out(r, 4 * s[0] * s[0]);
+    void *z = unit_rows(r, 2 * s[0], s[1]);
+    run_seal(r);
+    r->k->ntxent_fwd(loss, prob, z, s[0], s[1], 0.1);
+}
+
+static void ntxent_bwd(struct run *r, const int64_t *s)
+{
+    void *dz = run_out(r, 2 * s[0] * s[1]), *dloss = run_in(r, 1, 1, 2);
+    void *prob = run_in(r, 4 * s[0] * s[0], 0, 0.1), *z = unit_rows(r, 2 * s[0], s[1]);
+    run_seal(r);
+    r->k->ntxent_bwd(dz, dloss, prob, z, s[0], s[1], 0.1, (int)s[2]);
+}
+
+static void adamw(struct run *r, const int64_t *s)
+{
+    void *w = run_out(r, s[0]), *m = run_out(r, s[0]), *v = run_out(r, s[0]);
+    void *g = run_in(r, s[0], -1, 1);
+    for (int64_t i = 0; i < s[0]; i++)
+        run_set(v, r->k, i, fabs(run_get(v, r->k, i)));
+    run_seal(r);
+    struct adamw_params p = {.lr = 1e-2,
+                             .beta1 = 0.9,
+                             .beta2 = 0.95,
+                             .epsilon = 1e-8,
+                             .weight_decay = 0.05,
+                             .gradient_scale = 0.5,
+                             .step = s[1]};
+    r->k->adamw(w, g, m, v, s[0], &p);
+}
+
+static void sum_squares(struct run *r, const int64_t *s)
+{
+    void *out = run_out(r, 1), *x = run_in(r, s[0], -1, 1);
+    run_seal(r);
+    run_set(out, r->k, 0, r->k->sum_squares(x, s[0]));
+}
+
+static void ema(struct run *r, const int64_t *s)
+{
+    void *target = run_out(r, s[0]), *w = run_in(r, s[0], -1, 1);
+    run_seal(r);
+    r->k->ema(target, w, s[0], 0.96);
+}
+
+static void all_finite(struct run *r, const int64_t *s)
+{
+    int32_t *out = run_out_int(r, 3);
+    void *x = run_in(r, s[0], -1, 1), *bad = run_in(r, s[0], -1, 1), *huge = run_in(r, s[0], -1, 1);
+    run_set(bad, r->k, s[0] - 1, NAN);
+    run_set(huge, r->k, s[0] / 2, -INFINITY);
+    run_seal(r);
+    out[0] = r->k->all_finite(x, s[0]);
+    out[1] = r->k->all_finite(bad, s[0]);
+    out[2] = r->k->all_finite(huge, s[0]);
+}
+
+struct kernel_case {
+    const char *name;
+    size_t member;
+    void (*run)(struct run *r, const int64_t *s);
+    int64_t sizes[6][6]; /* up to the first that begins with 0 */
+};
+
+#define CASE(f) #f, offsetof(struct backend, f), f
+
+static const struct kernel_case cases[] = {
+    {CASE(linear_fwd),
+     {{1, 1, 1, 0}, {3, 5, 7, 1}, {13, 37, 300, 0}, {67, 33, 29, 2, 1}, {70, 100, 513, 1}}},
+    {CASE(linear_bwd_x), {{1, 1, 1, 0}, {3, 5, 7, 1}, {13, 300, 37, 0}, {70, 513, 99, 1}}},
+    {CASE(linear_bwd_w), {{1, 1, 1, 0}, {7, 5, 3, 1}, {300, 13, 37, 0}, {513, 70, 99, 0}}},
+    {CASE(activation_fwd), {{1, 1}, {35, 0}, {70001, 1}, {70001, 2}}},
+    {CASE(activation_bwd), {{1, 1, 1}, {35, 0, 0}, {70001, 1, 0, 1}, {70001, 2, 1}, {37, 1, 1}}},
+    {CASE(layernorm_fwd), {{1, 1, 0}, {3, 37, 0}, {129, 300, 0}, {67, 193, 1}}},
+    {CASE(layernorm_bwd), {{1, 1, 0}, {3, 37, 1}, {129, 300, 0}, {67, 193, 1, 1}}},
+    {CASE(softmax_fwd), {{1, 1}, {3, 37}, {129, 300}}},
+    {CASE(softmax_bwd), {{1, 1, 0}, {3, 37, 1}, {129, 300, 0}}},
+    {CASE(attention_fwd),
+     {{1, 1, 1, 1}, {2, 7, 3, 5}, {1, 50, 2, 32}, {2, 131, 3, 64}, {1, 33, 1, 80}}},
+    {CASE(attention_bwd),
+     {{1, 1, 1, 1, 0}, {2, 7, 3, 5, 1}, {1, 50, 2, 32, 0}, {2, 131, 3, 64, 1}, {1, 33, 1, 80, 0}}},
+    {CASE(add), {{1, 0}, {70001, 0}, {37, 1}}},
+    {CASE(scale), {{1, 0}, {70001, 1}, {37, 0}}},
+    {CASE(add_rows_fwd), {{1, 1}, {3, 37}, {129, 300}}},
+    {CASE(add_rows_bwd), {{1, 1}, {3, 37}, {517, 300}}},
+    {CASE(gather_fwd), {{1, 1, 1, 1}, {3, 11, 4, 37}, {5, 70, 69, 193}}},
+    {CASE(gather_bwd), {{1, 1, 1, 1, 0}, {3, 11, 4, 37, 1}, {5, 70, 69, 193, 0}}},
+    {CASE(scatter_fwd), {{1, 1, 1, 1}, {3, 11, 4, 37}, {5, 70, 33, 193}}},
+    {CASE(scatter_bwd), {{1, 1, 1, 1, 0}, {3, 11, 4, 37, 1}, {5, 70, 33, 193, 0}}},
+    {CASE(patchify_fwd), {{1, 1, 1, 1, 0}, {3, 12, 100, 25, 1}, {7, 12, 500, 25, 0}}},
+    {CASE(patchify_bwd), {{1, 1, 1, 1, 0, 0}, {3, 12, 100, 25, 1, 1}, {7, 12, 500, 25, 0, 0}}},
+    {CASE(pool_fwd), {{1, 1, 1, 0}, {3, 11, 37, 1}, {5, 70, 193, 0}, {5, 70, 193, 1}}},
+    {CASE(pool_bwd), {{1, 1, 1, 0, 0}, {3, 11, 37, 1, 1}, {5, 70, 193, 0, 1}, {5, 70, 193, 1, 0}}},
+    {CASE(l2norm_fwd), {{2, 1}, {3, 37}, {300, 193}}},
+    {CASE(l2norm_bwd), {{2, 1, 0}, {3, 37, 1}, {300, 193, 0}}},
+    {CASE(dropout), {{1, 1, 0, 0}, {1000, 300, 0, 1}, {70001, 1000, 1, 0}, {70001, 1000, 0, 0}}},
+    {CASE(mse_patch_fwd), {{1, 1, 1, 2, 0}, {3, 11, 4, 25, 1}, {7, 40, 30, 300, 1}}},
+    {CASE(mse_patch_bwd), {{1, 1, 1, 2, 0, 0}, {3, 11, 4, 25, 1, 1}, {7, 40, 30, 300, 1, 0}}},
+    {CASE(bce_fwd), {{2, 1, 0}, {7, 5, 1}, {64, 71, 0}}},
+    {CASE(bce_bwd), {{2, 1, 0, 0}, {7, 5, 1, 1}, {64, 71, 0, 0}}},
+    {CASE(ntxent_fwd), {{1, 3}, {5, 17}, {100, 64}}},
+    {CASE(ntxent_bwd), {{1, 3, 0}, {5, 17, 1}, {100, 64, 0}}},
+    {CASE(adamw), {{1, 1}, {37, 2}, {70001, 1000}}},
+    {CASE(sum_squares), {{1}, {37}, {70001}, {1200007}}},
+    {CASE(ema), {{1}, {37}, {70001}}},
+    {CASE(all_finite), {{1}, {37}, {70001}}},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+/* ---- walkers --------------------------------------------------------------------------------- */
+
+static struct run run_case(const struct kernel_case *c, const int64_t *sizes,
+                           const struct backend *k)
+{
+    struct run r = {.k = k, .state = 12345};
+    c->run(&r, sizes);
+    const char *damage = run_damage(&r);
+    if (damage)
+        fail_msg("%s on %s: %s", c->name, k->name, damage);
+    return r;
+}
+
+static void every_member_has_a_case(void **state)
+{
+    (void)state;
+    size_t first = offsetof(struct backend, linear_fwd), step = sizeof(void (*)(void));
+    for (size_t at = first; at < sizeof(struct backend); at += step) {
+        bool found = false;
+        for (int i = 0; i < CASES; i++)
+            found |= cases[i].member == at;
+        if (!found)
+            fail_msg("member %zu of struct backend has no case", (at - first) / step);
+        for (int b = 0; b < 3; b++) {
+            const struct backend *k = backend_find(b == 0 ? "ref" : b == 1 ? "ref64" : "cpu");
+            void (*pointer)(void);
+            memcpy(&pointer, (const char *)k + at, sizeof pointer);
+            assert_non_null(pointer);
+        }
+    }
+}
+
+/* Errors allowed: float arithmetic with sums of up to some hundred terms. */
+#define NMSE_MAX 1e-12
+#define WORST_MAX 1e-5
+
+static void compare_all(const struct backend *k, const char *label)
+{
+    double highest_nmse = 0, highest_worst = 0;
+    for (int i = 0; i < CASES; i++)
+        for (int j = 0; j < 6 && cases[i].sizes[j][0]; j++) {
+            double nmse, worst;
+            struct run truth = run_case(&cases[i], cases[i].sizes[j], &backend_ref64);
+            struct run r = run_case(&cases[i], cases[i].sizes[j], k);
+            run_compare(&r, &truth, &nmse, &worst);
+            if (nmse > NMSE_MAX || worst > WORST_MAX)
+                fail_msg("%s on %s, sizes %d: nmse %.2g, largest error %.2g", cases[i].name, label,
+                         j, nmse, worst);
+            highest_nmse = nmse > highest_nmse ? nmse : highest_nmse;
+            highest_worst = worst > highest_worst ? worst : highest_worst;
+            run_free(&r);
+            run_free(&truth);
+        }
+    print_message("%s: nmse up to %.2g, errors up to %.2g\n", label, highest_nmse, highest_worst);
+}
+
+static void ref_is_right(void **state)
+{
+    (void)state;
+    compare_all(&backend_ref, "ref");
+}
+
+static const char *const isas[] = {NULL, "avx512", "avx2", "plain"};
+
+static void cpu_is_right(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        if (!kernel_force_isa(isas[i])) {
+            print_message("this machine has no %s: not tested\n", isas[i]);
+            continue;
+        }
+        compare_all(backend_cpu(), isas[i] ? isas[i] : "cpu");
+    }
+    kernel_force_isa(NULL);
+}
+
+static void threads_do_not_change_bits(void **state)
+{
+    (void)state;
+    int before = kernel_threads();
+    for (int i = 0; i < 4; i++) {
+        if (!kernel_force_isa(isas[i]))
+            continue;
+        for (int c = 0; c < CASES; c++)
+            for (int j = 0; j < 6 && cases[c].sizes[j][0]; j++) {
+                kernel_set_threads(1);
+                struct run one = run_case(&cases[c], cases[c].sizes[j], backend_cpu());
+                for (int threads = 2; threads <= 3; threads++) {
+                    kernel_set_threads(threads);
+                    struct run r = run_case(&cases[c], cases[c].sizes[j], backend_cpu());
+                    if (!run_same_bits(&one, &r))
+                        fail_msg("%s (%s), sizes %d: %d threads give other bits", cases[c].name,
+                                 isas[i] ? isas[i] : "cpu", j, threads);
+                    run_free(&r);
+                }
+                run_free(&one);
+            }
+    }
+    kernel_force_isa(NULL);
+    kernel_set_threads(before);
+}
+
+/* GELU over the whole range against the double reference: the error against the magnitude of the
+ * result, so that the tail is held to it too; its slope against 1. */
+static void gelu_is_exact(void **state)
+{
+    (void)state;
+    enum { n = 400001 };
+    float *x = malloc(sizeof *x * n), *y = malloc(sizeof *y * n), *ones = malloc(sizeof *ones * n);
+    double *x64 = malloc(sizeof *x64 * n), *y64 = malloc(sizeof *y64 * n);
+    double *ones64 = malloc(sizeof *ones64 * n);
+    assert_true(x && y && ones && x64 && y64 && ones64);
+    for (int i = 0; i < n; i++) {
+        x[i] = (float)(-10 + 20.0 * i / (n - 1));
+        x64[i] = x[i];
+        ones[i] = 1;
+        ones64[i] = 1;
+    }
+    for (int isa = 0; isa < 4; isa++) {
+        if (!kernel_force_isa(isas[isa]))
+            continue;
+        backend_ref64.activation_fwd(y64, x64, n, ACTIVATION_GELU);
+        backend_cpu()->activation_fwd(y, x, n, ACTIVATION_GELU);
+        double value = 0, tail = 0, slope = 0;
+        for (int i = 0; i < n; i++) {
+            double e = fabs(y[i] - y64[i]);
+            value = fmax(value, e / (1e-3 + fabs(y64[i])));
+            if (x[i] < 0)
+                tail = fmax(tail, e / fabs(y64[i]));
+        }
+        backend_ref64.activation_bwd(y64, ones64, x64, n, ACTIVATION_GELU, 0);
+        backend_cpu()->activation_bwd(y, ones, x, n, ACTIVATION_GELU, 0);
+        for (int i = 0; i < n; i++)
+            slope = fmax(slope, fabs(y[i] - y64[i]));
+        print_message("gelu (%s): error %.2g, relative in the tail %.2g, slope %.2g\n",
+                      isas[isa] ? isas[isa] : "cpu", value, tail, slope);
+        assert_true(value < 5e-7);
+        assert_true(tail < (isa == 3 ? 1e-5 : 1e-6)); /* plain has no fused multiply-add */
+        assert_true(slope < 4e-7);
+    }
+    kernel_force_isa(NULL);
+    free(x), free(y), free(ones), free(x64), free(y64), free(ones64);
+}
+
+static void special_values(void **state)
+{
+    (void)state;
+    for (int isa = 0; isa < 4; isa++) {
+        if (!kernel_force_isa(isas[isa]))
+            continue;
+        float x[5] = {NAN, 0, 3, INFINITY, -50}, y[5];
+        for (int act = ACTIVATION_NONE; act <= ACTIVATION_RELU; act++) {
+            backend_cpu()->activation_fwd(y, x, 4, (enum activation)act);
+            assert_true(isnan(y[0]));
+            assert_true(y[1] == 0 && y[3] == INFINITY);
+        }
+        backend_cpu()->activation_fwd(y, x, 5, ACTIVATION_GELU);
+        assert_true(y[4] == 0);
+        float big[3] = {1000, -1000, 1000};
+        backend_cpu()->softmax_fwd(y, big, 1, 3);
+        assert_true(y[0] == 0.5f && y[1] == 0 && y[2] == 0.5f);
+        float lost[3] = {1, NAN, 1};
+        backend_cpu()->softmax_fwd(y, lost, 1, 3);
+        assert_true(isnan(y[0]));
+    }
+    kernel_force_isa(NULL);
+}
+
+/* A case worked by hand for each loss, so that reference and cpu cannot be wrong together. */
+static void losses_by_hand(void **state)
+{
+    (void)state;
+    const double z[8] = {1, 0, 0, 1, 1, 0, 0, 1}; /* two records, both views the same */
+    double loss, prob[16];
+    backend_ref64.ntxent_fwd(&loss, prob, z, 2, 2, 1.0);
+    assert_true(fabs(loss - log((exp(1) + 2) / exp(1))) < 1e-12);
+    const double logits[4] = {0, 100, -100, 3}, target[4] = {1, 1, 1, NAN};
+    backend_ref64.bce_fwd(&loss, logits, target, NULL, 2, 2);
+    assert_true(fabs(loss - (log(2) + 0 + 100) / 3) < 1e-12);
+    const double pred[4] = {0, 0, 0, 0}, patches[8] = {9, 9, 9, 9, 1, 2, 3, 4};
+    const int32_t index[1] = {1};
+    backend_ref64.mse_patch_fwd(&loss, pred, patches, index, 1, 2, 1, 4, 0);
+    assert_true(fabs(loss - 30.0 / 4) < 1e-12);
+    backend_ref64.mse_patch_fwd(&loss, pred, patches, index, 1, 2, 1, 4, 1);
+    assert_true(fabs(loss - 5.0 / (5.0 / 3 + 1e-6) / 4) < 1e-12);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_member_has_a_case),
+        cmocka_unit_test(losses_by_hand),
+        cmocka_unit_test(ref_is_right),
+        cmocka_unit_test(cpu_is_right),
+        cmocka_unit_test(threads_do_not_change_bits),
+        cmocka_unit_test(gelu_is_exact),
+        cmocka_unit_test(special_values),
+    };
+    return cmocka_run_group_tests_name("kernel", tests, NULL, NULL);
+}
