@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -359,6 +360,26 @@ enum err_code dir_list(const char *path, struct arena *a, char ***names, int64_t
     }
     free(list);
     return code;
+}
+
+void dir_remove_temporaries(const char *path)
+{
+    struct arena a;
+    char **names;
+    int64_t count;
+    arena_init(&a, "temporaries", 0);
+    if (dir_list(path, &a, &names, &count, NULL) == ERR_OK)
+        for (int64_t i = 0; i < count; i++) {
+            const char *dot = strrchr(names[i], '.');
+            int64_t pid;
+            if (dot == NULL || dot - names[i] < 4 || memcmp(dot - 4, ".tmp", 4) != 0 ||
+                !str_to_i64(dot + 1, &pid) || pid < 1 || pid > INT32_MAX)
+                continue;
+            const char *file = path_join(&a, path, names[i]);
+            if (file != NULL && kill((pid_t)pid, 0) != 0 && errno == ESRCH)
+                unlink(file);
+        }
+    arena_reset(&a);
 }
 
 char *path_join(struct arena *a, const char *folder, const char *name)

@@ -48,6 +48,10 @@ void file_writer_printf(struct file_writer *w, const char *format, ...)
 enum err_code file_writer_commit(struct file_writer *w, struct err *e);
 void file_writer_abandon(struct file_writer *w);
 
+/* Removes the temporary files that killed processes of this machine left in a folder ("*.tmp.<pid>"
+ * of a process that is gone). For the start of a run in a folder of its own; failures are no matter. */
+void dir_remove_temporaries(const char *path);
+
 /* mkdir -p */
 enum err_code dir_create(const char *path, struct err *e);
 /* Names in a folder without . and .., sorted by bytes; strings live in the arena. */

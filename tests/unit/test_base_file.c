@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -181,6 +182,29 @@ static void folders(void **state)
     assert_int_equal(count, 0);
 }
 
+static void temporaries_of_the_dead_are_removed(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    char *dead = path_join(&arena, folder, arena_printf(&arena, "m.bin.tmp.%ld", (long)child));
+    char *kept[] = {path_join(&arena, folder,
+                              arena_printf(&arena, "m.bin.tmp.%ld", (long)getpid())),
+                    path_join(&arena, folder, arena_printf(&arena, "m.bin.tmq.%ld", (long)child)),
+                    in_folder("m.bin.tmp.x"), in_folder("m.bin.tmp.0"), in_folder("m.bin.tmp.-1")};
+    assert_int_equal(file_write_atomic(dead, "x", 1, &e), ERR_OK);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        assert_int_equal(file_write_atomic(kept[i], "x", 1, &e), ERR_OK);
+    dir_remove_temporaries(folder);
+    dir_remove_temporaries(in_folder("none"));
+    assert_false(file_exists(dead));
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        assert_true(file_exists(kept[i]));
+}
+
 static void paths(void **state)
 {
     (void)state;
@@ -214,6 +238,7 @@ int main(void)
         cmocka_unit_test(writer_commits_or_leaves_no_trace),
         cmocka_unit_test(writer_follows_links_and_keeps_modes),
         cmocka_unit_test(folders),
+        cmocka_unit_test(temporaries_of_the_dead_are_removed),
         cmocka_unit_test(paths),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
