@@ -8,13 +8,21 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "data/dataset.h"
 #include "train/evaluation.h"
 #include "train/predictions.h"
+#include "train/scores.h"
 
 #define REQUIREMENTS_MAX 64
 
 struct eval_options {
     const char *predictions;
+    const char *scores;
+    const char *data;
+    const char *dataset;
+    const char *task;
+    const char *split;
+    double rate;
     const char *require;
     int64_t bootstrap;
     const char *out;
@@ -25,6 +33,15 @@ static struct eval_options values;
 
 static const struct option rows[] = {
     OPT_TEXT(eval_options, predictions, NULL, "FILE", "predictions.csv of probe or finetune"),
+    OPT_TEXT(eval_options, scores, NULL, "FILE",
+             "JSON Lines of infer, instead of predictions; the labels come from --data"),
+    OPT_TEXT(eval_options, data, NULL, "DIR", "data set with the labels of the scored records"),
+    OPT_TEXT(eval_options, dataset, NULL, "KIND", "kind of data set, where it is not recognized"),
+    OPT_TEXT(eval_options, task, NULL, "TASK", "labels to compare with (default: the data set's)"),
+    OPT_CHOICE(eval_options, split, "test", "train|validation|test|all",
+               "records that count; scores of others are left aside"),
+    OPT_FLOAT(eval_options, rate, "0", 0, 1e6, "Hz",
+              "files that were scored, where a data set has several rates; 0: its default"),
     OPT_LIST(eval_options, require, "METRIC>=X",
              "exit with 1 unless this holds (also <=, > and <), such as macro_auroc>=0.8 or "
              "auroc.NORM>0.9"),
@@ -179,14 +196,61 @@ static void tell(const struct evaluation *ev)
                     (long long)ev->incomplete, (long long)ev->options.draws);
 }
 
+static void tell_coverage(const struct scores_coverage *c)
+{
+    log_info("%lld of %lld lines used; %lld refused by infer, %lld of other splits, %lld without "
+             "labels of the task",
+             (long long)c->used, (long long)c->lines, (long long)c->refused,
+             (long long)c->other_split, (long long)c->unlabelled);
+    if (c->unmatched > 0)
+        log_warning("%lld scored files are not in the data set, such as %s",
+                    (long long)c->unmatched, c->first_unmatched);
+    if (c->missing > 0)
+        log_warning("%lld labelled records of the %s split have no score", (long long)c->missing,
+                    values.split);
+}
+
+static void add_coverage(cJSON *object, const struct scores_coverage *c)
+{
+    cJSON *coverage = cJSON_AddObjectToObject(object, "coverage");
+    cJSON_AddNumberToObject(coverage, "lines", (double)c->lines);
+    cJSON_AddNumberToObject(coverage, "used", (double)c->used);
+    cJSON_AddNumberToObject(coverage, "refused", (double)c->refused);
+    cJSON_AddNumberToObject(coverage, "unmatched", (double)c->unmatched);
+    cJSON_AddNumberToObject(coverage, "other_split", (double)c->other_split);
+    cJSON_AddNumberToObject(coverage, "unlabelled", (double)c->unlabelled);
+    cJSON_AddNumberToObject(coverage, "missing", (double)c->missing);
+}
+
 /* ---- the command ---- */
 
-static enum err_code evaluate(const struct invocation *call, struct evaluation *ev, struct err *e)
+static enum err_code match_scores(struct manifest *m, struct predictions *out,
+                                  struct scores_coverage *coverage, struct err *e)
 {
+    const struct manifest_options options = {.rate_hz = values.rate};
+    struct label_set labels;
+    enum data_split split = SPLIT_TRAIN;
+    while (strcmp(split_name(split), values.split) != 0)
+        split++;
+    TRY(manifest_open(values.data, values.dataset, &options, m, e));
+    TRY(manifest_labels(m, values.task, &labels, e));
+    return scores_read(values.scores, m, &labels, split, out, coverage, e);
+}
+
+static enum err_code evaluate(const struct invocation *call, struct evaluation *ev,
+                              struct scores_coverage *coverage, struct err *e)
+{
+    struct manifest manifest = {0}; /* predictions borrow from it */
     struct predictions predictions = {0};
-    enum err_code code = values.predictions == NULL
-                             ? RAISE(e, ERR_USAGE, "--predictions FILE is missing")
-                             : predictions_read(values.predictions, &predictions, e);
+    enum err_code code;
+    if ((values.predictions == NULL) == (values.scores == NULL))
+        code = RAISE(e, ERR_USAGE, "expected --predictions FILE, or --scores FILE and --data DIR");
+    else if (values.scores != NULL && values.data == NULL)
+        code = RAISE(e, ERR_USAGE, "--scores needs --data DIR, where the labels are");
+    else if (values.scores != NULL)
+        code = match_scores(&manifest, &predictions, coverage, e);
+    else
+        code = predictions_read(values.predictions, &predictions, e);
     if (code == ERR_OK) {
         struct bootstrap_options options = BOOTSTRAP_DEFAULTS;
         options.draws = values.bootstrap;
@@ -195,47 +259,58 @@ static enum err_code evaluate(const struct invocation *call, struct evaluation *
         code = evaluation_make(ev, &predictions, &options, e);
     }
     predictions_free(&predictions);
+    manifest_close(&manifest);
     return code;
 }
 
-static enum err_code report(const struct evaluation *ev, const struct requirement *requirements,
-                            int count, struct err *e)
+static cJSON *extra_to_json(const struct scores_coverage *coverage,
+                            const struct requirement *requirements, int count)
 {
     cJSON *extra = cJSON_CreateObject();
+    if (values.scores != NULL)
+        add_coverage(extra, coverage);
     if (count > 0)
         cJSON_AddItemToObject(extra, "requirements", requirements_to_json(requirements, count));
+    return extra;
+}
+
+/* The JSON on standard output is that of the file. */
+static enum err_code report(const struct evaluation *ev, const cJSON *extra, struct err *e)
+{
     if (values.json) {
-        cJSON *json = evaluation_to_json(ev);
-        if (count > 0)
-            cJSON_AddItemToObject(json, "requirements", requirements_to_json(requirements, count));
+        cJSON *json = evaluation_to_json_with(ev, extra);
         print_json(json, true);
         cJSON_Delete(json);
     } else {
         print_table(ev);
     }
-    enum err_code code = values.out != NULL ? evaluation_write(ev, extra, values.out, e) : ERR_OK;
-    cJSON_Delete(extra);
-    return code;
+    return values.out != NULL ? evaluation_write(ev, extra, values.out, e) : ERR_OK;
 }
 
 static int eval_run(struct invocation *call, struct err *e)
 {
     struct requirement requirements[REQUIREMENTS_MAX];
     struct evaluation ev = {0};
+    struct scores_coverage coverage = {0};
+    cJSON *extra = NULL;
     int count, unmet = 0;
     enum err_code code;
     TRY_TO(out, code,
            requirements_parse(&call->options.arena, values.require, requirements, &count, e));
-    TRY_TO(out, code, evaluate(call, &ev, e));
+    TRY_TO(out, code, evaluate(call, &ev, &coverage, e));
     for (int i = 0; i < count; i++) {
         TRY_TO(out, code, requirement_check(&requirements[i], &ev, e));
         unmet += !requirements[i].met;
     }
+    if (values.scores != NULL)
+        tell_coverage(&coverage);
     tell(&ev);
-    TRY_TO(out, code, report(&ev, requirements, count, e));
+    extra = extra_to_json(&coverage, requirements, count);
+    TRY_TO(out, code, report(&ev, extra, e));
     for (int i = 0; i < count; i++)
         requirement_tell(&requirements[i]);
 out:
+    cJSON_Delete(extra);
     evaluation_free(&ev);
     return code != ERR_OK ? exit_code_of(code) : unmet > 0 ? EXIT_FAILED : EXIT_FINE;
 }
@@ -243,7 +318,7 @@ out:
 const struct command command_eval = {
     .name = "eval",
     .summary = "measures predictions against labels",
-    .usage = "--predictions FILE [options]",
+    .usage = "--predictions FILE | --scores FILE --data DIR [options]",
     .details =
         "Prints AUROC, average precision, F1, sensitivity, specificity, Brier score and "
         "calibration "
@@ -254,7 +329,8 @@ const struct command command_eval = {
         "intervals: macro_auroc_low, auroc_low.CLASS, macro_auroc_high and so on. Exit code 0: all "
         "hold; 1: one does not; 2: there is no such metric.",
     .examples = "ecgfm eval --predictions RUN/predictions.csv\n"
-                "ecgfm eval --predictions RUN/predictions.csv --require 'macro_auroc>=0.80'",
+                "ecgfm eval --predictions RUN/predictions.csv --require 'macro_auroc>=0.80'\n"
+                "ecgfm eval --scores scores.jsonl --data ptb-xl --task super --split test",
     .options = eval_register,
     .argument_max = 0,
     .run = eval_run,

@@ -266,17 +266,23 @@ struct cJSON *evaluation_to_json(const struct evaluation *ev)
     return json;
 }
 
-enum err_code evaluation_write(const struct evaluation *ev, const struct cJSON *extra,
-                               const char *path, struct err *e)
+struct cJSON *evaluation_to_json_with(const struct evaluation *ev, const struct cJSON *extra)
 {
     cJSON *json = evaluation_to_json(ev);
-    struct buf text;
-    buf_init(&text, 0);
     for (const cJSON *item = extra ? extra->child : NULL; item; item = item->next) {
         ASSERT(!cJSON_GetObjectItemCaseSensitive(json, item->string),
                "metrics.json: \"%s\" is the evaluation's own", item->string);
         cJSON_AddItemToObject(json, item->string, cJSON_Duplicate(item, true));
     }
+    return json;
+}
+
+enum err_code evaluation_write(const struct evaluation *ev, const struct cJSON *extra,
+                               const char *path, struct err *e)
+{
+    cJSON *json = evaluation_to_json_with(ev, extra);
+    struct buf text;
+    buf_init(&text, 0);
     json_print(json, true, &text);
     buf_puts(&text, "\n");
     enum err_code code = !json || text.failed ? RAISE(e, ERR_MEMORY, "%s: out of memory", path)

@@ -56,8 +56,10 @@ enum err_code evaluation_value(const struct evaluation *ev, const char *name, do
 /* The content of metrics.json. Caller cJSON_Deletes; NULL when out of memory. */
 struct cJSON *evaluation_to_json(const struct evaluation *ev);
 
-/* Writes metrics.json, atomically; the members of `extra` (NULL: none; not consumed) come after the
- * evaluation's own and must have other names. */
+/* The same, followed by copies of the members of `extra` (NULL: none), which must have other names. */
+struct cJSON *evaluation_to_json_with(const struct evaluation *ev, const struct cJSON *extra);
+
+/* Writes evaluation_to_json_with to metrics.json, atomically. */
 enum err_code evaluation_write(const struct evaluation *ev, const struct cJSON *extra,
                                const char *path, struct err *e);
 
