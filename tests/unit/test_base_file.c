@@ -1,11 +1,13 @@
 /* base/file: paths, bounded reads, atomic writes, folders. Works in a fresh folder under TMPDIR. */
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -140,6 +142,34 @@ static void writer_commits_or_leaves_no_trace(void **state)
     }
 }
 
+/* A disk that fills up while writing, played by a bound on the size of files. */
+static void writer_keeps_the_old_file_when_the_disk_is_full(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    char *path = in_folder("old.bin"), block[4096] = {1};
+    assert_int_equal(file_write_atomic(path, "old", 3, &e), ERR_OK);
+    int64_t before = entries();
+    struct rlimit keep, small;
+    getrlimit(RLIMIT_FSIZE, &keep);
+    small = keep;
+    small.rlim_cur = 10000;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    struct file_writer w;
+    enum err_code code = file_writer_open(&w, path, &e);
+    for (int i = 0; code == ERR_OK && i < 10; i++)
+        file_writer_write(&w, block, sizeof block);
+    if (code == ERR_OK)
+        code = file_writer_commit(&w, &e);
+    setrlimit(RLIMIT_FSIZE, &keep);
+    signal(SIGXFSZ, handler);
+    assert_int_equal(code, ERR_IO);
+    assert_non_null(strstr(e.message, path));
+    assert_int_equal(file_size(path), 3);
+    assert_int_equal(entries(), before);
+}
+
 static void writer_follows_links_and_keeps_modes(void **state)
 {
     (void)state;
@@ -236,6 +266,7 @@ int main(void)
         cmocka_unit_test(write_then_read),
         cmocka_unit_test(fifo_is_refused),
         cmocka_unit_test(writer_commits_or_leaves_no_trace),
+        cmocka_unit_test(writer_keeps_the_old_file_when_the_disk_is_full),
         cmocka_unit_test(writer_follows_links_and_keeps_modes),
         cmocka_unit_test(folders),
         cmocka_unit_test(temporaries_of_the_dead_are_removed),
