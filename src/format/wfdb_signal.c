@@ -284,6 +284,11 @@ static enum err_code group_measure(struct group *g, int64_t frame_limit, struct 
         TRY(mat_check(g, a, &out->mat_mismatch, e));
     int64_t bytes = g->source.size > g->source.base ? g->source.size - g->source.base : 0;
     *frames = wfdb_codec_samples(g->codec, bytes) / g->frame_samples;
+    /* Two samples of format 310 take the four bytes that three take: no surplus. */
+    int64_t declared = g->header->sample_count;
+    if (declared >= 0 && declared < *frames &&
+        wfdb_codec_bytes(g->codec, declared * g->frame_samples) == bytes)
+        *frames = declared;
     return ERR_OK;
 }
 
