@@ -70,8 +70,9 @@ static enum err_code parse_integer(const struct reader *r, const char *text, con
     bool whole = *digits != '\0' && digits[strspn(digits, "0123456789")] == '\0';
     if (!whole)
         FAIL_FIELD(r, ERR_FORMAT, field, "a whole number", text);
-    if (!str_to_i64(text, &value) || value < min || value > max) {
-        bool above = text[0] != '-';
+    bool fits = str_to_i64(text, &value);
+    if (!fits || value < min || value > max) {
+        bool above = fits ? value > max : text[0] != '-';
         FAIL(r->e, above ? ERR_LIMIT : ERR_FORMAT,
              "%s line %d: %s must be between %lld and %lld, found '%.40s'", r->path, r->number,
              field, (long long)min, (long long)max, text);
