@@ -1,6 +1,6 @@
 /* Augmentations: one row per augmentation (augs.def, aug_*.c). Each is a pure function of its
- * options, the signal and the rng, applied in place to one view [L,T] in millivolt units as
- * normalized by the contract (unit: standard deviations when normalized).
+ * options, the signal and the rng, applied in place to one view [L,T] that is normalized as the
+ * contract says; amplitudes are options in millivolt and come to the view's units by unit_per_mv.
  *
  * Nouns: a `view` is one augmented crop; a `chain` is the configured list in table order. */
 #ifndef ECGFM_DATA_AUGMENT_H
@@ -18,10 +18,11 @@ struct view {
     double rate_hz;
     double unit_per_mv; /* multiply millivolts by this to get units of x (1/std, or 1) */
     const int *leads;   /* enum ecg_lead [L] */
+    float *scratch;     /* [T] for whoever works on the view */
 };
 
 struct augmentation {
-    const char *name; /* "baseline_wander": its options are aug.baseline_wander.* */
+    const char *name; /* "baseline_wander": its options are augment.baseline_wander.* */
     const char *help;
     const struct option *options; /* the first row is always `probability` (default 0: off) */
     size_t config_size;
@@ -31,7 +32,7 @@ struct augmentation {
 
 extern const struct augmentation *const augmentations[]; /* NULL-terminated, from augs.def */
 
-/* A chain owns one config struct per augmentation. */
+/* A chain holds one config struct per augmentation, in table order. */
 struct augment_chain {
     void **configs;
     int count;
@@ -40,8 +41,13 @@ struct augment_chain {
 /* Adds each augmentation's options under "<prefix>.<name>" to the set (targets owned by the set's
  * arena). prefix such as "augment". */
 void augment_chain_init(struct augment_chain *chain, struct option_set *set, const char *prefix);
-/* Draws each augmentation with its probability, in table order. Draws of one never shift another. */
+/* Draws each augmentation with its probability, in table order. Its random numbers are addressed by
+ * its name, so that draws of one never shift another and a new row changes nothing. Nothing is
+ * allocated. Threads: safe. */
 void augment_chain_apply(const struct augment_chain *chain, struct view *v, uint64_t seed,
                          uint64_t epoch, uint64_t sample, int view_index);
+
+/* x[n] standard normal numbers (single precision: Box-Muller on 32-bit uniforms). */
+void noise_normal(struct rng *r, float *x, int64_t n);
 
 #endif

@@ -17,31 +17,43 @@
 #include "signal/contract.h"
 
 struct store_options {
-    int threads;
-    int64_t cache_bytes; /* bound on decoded signals kept; 0: 4 GiB */
-    bool strict;
-    double max_bad_fraction; /* above: ERR_FORMAT naming the first reasons; default 0.5 */
+    int threads;             /* that read and convert in store_open; 0: all cores */
+    int64_t cache_bytes;     /* bound on decoded signals kept; 0: 4 GiB */
+    bool strict;             /* as in read_options */
+    double max_bad_fraction; /* above: ERR_FORMAT naming the first reasons; 0: 0.5 */
 };
 
 struct store;
 
 /* Reads every entry of the split once (so that bad records are known before training starts: each
  * becomes a problem in the manifest with its id, code and reason, and is left out), converts with
- * the contract. Records shorter than contract->sample_count are quarantined (ERR_LENGTH).
- * The contract and manifest are borrowed. */
+ * the contract. Besides what cannot be read or converted, recordings shorter than
+ * contract->sample_count (ERR_LENGTH) and files with fewer samples than their header declares
+ * (ERR_TRUNCATED) are quarantined. A checksum that differs is a problem, too, but the record is kept
+ * (unless strict). Problems are in the order of the entries. A split without entries gives an empty
+ * store. The contract and manifest are borrowed. Uses no OpenMP; one store_open at a time for one
+ * manifest. */
 enum err_code store_open(struct store **out, struct manifest *m, enum data_split split,
                          const struct contract *contract, const struct store_options *options,
                          struct err *e);
 void store_close(struct store *s);
+const struct contract *store_contract(const struct store *s);
 int64_t store_count(const struct store *s);             /* usable records */
 int64_t store_entry(const struct store *s, int64_t i);  /* index into manifest entries */
 int64_t store_length(const struct store *s, int64_t i); /* samples after conversion */
 int64_t store_quarantined(const struct store *s);
-/* Copies samples [begin, begin + T) of record i into out[L,T]. Threads: safe. */
+/* The whole record i, [L, store_length(i)]: from the cache, or decoded again into `a`. Borrowed until
+ * the store is closed or a is reset. The same bits either way. Errors: those of reading; ERR_IO if the
+ * file is no longer what it was. Threads: safe, each with its arena. */
+enum err_code store_signal(struct store *s, int64_t i, struct arena *a, const float **x,
+                           struct err *e);
+/* Copies samples [begin, begin + T) of record i into out[L,T]; they must lie inside the record.
+ * Threads: safe. */
 enum err_code store_copy(struct store *s, int64_t i, int64_t begin, int64_t T, float *out,
                          struct err *e);
 /* Mean and standard deviation over all samples and leads (and by lead, arrays may be NULL), in
- * double with a fixed order. */
+ * double with a fixed order: the same bits for any number of threads. NaN for an empty store, and if a
+ * record that was not kept in memory cannot be read any more. */
 void store_statistics(struct store *s, double *mean, double *std, double *lead_mean,
                       double *lead_std);
 
@@ -60,7 +72,7 @@ struct loader_options {
 
 struct batch {
     int64_t epoch, index;
-    int64_t count;    /* records in it, B (see drop_last) */
+    int64_t count;    /* records in it, always B (see drop_last) */
     float *x;         /* [V,B,L,T] */
     float *targets;   /* [B,K] or NULL */
     int64_t *samples; /* [B] index in the store */
@@ -68,17 +80,23 @@ struct batch {
 
 struct loader;
 
-/* labels may be NULL. subset: indices into the store (copied), NULL for all. */
+/* labels may be NULL. subset: indices into the store (copied), NULL for all. The store, labels and
+ * augment (NULL: none) are borrowed. A crop is contract->sample_count samples long; without
+ * random_crop it begins at 0. Random numbers are addressed by the index in the store.
+ * Once running, a batch allocates nothing as long as the store holds its records in memory.
+ * Errors: ERR_USAGE (no records, less than one batch with drop_last), ERR_MEMORY. */
 enum err_code loader_open(struct loader **out, struct store *s, const struct label_set *labels,
                           const int64_t *subset, int64_t subset_count,
                           const struct augment_chain *augment, const struct loader_options *options,
                           struct err *e);
 void loader_close(struct loader *l);
 int64_t loader_batches_per_epoch(const struct loader *l);
-/* Next batch to be served is (epoch, index); restarts prefetching. Called once before the first. */
+/* Next batch to be served is (epoch, index); restarts prefetching. Called once before the first
+ * (otherwise that is (0, 0)), never while a batch is held. */
 void loader_seek(struct loader *l, int64_t epoch, int64_t index);
-/* Blocks until the batch is ready; it stays valid until loader_release. Going past the last batch of
- * an epoch goes on with the next epoch. */
+/* Blocks until the batch is ready; it stays valid until loader_release, and one is held at a time.
+ * Going past the last batch of an epoch goes on with the next epoch. On error (a record that could be
+ * read before cannot any more; the first of the batch is named) no batch is held. */
 enum err_code loader_next(struct loader *l, const struct batch **out, struct err *e);
 void loader_release(struct loader *l, const struct batch *b);
 /* Seconds the caller has waited for data so far. */
