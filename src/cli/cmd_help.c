@@ -212,9 +212,10 @@ static void print_cell(FILE *out, const char *text)
     }
 }
 
+static const char markdown_head[] = "| option | meaning |\n|---|---|\n";
+
 static void print_markdown_rows(FILE *out, const char *prefix, const struct option *rows)
 {
-    fputs("| option | meaning |\n|---|---|\n", out);
     for (; rows->name != NULL; rows++) {
         char title[160], notes[1024];
         option_title(prefix, rows, title, sizeof title);
@@ -227,24 +228,39 @@ static void print_markdown_rows(FILE *out, const char *prefix, const struct opti
     }
 }
 
+static const char markdown_top[] =
+    "# Commands of ecgfm\n"
+    "\n"
+    "Made by `ecgfm help --markdown` from the option tables; do not edit.\n"
+    "\n"
+    "| command | |\n"
+    "|---|---|\n";
+
+static const char markdown_common[] =
+    "\n"
+    "Exit codes: 0 all fine, 1 failed, 2 usage or configuration, 3 some records refused, 4 all\n"
+    "refused, 5 model refused, 75 interrupted (run again).\n"
+    "\n"
+    "## Common options\n"
+    "\n"
+    "Every command has them. An option `--mae.mask-ratio` is the key `mae.mask_ratio` for `--set` "
+    "and\n"
+    "`{\"mae\": {\"mask_ratio\": ...}}` in the file of `--config`. Flags are stronger than "
+    "`--set`,\n"
+    "which is stronger than the file.\n"
+    "\n";
+
 static void print_markdown(FILE *out)
 {
-    fputs("# Commands of ecgfm\n\nMade by `ecgfm help --markdown` from the option tables; do not "
-          "edit.\n"
-          "\n| command | |\n|---|---|\n",
-          out);
+    fputs(markdown_top, out);
     for (int i = 0; commands[i] != NULL; i++) {
         fprintf(out, "| [%s](#ecgfm-%s) | ", commands[i]->name, commands[i]->name);
         print_cell(out, commands[i]->summary);
         fputs(" |\n", out);
     }
-    fputs("\nExit codes: 0 all fine, 1 failed, 2 usage or configuration, 3 some records refused, 4 "
-          "all "
-          "refused, 5 model refused, 75 interrupted (run again).\n"
-          "\n## Common options\n\nEvery command has them. An option `--mae.mask-ratio` is the key "
-          "`mae.mask_ratio` for `--set`\nand `{\"mae\": {\"mask_ratio\": ...}}` in the file of "
-          "`--config`. Flags are stronger than `--set`, which is stronger\nthan the file.\n\n",
-          out);
+    fputs(markdown_common, out);
+    fputs(markdown_head, out);
+    print_markdown_rows(out, "", cli_seed_rows);
     print_markdown_rows(out, "", cli_frame_rows);
     for (int i = 0; commands[i] != NULL; i++) {
         const struct command *command = commands[i];
@@ -263,6 +279,7 @@ static void print_markdown(FILE *out)
             fputc('\n', out);
             if (set.groups[g].prefix[0] != '\0')
                 fprintf(out, "Options of `%s`:\n\n", set.groups[g].prefix);
+            fputs(markdown_head, out);
             print_markdown_rows(out, set.groups[g].prefix, set.groups[g].rows);
         }
         option_set_free(&set);
