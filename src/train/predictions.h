@@ -36,8 +36,8 @@ void predictions_free(struct predictions *p); /* accepts a zeroed struct */
 /* Writes predictions.csv, atomically. Same table, same bytes. */
 enum err_code predictions_write(const struct predictions *p, const char *path, struct err *e);
 
-/* Reads it back; *out is initialized here, predictions_free also after an error. The codes
- * of the classes are not in the file.
+/* Reads it back; *out is initialized here, predictions_free also after an error. The codes of the
+ * classes are not in the file.
  * Errors: those of csv_read; ERR_FORMAT naming line and column for another header, a label that is
  * not 0 or 1, a score that is no finite number, an id or class given twice, no record. */
 enum err_code predictions_read(const char *path, struct predictions *out, struct err *e);
