@@ -37,7 +37,7 @@ static enum err_code entry_convert(const struct store *s, int64_t index, struct 
     if (note)
         note[0] = '\0';
     enum err_code code = record_read(entry->path, &options, &record, e);
-    if (code == ERR_OK && note && (record.flags & RECORD_SHORT))
+    if (code == ERR_OK && (record.flags & RECORD_SHORT))
         code = RAISE(e, ERR_TRUNCATED, "%s",
                      record.issue_count > 0 ? record.issues[0]
                                             : "fewer samples in the file than the header declares");

@@ -454,6 +454,10 @@ static void a_lost_file_is_an_error(void **state)
         b = next(l); /* the others are still served */
         assert_int_equal(b->index, 2);
         loader_release(l, b);
+        snprintf(path, sizeof path, "%s/r12.dat", f.root); /* and one that was cut short */
+        assert_int_equal(truncate(path, 3 * 2 * (T + 3)), 0);
+        float x[L * T];
+        assert_int_equal(store_copy(s, 12, 0, T, x, &e), ERR_TRUNCATED);
         loader_close(l);
         double mean = 0;
         store_statistics(s, &mean, NULL, NULL, NULL);
