@@ -1,6 +1,6 @@
 /* Comma-separated tables with a header row, read strictly into memory, and fields written.
- * Accepted is RFC 4180: fields in double quotes may hold commas, line ends and doubled quotes; lines
- * end with LF or CRLF; every row has as many fields as the header. A UTF-8 byte order mark is
+ * Accepted is RFC 4180: fields in double quotes may hold commas, line ends and doubled quotes;
+ * lines end with LF or CRLF; every row has as many fields as the header. A UTF-8 byte order mark is
  * skipped, and so are empty lines at the end. Every file is hostile. */
 #ifndef ECGFM_FORMAT_CSV_H
 #define ECGFM_FORMAT_CSV_H

@@ -213,7 +213,7 @@ static enum err_code scan_counts(struct scan *s, int64_t *out, int max, int *cou
     return scan_char(s, ']');
 }
 
-/* Room for one more row of `size` bytes in an arena-held list; old rows are copied when it grows. */
+/* Room for one more row of `size` bytes in an arena-held list; it is copied when it grows. */
 static enum err_code grow(struct scan *s, void **rows, int64_t count, int64_t *cap, size_t size)
 {
     if (count < *cap)

@@ -56,7 +56,7 @@ enum err_code evaluation_value(const struct evaluation *ev, const char *name, do
 /* The content of metrics.json. Caller cJSON_Deletes; NULL when out of memory. */
 struct cJSON *evaluation_to_json(const struct evaluation *ev);
 
-/* The same, followed by copies of the members of `extra` (NULL: none), which must have other names. */
+/* The same, then copies of the members of `extra` (NULL: none), which must have other names. */
 struct cJSON *evaluation_to_json_with(const struct evaluation *ev, const struct cJSON *extra);
 
 /* Writes evaluation_to_json_with to metrics.json, atomically. */

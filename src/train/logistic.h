@@ -59,8 +59,8 @@ struct logistic_model {
  * error.
  * Errors: ERR_NUMERIC for a feature that is not finite (record and column), or if a class does not
  * converge (class, C, gradient); ERR_LABELS without a training record, for a label that is not 0 or
- * 1, or if no class has both labels among the validation records; ERR_USAGE for options out of range;
- * ERR_MEMORY. */
+ * 1, or if no class has both labels among the validation records; ERR_USAGE for options out of
+ * range; ERR_MEMORY. */
 enum err_code logistic_select(const float *train_x, const uint8_t *train_y, int64_t n_train,
                               const float *valid_x, const uint8_t *valid_y, int64_t n_valid,
                               int64_t feature_count, int64_t class_count,

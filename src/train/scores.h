@@ -25,8 +25,8 @@ struct scores_coverage {
 /* Makes predictions of the labelled records of a split that were scored, in the order of the
  * manifest. *out is initialized here; predictions_free, also after an error; its codes are borrowed
  * from the labels.
- * Errors: those of file_read; ERR_FORMAT with the line (no JSON object, no file, no finite score of a
- * class, a record scored twice); ERR_NOT_FOUND if no line can be used. */
+ * Errors: those of file_read; ERR_FORMAT with the line (no JSON object, no file, no finite score of
+ * a class, a record scored twice); ERR_NOT_FOUND if no line can be used. */
 enum err_code scores_read(const char *path, const struct manifest *m,
                           const struct label_set *labels, enum data_split split,
                           struct predictions *out, struct scores_coverage *coverage, struct err *e);
