@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "cli/cli.h"
+#include "format/format.h"
 #include "graph/tape.h"
 #include "metric/metric.h"
 
@@ -26,11 +27,13 @@ struct family {
         return true;                                                                               \
     }
 TABLE(commands, summary)
+TABLE(formats, help)
 TABLE(metrics, help)
 TABLE(ops, help)
 
 static const struct family families[] = {
     {"commands", "what ecgfm can do", commands_row},
+    {"formats", "recordings that can be read", formats_row},
     {"metrics", "what predictions are measured by", metrics_row},
     {"ops", "what models are built from", ops_row},
 };

@@ -140,6 +140,14 @@ static enum err_code scan_all(struct scan *s, const char *name, struct err *e)
     return ERR_TRUNCATED;
 }
 
+/* Names come from the file and go to terminals. */
+static void clean(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f)
+            *text = '?';
+}
+
 /* "15 c calibration pulse": code, symbol, description. */
 static void define_code(struct wfdb_annotations *out, const char *aux)
 {
@@ -154,10 +162,12 @@ static void define_code(struct wfdb_annotations *out, const char *aux)
     size_t n = strcspn(symbol, " \t\r\n");
     const char *text = symbol + n;
     text += strspn(text, " \t");
-    const char *kept = arena_strndup(&out->arena, symbol, n);
-    const char *description = arena_strndup(&out->arena, text, strcspn(text, "\r\n"));
+    char *kept = arena_strndup(&out->arena, symbol, n);
+    char *description = arena_strndup(&out->arena, text, strcspn(text, "\r\n"));
     if (code >= SKIP || n == 0 || kept == NULL || description == NULL)
         return;
+    clean(kept);
+    clean(description);
     out->symbols[code] = kept;
     out->descriptions[code] = description;
 }

@@ -1,0 +1,64 @@
+/* ecgfm inspect: says what a path holds. The kinds of path are rows of a table. */
+#include "base/file.h"
+#include "cli/inspect.h"
+
+struct inspect_options inspect_options;
+
+static const struct option rows[] = {
+    OPT_BOOL(inspect_options, json, "false", "JSON on standard output instead of the table"),
+    OPT_TEXT(inspect_options, samples, NULL, "FILE.npy",
+             "write the samples of a record: float32 [leads, samples] in mV, NaN where invalid"),
+    OPT_BOOL(inspect_options, strict, "false",
+             "refuse a record with a wrong checksum or first value, or with missing samples"),
+    OPT_BOOL(inspect_options, high_resolution, "false",
+             "signals of differing rates: all at the highest, not the mean of each frame"),
+    OPTION_END,
+};
+
+static void inspect_register(struct option_set *set)
+{
+    option_set_add(set, "", rows, &inspect_options);
+}
+
+static bool is_any(const char *path)
+{
+    (void)path;
+    return true;
+}
+
+/* The first row that takes a path shows it. */
+static const struct {
+    bool (*takes)(const char *path);
+    int (*show)(struct invocation *call, const char *path, struct err *e);
+} kinds[] = {
+    {is_any, inspect_record},
+};
+
+static int inspect_run(struct invocation *call, struct err *e)
+{
+    const char *path = call->arguments[0];
+    int i = 0;
+    while (!kinds[i].takes(path))
+        i++;
+    return kinds[i].show(call, path, e);
+}
+
+const struct command command_inspect = {
+    .name = "inspect",
+    .summary = "shows what a record holds: leads, rate, length, values, problems",
+    .usage = "[options] PATH",
+    .details =
+        "A record is named by its header (.hea), by its name without the extension, or by a signal "
+        "or annotation file beside the header.\n"
+        "\n"
+        "Problems are shown as flags and sentences and do not change the exit code: short (fewer "
+        "samples in the files than declared), checksum-mismatch and initial-mismatch (the samples "
+        "are not those that the header was written for), checksum-absent, gaps, default-gain, "
+        "default-rate. With --strict the first three are errors.",
+    .examples = "ecgfm inspect ptbxl/records100/00000/00001_lr.hea\n"
+                "ecgfm inspect mitdb/100 --json --samples 100.npy",
+    .options = inspect_register,
+    .argument_min = 1,
+    .argument_max = 1,
+    .run = inspect_run,
+};
