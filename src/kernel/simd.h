@@ -11,6 +11,15 @@
 
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+/* Whether vf_fma() rounds once. */
+#if defined(__AVX2__) || defined(__aarch64__)
+#define VF_FUSES 1
+#else
+#define VF_FUSES 0
 #endif
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
@@ -169,8 +178,13 @@ static inline vf vf_keep(vf x, int lanes)
 {
     return (vf)((vf_bits)x & ((vf_bits){0, 1, 2, 3} < lanes));
 }
+#if defined(__aarch64__)
+static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
+static inline vf vf_fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
+#else
 static inline vf vf_fma(vf a, vf b, vf c) { return a * b + c; }
 static inline vf vf_fnma(vf a, vf b, vf c) { return c - a * b; }
+#endif
 static inline vf vf_max(vf a, vf b) { return vf_select(a > b, a, b); }
 static inline vf vf_min(vf a, vf b) { return vf_select(a < b, a, b); }
 static inline vf vf_if_less(vf a, vf b, vf x, vf y) { return vf_select(a < b, x, y); }
