@@ -244,7 +244,8 @@ enum err_code file_writer_commit(struct file_writer *w, struct err *e)
     enum err_code code = ERR_OK;
     if (!w->failed && fflush(w->stream) != 0)
         writer_failed(w);
-    if (!w->failed && w->temporary != NULL && fsync(fileno(w->stream)) != 0)
+    bool synced = w->temporary != NULL && !w->unsynced;
+    if (!w->failed && synced && fsync(fileno(w->stream)) != 0)
         writer_failed(w);
     if (fclose(w->stream) != 0 && !w->failed)
         writer_failed(w);
@@ -256,7 +257,7 @@ enum err_code file_writer_commit(struct file_writer *w, struct err *e)
         code = fail_errno(e, "write", w->path);
         if (w->temporary != NULL)
             unlink(w->temporary);
-    } else if (w->temporary != NULL) {
+    } else if (synced) {
         code = sync_folder(w->path, e);
     }
     writer_clear(w);

@@ -40,6 +40,8 @@ struct file_writer {
     char *temporary; /* where it is; NULL when written straight */
     bool failed;
     int failed_errno; /* of the first write that failed */
+    bool unsynced;    /* set it after opening: renamed into place, but not forced to the disk (for
+                         many files that can be made again) */
 };
 enum err_code file_writer_open(struct file_writer *w, const char *path, struct err *e);
 void file_writer_write(struct file_writer *w, const void *data, size_t size);

@@ -57,6 +57,16 @@ static enum err_code check(const struct wfdb_write *r, struct err *e)
     return ERR_OK;
 }
 
+static enum err_code file_put(const char *path, const void *data, size_t size, bool unsynced,
+                              struct err *e)
+{
+    struct file_writer w;
+    TRY(file_writer_open(&w, path, e));
+    w.unsynced = unsynced;
+    file_writer_write(&w, data, size);
+    return file_writer_commit(&w, e);
+}
+
 enum err_code wfdb_write_16(const char *folder, const struct wfdb_write *r, struct err *e)
 {
     TRY(check(r, e));
@@ -137,8 +147,8 @@ enum err_code wfdb_write_16(const char *folder, const struct wfdb_write *r, stru
     }
     TRY_TO(out, code, dir_create(parent, e));
     /* The header last: a record whose header is there is whole. */
-    TRY_TO(out, code, file_write_atomic(dat_path, data, (size_t)byte_count, e));
-    TRY_TO(out, code, file_write_atomic(hea_path, header.data, header.len, e));
+    TRY_TO(out, code, file_put(dat_path, data, (size_t)byte_count, r->unsynced, e));
+    TRY_TO(out, code, file_put(hea_path, header.data, header.len, r->unsynced, e));
 out:
     free(data);
     buf_free(&header);

@@ -4,6 +4,7 @@
 #ifndef ECGFM_FORMAT_WFDB_WRITE_H
 #define ECGFM_FORMAT_WFDB_WRITE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -18,9 +19,10 @@ struct wfdb_write {
     const char *date, *time;       /* "24/12/2020", "17:30:00"; NULL: not written */
     int comment_count;
     const char *const *comments; /* without the '#' */
+    bool unsynced; /* not forced to the disk one by one: for many records that can be made again */
 };
 
-/* Writes folder/NAME.dat, then folder/NAME.hea, each atomically.
+/* Writes folder/NAME.dat, then folder/NAME.hea, each atomically (after a power cut only if synced).
  * Same input, same bytes.
  * Errors: ERR_USAGE (name, rate, counts, gain, lead name, line break in a comment), ERR_LIMIT (a
  * sample outside what 16 bits hold at this gain, named by lead and index), ERR_IO, ERR_MEMORY. */
