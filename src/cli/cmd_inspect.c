@@ -12,6 +12,11 @@ static const struct option rows[] = {
              "refuse a record with a wrong checksum or first value, or with missing samples"),
     OPT_BOOL(inspect_options, high_resolution, "false",
              "signals of differing rates: all at the highest, not the mean of each frame"),
+    OPT_STRING(inspect_options, dataset, NULL,
+               "kind of data set in a folder (ecgfm list datasets); recognized without it"),
+    OPT_STRING(inspect_options, task, NULL, "task of a data set whose classes are listed"),
+    OPT_FLOAT(inspect_options, rate, "0", 0, 100000, "Hz",
+              "sampling rate of the files to read where a data set has several; 0: its default"),
     OPTION_END,
 };
 
@@ -31,6 +36,7 @@ static const struct {
     bool (*takes)(const char *path);
     int (*show)(struct invocation *call, const char *path, struct err *e);
 } kinds[] = {
+    {dir_exists, inspect_dataset},
     {is_any, inspect_record},
 };
 
@@ -45,7 +51,7 @@ static int inspect_run(struct invocation *call, struct err *e)
 
 const struct command command_inspect = {
     .name = "inspect",
-    .summary = "shows what a record holds: leads, rate, length, values, problems",
+    .summary = "shows what a record or a data set holds, with every problem found",
     .usage = "[options] PATH",
     .details =
         "A record is named by its header (.hea), by its name without the extension, or by a signal "
@@ -54,9 +60,16 @@ const struct command command_inspect = {
         "Problems are shown as flags and sentences and do not change the exit code: short (fewer "
         "samples in the files than declared), checksum-mismatch and initial-mismatch (the samples "
         "are not those that the header was written for), checksum-absent, gaps, default-gain, "
-        "default-rate. With --strict the first three are errors.",
+        "default-rate. With --strict the first three are errors.\n"
+        "\n"
+        "A data set is named by its folder. Its tables and every recording are read; listed are "
+        "rates, leads and lengths, patients, age and sex, records per fold, task and class, and "
+        "each "
+        "problem as one line of record, code and reason. Records left out or unreadable make the "
+        "exit code 3 (4 if nothing can be read).",
     .examples = "ecgfm inspect ptbxl/records100/00000/00001_lr.hea\n"
-                "ecgfm inspect mitdb/100 --json --samples 100.npy",
+                "ecgfm inspect mitdb/100 --json --samples 100.npy\n"
+                "ecgfm inspect ptbxl --task rhythm",
     .options = inspect_register,
     .argument_min = 1,
     .argument_max = 1,

@@ -5,6 +5,8 @@
 
 #include "base/str.h"
 #include "cli/cli.h"
+#include "data/augment.h"
+#include "data/dataset.h"
 #include "format/format.h"
 #include "graph/tape.h"
 #include "metric/metric.h"
@@ -26,13 +28,17 @@ struct family {
         *help = table[i]->help_member;                                                             \
         return true;                                                                               \
     }
+TABLE(augmentations, help)
 TABLE(commands, summary)
+TABLE(datasets, help)
 TABLE(formats, help)
 TABLE(metrics, help)
 TABLE(ops, help)
 
 static const struct family families[] = {
+    {"augmentations", "what training may do to a signal", augmentations_row},
     {"commands", "what ecgfm can do", commands_row},
+    {"datasets", "what folders of records are understood", datasets_row},
     {"formats", "recordings that can be read", formats_row},
     {"metrics", "what predictions are measured by", metrics_row},
     {"ops", "what models are built from", ops_row},

@@ -88,9 +88,9 @@ static enum err_code duplicates_drop(struct manifest *m, struct err *e)
     int64_t kept = 0;
     for (int64_t i = 0; i < m->count; i++) {
         if (drop[i])
-            manifest_problem_add(m, m->entries[i].id, "duplicate-id",
-                                 "the id occurs again (%s): the first entry is kept",
-                                 m->entries[i].path);
+            manifest_leave_out(m, m->entries[i].id, "duplicate-id",
+                               "the id occurs again (%s): the first entry is kept",
+                               m->entries[i].path);
         else
             m->entries[kept++] = m->entries[i];
     }
@@ -107,8 +107,8 @@ static void missing_drop(struct manifest *m)
         const char *path = m->entries[i].path;
         char *header = file_exists(path) ? NULL : arena_printf(&m->arena, "%s.hea", path);
         if (header && !file_exists(header))
-            manifest_problem_add(m, m->entries[i].id, err_code_name(ERR_NOT_FOUND),
-                                 "no such file: %s", path);
+            manifest_leave_out(m, m->entries[i].id, err_code_name(ERR_NOT_FOUND),
+                               "no such file: %s", path);
         else
             m->entries[kept++] = m->entries[i];
     }
@@ -208,8 +208,8 @@ static enum err_code dataset_find(const char *root, const char *name, const stru
         FAIL(e, ERR_USAGE, "unknown kind of data set \"%.60s\": there are %s", name, known);
     if (!*out)
         FAIL(e, ERR_FORMAT,
-             "%s: no data set is recognized here: expected the tables of one of %s, "
-             "a labels.csv, or recordings",
+             "%s: no data set is recognized here: expected the tables of PTB-XL or of a CinC "
+             "challenge, a labels.csv, or recordings (known are %s)",
              root, known);
     return ERR_OK;
 }

@@ -45,6 +45,7 @@ struct manifest {
     bool synthetic;
     int64_t count, cap;
     struct manifest_entry *entries; /* in the order of the table, or sorted by path: stable */
+    int64_t left_out; /* entries of the table that were not taken; each is a problem as well */
     int64_t problem_count, problem_cap;
     struct manifest_problem *problems;
     const char *label_note; /* how folds and labels were made, for the run folder */
@@ -100,6 +101,7 @@ enum err_code manifest_open(const char *root, const char *name,
                             const struct manifest_options *options, struct manifest *out,
                             struct err *e);
 void manifest_close(struct manifest *m); /* accepts a zeroed struct */
+/* Control characters of a table or a file name do not get into a problem. */
 void manifest_problem_add(struct manifest *m, const char *id, const char *code, const char *format,
                           ...) __attribute__((format(printf, 4, 5)));
 

@@ -68,10 +68,10 @@ static enum err_code references_fill(const struct csv *t, struct manifest *m, st
         const char *label = row < 0 ? t->header[1] : csv_cell(t, row, 1);
         int64_t line = row < 0 ? 1 : t->lines[row];
         if (!path_is_contained(id)) {
-            manifest_problem_add(m, id, "bad-path",
-                                 "line %lld: the record name is empty or leaves "
-                                 "the folder: left out",
-                                 (long long)line);
+            manifest_leave_out(m, id, "bad-path",
+                               "line %lld: the record name is empty or leaves "
+                               "the folder: left out",
+                               (long long)line);
             continue;
         }
         struct manifest_entry *entry = manifest_entry_add(m);

@@ -207,18 +207,18 @@ static enum err_code row_add(struct manifest *m, const struct csv *t, int64_t ro
     if (!stem)
         FAIL(e, ERR_MEMORY, "out of memory");
     if (id[0] == '\0' || !path_is_contained(file)) {
-        manifest_problem_add(m, id[0] ? id : file, "bad-path",
-                             "line %lld: no id, or the file name "
-                             "\"%.200s\" is empty or leaves the folder: left out",
-                             (long long)t->lines[row], file);
+        manifest_leave_out(m, id[0] ? id : file, "bad-path",
+                           "line %lld: no id, or the file name "
+                           "\"%.200s\" is empty or leaves the folder: left out",
+                           (long long)t->lines[row], file);
         return ERR_OK;
     }
     int fold_number = 0;
     if (l->fold >= 0 && !fold_parse(fold, &fold_number)) {
-        manifest_problem_add(m, id, "bad-fold",
-                             "line %lld: the fold is \"%.40s\", expected 1 to "
-                             "10: left out",
-                             (long long)t->lines[row], fold);
+        manifest_leave_out(m, id, "bad-fold",
+                           "line %lld: the fold is \"%.40s\", expected 1 to "
+                           "10: left out",
+                           (long long)t->lines[row], fold);
         return ERR_OK;
     }
     struct manifest_entry *entry = manifest_entry_add(m);

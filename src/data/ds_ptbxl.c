@@ -159,22 +159,22 @@ static enum err_code record_add(struct manifest *m, const struct csv *t, int64_t
     if (!id)
         FAIL(e, ERR_MEMORY, "ptbxl_database.csv: out of memory");
     if (id[0] == '\0') {
-        manifest_problem_add(m, file, "bad-id", "line %lld of the table has no ecg_id: left out",
-                             (long long)t->lines[row]);
+        manifest_leave_out(m, file, "bad-id", "line %lld of the table has no ecg_id: left out",
+                           (long long)t->lines[row]);
         return ERR_OK;
     }
     if (!path_is_contained(file)) {
-        manifest_problem_add(m, id, "bad-path",
-                             "the file name \"%.200s\" is empty or leaves the "
-                             "folder: left out",
-                             file);
+        manifest_leave_out(m, id, "bad-path",
+                           "the file name \"%.200s\" is empty or leaves the "
+                           "folder: left out",
+                           file);
         return ERR_OK;
     }
     if (!fold_parse(fold_text, &fold)) {
-        manifest_problem_add(m, id, "bad-fold",
-                             "strat_fold is \"%.40s\", expected 1 to 10: left "
-                             "out",
-                             fold_text);
+        manifest_leave_out(m, id, "bad-fold",
+                           "strat_fold is \"%.40s\", expected 1 to 10: left "
+                           "out",
+                           fold_text);
         return ERR_OK;
     }
     struct manifest_entry *entry = manifest_entry_add(m);

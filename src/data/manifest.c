@@ -48,6 +48,16 @@ struct manifest_entry *manifest_entry_add(struct manifest *m)
     return entry;
 }
 
+/* A copy fit for a terminal and a table of lines: control characters become '?'. */
+static const char *clean_copy(struct arena *a, const char *text)
+{
+    char *copy = arena_strdup(a, text);
+    for (char *p = copy; p && *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?';
+    return copy;
+}
+
 void manifest_problem_add(struct manifest *m, const char *id, const char *code, const char *format,
                           ...)
 {
@@ -58,8 +68,8 @@ void manifest_problem_add(struct manifest *m, const char *id, const char *code, 
     va_end(args);
     struct manifest_problem *problems =
         arena_grow(&m->arena, m->problems, m->problem_count, &m->problem_cap, sizeof *problems);
-    const char *kept[3] = {arena_strdup(&m->arena, id), arena_strdup(&m->arena, code),
-                           arena_strdup(&m->arena, reason)};
+    const char *kept[3] = {clean_copy(&m->arena, id), clean_copy(&m->arena, code),
+                           clean_copy(&m->arena, reason)};
     ASSERT(problems && kept[0] && kept[1] && kept[2], "out of memory while noting a problem of %s",
            id); /* a problem must not be lost silently */
     m->problems = problems;

@@ -17,6 +17,9 @@ const char *csv_optional(const struct csv *t, int64_t row, int64_t column);
  * the next is added. */
 struct manifest_entry *manifest_entry_add(struct manifest *m);
 
+/* A problem of an entry that is not taken for it. */
+#define manifest_leave_out(m, ...) ((m)->left_out++, manifest_problem_add((m), __VA_ARGS__))
+
 /* Targets and labelled of K classes, zeroed, and the three name arrays. ERR_MEMORY. */
 enum err_code labels_allocate(struct manifest *m, int64_t class_count, struct label_set *out,
                               struct err *e);

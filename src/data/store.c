@@ -26,10 +26,10 @@ struct store {
 };
 
 /* Reads and converts one entry; *out lives in `a`. note (or NULL) gets what was noticed but is no
- * refusal. */
+ * refusal, and *notice its short name. */
 static enum err_code entry_convert(const struct store *s, int64_t index, struct arena *a,
-                                   float **out, int64_t *length, char *note, size_t note_size,
-                                   struct err *e)
+                                   float **out, int64_t *length, const char **notice, char *note,
+                                   size_t note_size, struct err *e)
 {
     const struct manifest_entry *entry = &s->manifest->entries[index];
     const struct read_options options = {.strict = s->options.strict};
@@ -48,9 +48,12 @@ static enum err_code entry_convert(const struct store *s, int64_t index, struct 
             RAISE(e, ERR_LENGTH, "%lld samples at %g Hz: the model takes %lld at once",
                   (long long)*length, s->contract->rate_hz, (long long)s->contract->sample_count);
     if (code == ERR_OK && note &&
-        (record.flags & (RECORD_CHECKSUM_MISMATCH | RECORD_INITIAL_MISMATCH)))
+        (record.flags & (RECORD_CHECKSUM_MISMATCH | RECORD_INITIAL_MISMATCH))) {
+        *notice =
+            record.flags & RECORD_CHECKSUM_MISMATCH ? "checksum-mismatch" : "initial-mismatch";
         snprintf(note, note_size, "kept, although %s",
                  record.issue_count > 0 ? record.issues[0] : "its checksum differs");
+    }
     ecg_record_free(&record);
     return code;
 }
@@ -60,7 +63,8 @@ struct outcome {
     int64_t entry, length;
     float *x;
     enum err_code code;
-    char *text; /* why it was refused, or a note; malloc */
+    const char *notice; /* short name of what was noticed in a record that is kept */
+    char *text;         /* why it was refused, or a note; malloc */
 };
 
 struct opening {
@@ -78,7 +82,8 @@ static void entry_open(void *context, int64_t i)
     float *x = NULL;
     char text[1024];
     arena_init(&a, "record", 0);
-    out->code = entry_convert(s, out->entry, &a, &x, &out->length, text, sizeof text, &e);
+    out->code =
+        entry_convert(s, out->entry, &a, &x, &out->length, &out->notice, text, sizeof text, &e);
     if (out->code != ERR_OK)
         err_format(&e, text, sizeof text);
     if (text[0])
@@ -106,7 +111,7 @@ static enum err_code outcomes_take(struct store *s, struct outcome *outcomes, in
         const char *id = s->manifest->entries[o->entry].id;
         if (o->text)
             manifest_problem_add(s->manifest, id,
-                                 o->code == ERR_OK ? "checksum" : err_code_name(o->code), "%s",
+                                 o->code == ERR_OK ? o->notice : err_code_name(o->code), "%s",
                                  o->text);
         if (o->code == ERR_OK) {
             s->records[s->count++] = (struct stored){o->entry, o->length, o->x};
@@ -204,7 +209,7 @@ enum err_code store_signal(struct store *s, int64_t i, struct arena *a, const fl
     }
     float *decoded = NULL;
     int64_t length = 0;
-    enum err_code code = entry_convert(s, r->entry, a, &decoded, &length, NULL, 0, e);
+    enum err_code code = entry_convert(s, r->entry, a, &decoded, &length, NULL, NULL, 0, e);
     if (code == ERR_OK && length != r->length)
         code = RAISE(e, ERR_IO, "%lld samples, but %lld when it was read first: the file changed",
                      (long long)length, (long long)r->length);

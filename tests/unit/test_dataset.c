@@ -336,6 +336,7 @@ static void ptbxl_subsets(void **state)
     assert_int_equal(manifest_open(DATA "ptbxl", NULL, &check, &m, NULL), ERR_OK);
     assert_int_equal(m.count, 50); /* the others are not there, and are counted */
     assert_int_equal(problems_with(&m, "not-found"), 1447);
+    assert_int_equal(m.left_out, 1447);
     manifest_close(&m);
     m = open_set(DATA "ptbxl-zscored", NULL, 500); /* only 100 Hz on disk */
     assert_int_equal(m.count, 1039);
@@ -382,6 +383,7 @@ static void ptbxl_problems_are_counted(void **state)
     assert_int_equal(problems_with(&m, "unknown-code"), 1); /* XXX, of two records */
     assert_int_equal(problems_with(&m, "patient-leak"), 1);
     assert_int_equal(m.problem_count, 9);
+    assert_int_equal(m.left_out, 6);
     assert_true(m.entries[0].age_years == 300.0 && isnan(m.entries[1].age_years));
     struct label_set super = labels_of(&m, "super"), form = labels_of(&m, "form");
     assert_int_equal(super.class_count, 5);
@@ -668,6 +670,16 @@ static void folder_of_records_only(void **state)
     assert_string_equal(m.entries[1].id, "b/two");
     struct label_set set;
     assert_int_equal(manifest_labels(&m, NULL, &set, NULL), ERR_LABELS);
+    manifest_close(&m);
+    /* Segments belong to their record. */
+    scratch_text(root, "b/long.hea", "long/3 1 100 30\nlong_layout 0\ntwo 10\n~ 20\n");
+    scratch_text(root, "b/long_layout.hea", "long_layout 1 100 0\n~ 0 200 16 0 0 0 0 I\n");
+    scratch_text(root, "two.hea", "two 1 100 10\n"); /* of the same name elsewhere */
+    m = open_set(root, NULL, 0);
+    assert_int_equal(m.count, 3);
+    assert_string_equal(m.entries[0].id, "one");
+    assert_string_equal(m.entries[1].id, "two");
+    assert_string_equal(m.entries[2].id, "b/long");
     manifest_close(&m);
     scratch_remove(root);
     free(root);

@@ -150,7 +150,7 @@ static void bad_records_are_quarantined_with_their_reason(void **state)
         assert_string_equal(problem_of(&f.manifest, "brief")->code, "length");
         assert_string_equal(problem_of(&f.manifest, "onelead")->code, "leads");
         assert_string_equal(problem_of(&f.manifest, "text")->code, "format");
-        assert_string_equal(problem_of(&f.manifest, "flipped")->code, "checksum");
+        assert_string_equal(problem_of(&f.manifest, "flipped")->code, "checksum-mismatch");
         for (int64_t i = 0; i < 6; i++) {
             const char *const ids[] = {"missing", "cut", "brief", "onelead", "text", "flipped"};
             assert_string_equal(f.manifest.problems[i].id, ids[i]); /* in the order of the table */

@@ -1,0 +1,2 @@
+mkdir empty
+ecgfm inspect empty
