@@ -52,7 +52,7 @@ enum ecg_lead lead_from_name(const char *name)
             return LEAD_UNKNOWN;
         text[n] = upper(name[n]);
     }
-    while (n > 0 && (text[n - 1] == ' ' || text[n - 1] == '\t'))
+    while (n > 0 && strchr(" \t,:.", text[n - 1]) != NULL) /* "II," of BIDMC */
         n--;
     text[n] = '\0';
 
