@@ -29,7 +29,6 @@ bool unit_is_voltage(const char *unit, double *factor)
 
 int64_t adc_convert(const struct adc_scale *scale, void *values, int64_t count)
 {
-    /* Dividing, not multiplying by the inverse: 1/1000 has no exact double, d/1000 rounds once. */
     double gain = scale->gain, baseline = scale->baseline, factor = scale->factor;
     unsigned char *at = values;
     int64_t invalid = 0;

@@ -547,6 +547,18 @@ static void test_variable_layout(void **state)
     write_text("var.hea", "var/2 2 100 5\nlay 0\n~ 5\n");
     read_bad("var", NULL, ERR_FORMAT, "number of signals");
 
+    /* two signals of one name keep their order; what the last segment lacks is not allocated */
+    write_text("lay.hea", "lay 2 100 0\n~ 0 1/mV 16 0 0 0 0 V\n~ 0 1/mV 16 0 0 0 0 V\n");
+    write_text("v3.hea", "v3 2 100\nv1.dat 16 1/mV 16 0 1 1 0 V\nv1.dat 16 1/mV 16 0 2 2 0 V\n");
+    write_text("var.hea", "var/2 2 100\nlay 0\nv3 50000000\n");
+    read_ok("var", NULL, &r);
+    assert_int_equal(r.flags, RECORD_SHORT);
+    CHECK_ROW(&r, 0, 1);
+    CHECK_ROW(&r, 1, 2);
+    assert_true(r.arena.peak_bytes < 100000);
+    ecg_record_free(&r);
+    write_text("lay.hea", "lay 3 100 0\n~ 0 1/mV\n~ 0 1/mV\n~ 0 1/mmHg\n");
+
     /* One large header named by many segments: memory stays bounded. */
     struct buf b;
     buf_init(&b, 0);
