@@ -622,9 +622,6 @@ static enum err_code read_digital(struct reading *r, const char *path,
     if (template == NULL)
         FAIL(r->e, ERR_FORMAT, "%s: the record has neither a layout nor a segment with signals",
              r->path);
-    if (template->signal_count != r->header.signal_count)
-        FAIL(r->e, ERR_FORMAT, "%s: number of signals must be %" PRId64 " as in %s, found %" PRId64,
-             template->path, r->header.signal_count, r->path, template->signal_count);
     TRY(make_channels(r, template));
     for (int64_t i = 0; i < r->part_count; i++)
         if (!r->parts[i].is_gap)

@@ -83,8 +83,9 @@ static bool next_word(struct scan *s, unsigned *word)
     return true;
 }
 
-/* ERR_TRUNCATED: the data ended without the end mark; what was read so far stands. */
-static enum err_code scan_all(struct scan *s, const char *name, struct err *e)
+/* False if the data ended without the end mark; what was read so far stands. Times cannot overflow:
+ * WFDB_ANNOTATION_BYTES_MAX holds less than 2^22 skips of 2^31 ticks. */
+static bool scan_all(struct scan *s)
 {
     int64_t time = 0;
     uint8_t channel = 0;
@@ -94,13 +95,12 @@ static enum err_code scan_all(struct scan *s, const char *name, struct err *e)
     while (next_word(s, &word)) {
         unsigned code = word >> 10, amount = word & 0x3ff;
         if (word == 0)
-            return ERR_OK;
+            return true;
         if (code == SKIP) {
             unsigned high, low;
             if (!next_word(s, &high) || !next_word(s, &low))
-                return ERR_TRUNCATED;
-            if (__builtin_add_overflow(time, (int32_t)((uint32_t)high << 16 | low), &time))
-                FAIL(e, ERR_FORMAT, "%s: annotation times overflow at byte %zu", name, s->at);
+                return false;
+            time += (int32_t)((uint32_t)high << 16 | low);
         } else if (code == NUM) {
             current->number = number = (int8_t)(amount & 0xff);
         } else if (code == CHN) {
@@ -109,7 +109,7 @@ static enum err_code scan_all(struct scan *s, const char *name, struct err *e)
             current->subtype = (int8_t)(amount & 0xff);
         } else if (code == AUX) {
             if (s->size - s->at < amount)
-                return ERR_TRUNCATED;
+                return false;
             if (current != &discarded && s->items != NULL && current->aux == NULL) {
                 memcpy(s->text, s->data + s->at, amount);
                 s->text[amount] = '\0';
@@ -122,8 +122,7 @@ static enum err_code scan_all(struct scan *s, const char *name, struct err *e)
             if (amount % 2 == 1 && s->at < s->size)
                 s->at++;
         } else {
-            if (__builtin_add_overflow(time, (int64_t)amount, &time))
-                FAIL(e, ERR_FORMAT, "%s: annotation times overflow at byte %zu", name, s->at);
+            time += amount;
             current = &discarded;
             if (code == 0)
                 continue;
@@ -137,7 +136,7 @@ static enum err_code scan_all(struct scan *s, const char *name, struct err *e)
             s->count++;
         }
     }
-    return ERR_TRUNCATED;
+    return false;
 }
 
 /* Names come from the file and go to terminals. */
@@ -210,16 +209,13 @@ enum err_code wfdb_annotations_parse(const void *data, size_t size, const char *
         FAIL(e, ERR_LIMIT, "%s is too large: %zu bytes of annotations, at most %zu are read", name,
              size, WFDB_ANNOTATION_BYTES_MAX);
     struct scan s = {.data = data, .size = size};
-    enum err_code code = scan_all(&s, name, e);
-    if (code != ERR_OK && code != ERR_TRUNCATED)
-        return code;
-    out->truncated = code == ERR_TRUNCATED;
+    out->truncated = !scan_all(&s);
     out->items = arena_push_array(&out->arena, (size_t)s.count, sizeof *out->items);
     char *text = arena_push(&out->arena, s.text_bytes);
     if (out->items == NULL || text == NULL)
         FAIL(e, ERR_MEMORY, "out of memory while reading %s", name);
     s = (struct scan){.data = data, .size = size, .items = out->items, .text = text};
-    (void)scan_all(&s, name, NULL);
+    (void)scan_all(&s);
     out->count = s.count;
 
     for (size_t i = 0; i < STANDARD_COUNT; i++) {

@@ -49,8 +49,7 @@ struct wfdb_annotations {
 
 /* Reads a file, or the same from memory (name is for messages). Initializes *out; the caller frees it
  * also after an error.
- * Errors: ERR_NOT_FOUND, ERR_IO, ERR_LIMIT (more than WFDB_ANNOTATION_BYTES_MAX), ERR_FORMAT (times
- * overflow), ERR_MEMORY. A file that stops early gives what it has, with `truncated`. */
+ * Errors: ERR_NOT_FOUND, ERR_IO, ERR_LIMIT (more than WFDB_ANNOTATION_BYTES_MAX), ERR_MEMORY. A file that stops early gives what it has, with `truncated`. */
 enum err_code wfdb_annotations_read(const char *path, struct wfdb_annotations *out, struct err *e);
 enum err_code wfdb_annotations_parse(const void *data, size_t size, const char *name,
                                      struct wfdb_annotations *out, struct err *e);

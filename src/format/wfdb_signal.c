@@ -117,18 +117,11 @@ static sf_count_t virtual_read(void *to, sf_count_t count, void *context)
     return got;
 }
 
-static sf_count_t virtual_write(const void *from, sf_count_t count, void *context)
-{
-    (void)from, (void)count, (void)context;
-    return 0;
-}
-
 static sf_count_t virtual_tell(void *context) { return ((const struct source *)context)->position; }
 
 static enum err_code flac_open(struct group *g, struct err *e)
 {
-    static SF_VIRTUAL_IO io = {virtual_size, virtual_seek, virtual_read, virtual_write,
-                               virtual_tell};
+    static SF_VIRTUAL_IO io = {virtual_size, virtual_seek, virtual_read, NULL, virtual_tell};
     struct source *s = &g->source;
     char magic[4];
     int64_t got;

@@ -510,6 +510,7 @@ static void test_fixed_layout(void **state)
         {"fix/1 2 100 5\n~ 5\n", ERR_FORMAT, "neither a layout nor a segment"},
         {"fix/2 2 100\ns1 4611686018427387903\ns1 4611686018427387903\n", ERR_LIMIT, "values"},
         {"fix/1 2 100\n~ 4000000000\n", ERR_LIMIT, "values"},
+        {"fix/3 2 100\n~ 4611686018427387903\n~ 4611686018427387903\n~ 4\n", ERR_LIMIT, "overflow"},
         {"fix/1 2 100 0\n~ 0\n", ERR_LENGTH, "no samples"},
     };
     write_text("nest.hea", "nest/1 2 100 2\ns1 2\n");

@@ -462,13 +462,67 @@ static void test_truncation(void **state)
     }
 }
 
+/* FLAC of several blocks, cut anywhere: the blocks that are whole; and headers that disagree. */
+static void test_flac_damage(void **state)
+{
+    (void)state;
+    struct sample_record s = {.codec = wfdb_codec_find(516),
+                              .signals = 2,
+                              .per_frame = 2,
+                              .frames = 12000};
+    make_record(&s);
+    write_record(&s, "r", 0, true);
+    int64_t before = 0;
+    for (size_t size = 0; size <= s.size; size += s.size / 20) {
+        write_file("r.dat", s.bytes, size);
+        struct ecg_record r;
+        struct err e = {0};
+        enum err_code code = record_read(file_in("r"), NULL, &r, &e);
+        if (code == ERR_OK) {
+            assert_int_equal(r.flags, size < s.size ? RECORD_SHORT : 0);
+            assert_true(r.sample_count >= before && r.sample_count <= row_length(&s));
+            before = r.sample_count;
+            for (int64_t k = 0; k < 2; k++)
+                for (int64_t t = 0; t < r.sample_count; t++) {
+                    int32_t v = expected_value(&s, k, t);
+                    float x = r.samples[k * r.sample_count + t];
+                    assert_true(v == ADC_INVALID ? isnan(x) : x == (float)((v - 5.0) / 100));
+                }
+        } else {
+            assert_true(code == ERR_TRUNCATED || code == ERR_FORMAT);
+            assert_int_equal(before, 0);
+        }
+        ecg_record_free(&r);
+    }
+    assert_true(before > row_length(&s) / 2);
+
+    write_file("r.dat", s.bytes, s.size);
+    static const struct {
+        const char *header, *word;
+    } wrong[] = {
+        {"r 2 100 9\nr.dat 508\nr.dat 508\n", "bits"},
+        {"r 3 100 9\nr.dat 516\nr.dat 516\nr.dat 516\n", "channels"},
+        {"r 9 100 9\nr.dat 516\nr.dat 516\nr.dat 516\nr.dat 516\nr.dat 516\nr.dat 516\n"
+         "r.dat 516\nr.dat 516\nr.dat 516\n",
+         "at most 8"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct ecg_record r;
+        struct err e = {0};
+        write_file("r.hea", wrong[i].header, strlen(wrong[i].header));
+        assert_int_equal(record_read(file_in("r"), NULL, &r, &e), ERR_FORMAT);
+        assert_non_null(strstr(e.message, wrong[i].word));
+        ecg_record_free(&r);
+    }
+    free_record(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decode),
-        cmocka_unit_test(test_records),
-        cmocka_unit_test(test_checksum),
-        cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_decode),      cmocka_unit_test(test_records),
+        cmocka_unit_test(test_checksum),    cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_flac_damage),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
