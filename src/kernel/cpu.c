@@ -97,10 +97,7 @@ bool kernel_force_isa(const char *name)
 static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Threads for that many elements of work. */
-static int threads_for(int64_t elements)
-{
-    return elements < PARALLEL_MIN ? 1 : omp_get_max_threads();
-}
+static int threads_for(int64_t elements) { return elements < PARALLEL_MIN ? 1 : kernel_threads(); }
 
 /* The share of thread t of T in 0..n, in units of `grain`. */
 static int64_t share(int64_t n, int64_t grain, int64_t t, int64_t T)
@@ -495,15 +492,11 @@ static void dropout(void *y_, const void *x_, int64_t n, int64_t group_size, dou
             int64_t i0 = group * group_size, end = min_i64(n, i0 + group_size);
             struct rng r = rng_at(seed + salt * 0x9E3779B97F4A7C15u, RNG_STREAM_DROPOUT, step,
                                   (uint64_t)group);
-            if (whole) {
-                float factor = rng_u32(&r) >= p * 4294967296.0 ? kept : 0;
-                vector->scale(y + i0, x + i0, factor, end - i0, add);
-                continue;
-            }
-            for (int64_t i = i0; i < end; i++) {
-                float value = rng_u32(&r) >= p * 4294967296.0 ? x[i] * kept : 0;
-                y[i] = add ? y[i] + value : value;
-            }
+            if (whole)
+                vector->scale(y + i0, x + i0, rng_u32(&r) >= p * 4294967296.0 ? kept : 0, end - i0,
+                              add);
+            else
+                vector->dropout(y + i0, x + i0, end - i0, p, r, add);
         }
     });
 }
@@ -702,15 +695,21 @@ const struct backend *backend_find(const char *name)
     return NULL;
 }
 
+/* OpenMP's own number belongs to the thread that sets it; this one to the process. 0: not set. */
+static atomic_int threads_set;
+
 void kernel_set_threads(int threads)
 {
-    if (threads < 1)
-        threads = 1;
-    omp_set_num_threads(threads);
-    openblas_set_num_threads(threads);
+    threads_set = threads < 1 ? 1 : threads;
+    omp_set_num_threads(threads_set);
+    openblas_set_num_threads(threads_set);
 }
 
-int kernel_threads(void) { return omp_get_max_threads(); }
+int kernel_threads(void)
+{
+    int threads = threads_set;
+    return threads ? threads : omp_get_max_threads();
+}
 
 const char *kernel_description(void)
 {

@@ -6,6 +6,8 @@
 
 #include "kernel/kernel.h"
 
+#include "base/rng.h"
+
 struct vector_kernels {
     const char *isa; /* "avx512", "avx2", "plain" */
 
@@ -42,6 +44,8 @@ struct vector_kernels {
      * (skip may be NULL). */
     void (*column_sums)(float *out, const float *x, const uint8_t *skip, int64_t M, int64_t n,
                         int64_t stride);
+    /* One group of dropout, its generator new. */
+    void (*dropout)(float *y, const float *x, int64_t n, double p, struct rng r, int add);
     /* Squared error of one patch against (t - mean) rstd, and its gradient times factor. */
     double (*patch_error)(const float *pred, const float *target, int64_t P, int normalize);
     void (*patch_error_bwd)(float *dpred, const float *pred, const float *target, double factor,

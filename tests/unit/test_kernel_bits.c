@@ -43,13 +43,19 @@ static const int64_t layers[][2] = {{192, 300},  {300, 192}, {576, 192},  {192, 
                                     {300, 512},  {384, 300}, {384, 384},  {1152, 384}, {1536, 384},
                                     {384, 1536}, {768, 300}, {2304, 768}, {3072, 768}, {768, 768},
                                     {768, 3072}, {5, 768},   {7, 13}};
-enum { LAYERS = sizeof layers / sizeof *layers, ROWS_MAX = 2560, WIDTH_MAX = 3072 };
+enum { LAYERS = sizeof layers / sizeof *layers, WIDTH_MAX = 3072 };
+#ifdef __SANITIZE_ADDRESS__
+enum { ROWS_MAX = 300 }; /* for addresses; the bits are the other builds' concern */
+#else
+enum { ROWS_MAX = 2560 };
+#endif
 
 /* Where a layer is costly it is tried with fewer rows: still past every block of the kernels. */
 static int64_t rows_max(const int64_t *layer, int isa)
 {
     int64_t size = layer[0] * layer[1];
-    return size <= 200000 ? (isa == 0 ? ROWS_MAX : 1000) : isa == 2 ? 60 : 300;
+    int64_t rows = size <= 200000 ? (isa == 0 ? ROWS_MAX : 1000) : isa == 2 ? 60 : 300;
+    return rows < ROWS_MAX ? rows : ROWS_MAX;
 }
 
 enum kind { PLAIN, GELU, BACKWARD };
