@@ -134,14 +134,22 @@ static void check_central_differences(const struct op *op, const struct op_case 
     run_open(&run, &backend_ref64, op, c);
     run_loss(&run);
     tape_backward(run.tape, 1.0);
+    /* The next forward run may reuse the memory of gradients: copy first. */
+    double *grads[NODE_INPUTS_MAX] = {NULL};
     for (int i = 0; i < c->input_count; i++) {
         if (!run.input[i] || !run.input[i]->needs_grad)
             continue;
         assert_non_null(run.input[i]->grad);
+        size_t bytes = (size_t)run.input[i]->numel * sizeof(double);
+        grads[i] = malloc(bytes);
+        memcpy(grads[i], run.input[i]->grad, bytes);
+    }
+    for (int i = 0; i < c->input_count; i++) {
+        if (!grads[i])
+            continue;
+        double *grad = grads[i];
         double *x = run.data[i], scale = 0, worst = 0;
         int64_t n = run.input[i]->numel;
-        double *grad = malloc((size_t)n * sizeof *grad);
-        memcpy(grad, run.input[i]->grad, (size_t)n * sizeof *grad);
         for (int64_t j = 0; j < n; j++) {
             double h = 1e-6, keep = x[j];
             x[j] = keep + h;
