@@ -1,0 +1,405 @@
+#include "model/model.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/str.h"
+#include "format/safetensors.h"
+#include "model/preset.h"
+
+#define MODEL_FORMAT "1"
+#define CLASSES_MAX 4096
+
+static const struct option network_rows[] = {
+    OPT_STRING(network_config, backbone, "vit", "backbone (see `ecgfm list backbones`)"),
+    OPT_CHOICE(network_config, pool, "mean_max", "mean|max|mean_max",
+               "how tokens become the features that a head or probe sees"),
+    OPTION_END};
+
+static const struct option model_rows[] = {
+    OPT_STRING(model_options, model, "vit-tiny", "model preset (see `ecgfm list models`)"),
+    OPTION_END};
+
+/* --- options ------------------------------------------------------------------------------------ */
+
+void model_options_add(struct option_set *set, struct model_options *target)
+{
+    option_set_add(set, "", model_rows, target);
+    option_set_add(set, "network", network_rows, &target->network);
+    for (int i = 0; backbones[i]; i++) {
+        void *config = arena_push(&set->arena, backbones[i]->config_size);
+        ASSERT(config, "out of memory");
+        option_set_add(set, backbones[i]->name, backbones[i]->options, config);
+    }
+}
+
+static const struct preset *preset_find(const char *name, struct err *e)
+{
+    const char *names[256] = {NULL};
+    for (int i = 0; presets[i].name && i < 255; i++) {
+        if (strcmp(presets[i].name, name) == 0)
+            return &presets[i];
+        names[i] = presets[i].name;
+    }
+    int near = str_nearest(name, names);
+    RAISE(e, ERR_USAGE, "--model %s: no such preset%s%s; `ecgfm list models` lists them", name,
+          near >= 0 ? "; did you mean " : "", near >= 0 ? names[near] : "");
+    return NULL;
+}
+
+enum err_code model_options_spec(struct option_set *set, struct model_options *options,
+                                 struct cJSON **spec, struct err *e)
+{
+    const struct preset *preset = preset_find(options->model, e);
+    if (!preset)
+        return ERR_USAGE;
+    cJSON *json = cJSON_Parse(preset->json);
+    ASSERT(json, "preset %s is not JSON", preset->name);
+    enum err_code code = option_set_json(set, json, OPTION_FROM_PRESET, e);
+    cJSON_Delete(json);
+    TRY(code);
+    if (!backbone_find(options->network.backbone))
+        FAIL(e, ERR_USAGE, "network.backbone %s: no such backbone", options->network.backbone);
+    cJSON *all = option_set_to_json(set, false);
+    *spec = cJSON_CreateObject();
+    cJSON_AddItemToObject(*spec, "network", cJSON_DetachItemFromObject(all, "network"));
+    cJSON_AddItemToObject(*spec, options->network.backbone,
+                          cJSON_DetachItemFromObject(all, options->network.backbone));
+    cJSON_Delete(all);
+    return ERR_OK;
+}
+
+/* --- building ----------------------------------------------------------------------------------- */
+
+struct encoding model_encode(struct build *b, const struct model *m, struct tensor *signal,
+                             struct tensor *visible)
+{
+    size_t scope = scope_enter(b, "encoder");
+    struct encoding out = m->backbone->build(b, m->config, signal, visible);
+    scope_leave(b, scope);
+    return out;
+}
+
+static bool pools(const struct model *m, const char *kind)
+{
+    return strstr(m->network.pool, kind) != NULL;
+}
+
+int64_t model_feature_count(const struct model *m)
+{
+    return m->backbone->width(m->config) * (pools(m, "mean") + pools(m, "max"));
+}
+
+struct tensor *model_features(struct build *b, const struct model *m, struct tensor *tokens)
+{
+    struct tensor *mean = pools(m, "mean") ? t_pool(b->tape, tokens, POOL_MEAN) : NULL;
+    struct tensor *max = pools(m, "max") ? t_pool(b->tape, tokens, POOL_MAX) : NULL;
+    return mean && max ? t_concat(b->tape, mean, max) : mean ? mean : max;
+}
+
+struct tensor *model_logits(struct build *b, const struct model *m, struct tensor *features)
+{
+    int64_t K = m->classes.count;
+    ASSERT(K > 0, "this model has no head");
+    b->layer = m->params.layer_max;
+    struct tensor *w = nn_param(b, "head.weight", 2, (int64_t[]){K, tensor_width(features)},
+                                PARAM_NORMAL, 0.01, true);
+    struct tensor *bias = nn_param(b, "head.bias", 1, &K, PARAM_ZERO, 0, false);
+    return t_linear(b->tape, features, w, bias, ACTIVATION_NONE);
+}
+
+/* One recording on a throw-away tape fills the parameter table. */
+static void model_collect(struct model *m)
+{
+    struct tape *t = tape_new(&backend_ref, false);
+    struct build b = {.tape = t, .params = &m->params};
+    struct tensor *signal =
+        tape_input(t, "signal", TENSOR_REAL, false, 3,
+                   (int64_t[]){1, m->contract.lead_count, m->contract.sample_count});
+    struct encoding enc = model_encode(&b, m, signal, NULL);
+    if (m->classes.count > 0)
+        model_logits(&b, m, model_features(&b, m, enc.tokens));
+    tape_free(t);
+}
+
+static void classes_copy(struct model *m, const struct model_classes *from)
+{
+    struct model_classes *to = &m->classes;
+    struct arena *a = &m->arena;
+    to->count = from->count;
+    to->task = arena_strdup(a, from->task ? from->task : "");
+    to->code_system = arena_strdup(a, from->code_system ? from->code_system : "");
+    size_t K = (size_t)from->count;
+    to->names = arena_push_array(a, K, sizeof *to->names);
+    to->codes = arena_push_array(a, K, sizeof *to->codes);
+    to->titles = arena_push_array(a, K, sizeof *to->titles);
+    for (size_t k = 0; k < K; k++) {
+        to->names[k] = arena_strdup(a, from->names[k]);
+        to->codes[k] = arena_strdup(a, from->codes ? from->codes[k] : from->names[k]);
+        to->titles[k] = arena_strdup(a, from->titles ? from->titles[k] : from->names[k]);
+    }
+}
+
+enum err_code model_create(struct model *m, const struct cJSON *spec,
+                           const struct contract *contract, const struct model_classes *classes,
+                           struct err *e)
+{
+    memset(m, 0, sizeof *m);
+    arena_init(&m->arena, "model", 0);
+    option_set_init(&m->options);
+    param_table_init(&m->params);
+    option_set_add(&m->options, "network", network_rows, &m->network);
+    const cJSON *network = cJSON_GetObjectItemCaseSensitive(spec, "network");
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(network, "backbone");
+    m->backbone = cJSON_IsString(name) ? backbone_find(name->valuestring) : NULL;
+    if (!m->backbone)
+        FAIL(e, ERR_MODEL, "network.backbone is %s, which this program does not know",
+             cJSON_IsString(name) ? name->valuestring : "missing");
+    m->config = arena_push(&m->arena, m->backbone->config_size);
+    ASSERT(m->config, "out of memory");
+    option_set_add(&m->options, m->backbone->name, m->backbone->options, m->config);
+    TRY(option_set_json(&m->options, spec, OPTION_FROM_PRESET, e));
+    m->contract = *contract;
+    TRY(m->backbone->check(m->config, contract->lead_count, contract->sample_count, e));
+    if (classes && classes->count > 0)
+        classes_copy(m, classes);
+    model_collect(m);
+    return ERR_OK;
+}
+
+void model_free(struct model *m)
+{
+    if (!m->backbone && !m->params.items && !m->arena.chunks && !m->options.group_count)
+        return;
+    free(m->values);
+    param_table_free(&m->params);
+    option_set_free(&m->options);
+    arena_reset(&m->arena);
+    memset(m, 0, sizeof *m);
+}
+
+enum err_code model_allocate(struct model *m, uint64_t seed, struct err *e)
+{
+    m->values = aligned_calloc((size_t)m->params.total, sizeof *m->values);
+    if (!m->values)
+        FAIL(e, ERR_MEMORY, "no memory for %lld parameters",
+             (long long)param_count_values(&m->params));
+    param_initialize(&m->params, m->values, sizeof *m->values, seed);
+    return ERR_OK;
+}
+
+enum err_code model_copy_encoder(struct model *m, const struct model *from, struct err *e)
+{
+    for (int i = 0; i < m->params.count; i++) {
+        const struct param *to = m->params.items[i];
+        if (!str_starts_with(to->name, "encoder."))
+            continue;
+        const struct param *p = param_find(&from->params, to->name);
+        if (!p || p->rank != to->rank ||
+            memcmp(p->shape, to->shape, (size_t)to->rank * sizeof to->shape[0]) != 0)
+            FAIL(e, ERR_MODEL, "parameter %s is %s in the given weights", to->name,
+                 p ? "of another shape" : "missing");
+        memcpy(m->values + to->offset, from->values + p->offset,
+               (size_t)to->numel * sizeof *m->values);
+    }
+    return ERR_OK;
+}
+
+/* --- files -------------------------------------------------------------------------------------- */
+
+struct cJSON *model_spec_json(const struct model *m)
+{
+    return option_set_to_json(&m->options, false);
+}
+
+struct cJSON *model_classes_json(const struct model *m)
+{
+    const struct model_classes *c = &m->classes;
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "task", c->task ? c->task : "");
+    cJSON_AddStringToObject(json, "code_system", c->code_system ? c->code_system : "");
+    cJSON *list = cJSON_AddArrayToObject(json, "classes");
+    for (int64_t k = 0; k < c->count; k++) {
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "name", c->names[k]);
+        cJSON_AddStringToObject(item, "code", c->codes[k]);
+        cJSON_AddStringToObject(item, "title", c->titles[k]);
+        cJSON_AddItemToArray(list, item);
+    }
+    return json;
+}
+
+enum err_code model_save(const struct model *m, const float *values, const char *path,
+                         struct err *e)
+{
+    if (!values)
+        values = m->values;
+    size_t n = (size_t)m->params.count;
+    struct safetensor *list = calloc(n, sizeof *list);
+    ASSERT(list, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        const struct param *p = m->params.items[i];
+        list[i] = (struct safetensor){.name = p->name,
+                                      .dtype = ST_F32,
+                                      .rank = p->rank,
+                                      .data = values + p->offset,
+                                      .bytes = (size_t)p->numel * sizeof(float)};
+        memcpy(list[i].shape, p->shape, (size_t)p->rank * sizeof p->shape[0]);
+    }
+    cJSON *spec = model_spec_json(m), *contract = contract_to_json(&m->contract),
+          *classes = model_classes_json(m);
+    char *spec_text = cJSON_PrintUnformatted(spec);
+    char *contract_text = cJSON_PrintUnformatted(contract);
+    char *classes_text = cJSON_PrintUnformatted(classes);
+    const char *keys[] = {"format", "ecgfm.version", "ecgfm.spec", "ecgfm.contract",
+                          "ecgfm.classes", "ecgfm.provenance"};
+    const char *texts[] = {"pt", MODEL_FORMAT, spec_text, contract_text, classes_text,
+                           m->provenance ? m->provenance : "{}"};
+    enum err_code code = safetensors_write(path, list, (int64_t)n, keys, texts, 6, e);
+    cJSON_free(spec_text);
+    cJSON_free(contract_text);
+    cJSON_free(classes_text);
+    cJSON_Delete(spec);
+    cJSON_Delete(contract);
+    cJSON_Delete(classes);
+    free(list);
+    return code;
+}
+
+/* A metadata entry as JSON; ERR_MODEL if missing or not JSON. */
+static enum err_code metadata_json(const struct safetensors *st, const char *key, cJSON **out,
+                                   struct err *e)
+{
+    const char *text = safetensors_metadata(st, key);
+    if (!text)
+        FAIL(e, ERR_MODEL, "metadata has no %s: this is no ecgfm model file", key);
+    *out = cJSON_Parse(text);
+    if (!cJSON_IsObject(*out))
+        FAIL(e, ERR_MODEL, "metadata %s is no JSON object", key);
+    return ERR_OK;
+}
+
+static const char *class_text(const cJSON *item, const char *key)
+{
+    const cJSON *x = cJSON_GetObjectItemCaseSensitive(item, key);
+    return cJSON_IsString(x) && x->valuestring[0] ? x->valuestring : NULL;
+}
+
+/* Strings point into json, which the caller keeps until they are copied. */
+static enum err_code classes_from_json(const cJSON *json, struct arena *a,
+                                       struct model_classes *out, struct err *e)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "classes");
+    int K = cJSON_GetArraySize(list);
+    if (!cJSON_IsArray(list) || K > CLASSES_MAX)
+        FAIL(e, ERR_MODEL, "ecgfm.classes: \"classes\" is no list of at most %d", CLASSES_MAX);
+    out->count = K;
+    out->task = class_text(json, "task");
+    out->code_system = class_text(json, "code_system");
+    out->names = arena_push_array(a, (size_t)K, sizeof *out->names);
+    out->codes = arena_push_array(a, (size_t)K, sizeof *out->codes);
+    out->titles = arena_push_array(a, (size_t)K, sizeof *out->titles);
+    int k = 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list)
+    {
+        out->names[k] = class_text(item, "name");
+        if (!out->names[k])
+            FAIL(e, ERR_MODEL, "ecgfm.classes: class %d has no name", k);
+        out->codes[k] = class_text(item, "code") ? class_text(item, "code") : out->names[k];
+        out->titles[k] = class_text(item, "title") ? class_text(item, "title") : out->names[k];
+        k++;
+    }
+    return ERR_OK;
+}
+
+static enum err_code values_from_file(struct model *m, const struct safetensors *st, struct err *e)
+{
+    for (int i = 0; i < m->params.count; i++) {
+        const struct param *p = m->params.items[i];
+        const struct safetensor *t = safetensors_find(st, p->name);
+        if (!t)
+            FAIL(e, ERR_MODEL, "parameter %s is missing", p->name);
+        if (t->dtype != ST_F32)
+            FAIL(e, ERR_MODEL, "parameter %s: expected F32, found %s", p->name,
+                 safetensors_dtype_name(t->dtype));
+        bool same = t->rank == p->rank;
+        for (int r = 0; same && r < p->rank; r++)
+            same = t->shape[r] == p->shape[r];
+        if (!same)
+            FAIL(e, ERR_MODEL, "parameter %s has another shape than its configuration says",
+                 p->name);
+    }
+    if (st->count != m->params.count)
+        FAIL(e, ERR_MODEL, "expected %d tensors, found %lld", m->params.count,
+             (long long)st->count);
+    m->values = aligned_calloc((size_t)m->params.total, sizeof *m->values);
+    if (!m->values)
+        FAIL(e, ERR_MEMORY, "no memory for %lld parameters", (long long)m->params.total);
+    for (int i = 0; i < m->params.count; i++) {
+        const struct param *p = m->params.items[i];
+        float *to = m->values + p->offset;
+        memcpy(to, safetensors_find(st, p->name)->data, (size_t)p->numel * sizeof(float));
+        for (int64_t j = 0; j < p->numel; j++)
+            if (!isfinite(to[j]))
+                FAIL(e, ERR_MODEL, "parameter %s: value %lld is not finite", p->name, (long long)j);
+    }
+    return ERR_OK;
+}
+
+static enum err_code model_from_file(struct model *m, const struct safetensors *st, cJSON **spec,
+                                     cJSON **contract_json, cJSON **classes_json, struct err *e)
+{
+    const char *version = safetensors_metadata(st, "ecgfm.version");
+    if (!version || strcmp(version, MODEL_FORMAT) != 0)
+        FAIL(e, ERR_MODEL, "metadata ecgfm.version: expected %s, found %s", MODEL_FORMAT,
+             version ? version : "nothing: this is no ecgfm model file");
+    TRY(metadata_json(st, "ecgfm.spec", spec, e));
+    TRY(metadata_json(st, "ecgfm.contract", contract_json, e));
+    TRY(metadata_json(st, "ecgfm.classes", classes_json, e));
+    struct contract contract;
+    TRY(contract_from_json(&contract, *contract_json, e));
+    struct arena scratch;
+    arena_init(&scratch, "classes", 0);
+    struct model_classes classes = {0};
+    enum err_code code = classes_from_json(*classes_json, &scratch, &classes, e);
+    if (code == ERR_OK)
+        code = model_create(m, *spec, &contract, &classes, e);
+    arena_reset(&scratch);
+    TRY(code);
+    const char *provenance = safetensors_metadata(st, "ecgfm.provenance");
+    m->provenance = provenance ? arena_strdup(&m->arena, provenance) : NULL;
+    return values_from_file(m, st, e);
+}
+
+enum err_code model_load(struct model *m, const char *path, struct err *e)
+{
+    memset(m, 0, sizeof *m);
+    struct safetensors st = {0};
+    cJSON *spec = NULL, *contract = NULL, *classes = NULL;
+    enum err_code code = safetensors_open(&st, path, e);
+    if (code == ERR_OK)
+        code = model_from_file(m, &st, &spec, &contract, &classes, e);
+    cJSON_Delete(spec);
+    cJSON_Delete(contract);
+    cJSON_Delete(classes);
+    safetensors_close(&st);
+    if (code != ERR_OK) {
+        /* Whatever is wrong inside, to the user it is the model that is refused. */
+        if (code != ERR_NOT_FOUND && code != ERR_IO && code != ERR_MEMORY) {
+            code = ERR_MODEL;
+            if (e)
+                e->code = ERR_MODEL;
+        }
+        err_context(e, "model file %s", path);
+    }
+    return code;
+}
+
+char *model_path(struct arena *a, const char *path)
+{
+    return dir_exists(path) ? path_join(a, path, "model.safetensors") : arena_strdup(a, path);
+}

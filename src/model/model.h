@@ -1,0 +1,82 @@
+/* A model: backbone, input contract, classes if it has a head, and parameter values.
+ *
+ * Nouns: a `spec` is the JSON that says how to build it ({"network": {...}, "vit": {...}}), the same
+ * text in presets, run folders and model files; a model `file` is a safetensors file whose metadata
+ * holds spec, contract, classes and provenance; `features` are what a head or probe sees: pooled
+ * tokens. A model with class_count 0 is an encoder. */
+#ifndef ECGFM_MODEL_MODEL_H
+#define ECGFM_MODEL_MODEL_H
+
+#include "base/option.h"
+#include "model/backbone.h"
+#include "signal/contract.h"
+
+struct cJSON;
+
+struct network_config {
+    const char *backbone;
+    const char *pool; /* mean | max | mean_max */
+};
+
+struct model_classes {
+    int64_t count; /* K; 0: no head */
+    const char *task, *code_system;
+    const char **names, **codes, **titles; /* [K] */
+};
+
+struct model {
+    struct arena arena;
+    struct option_set options; /* groups "network" and the backbone's */
+    struct network_config network;
+    const struct backbone *backbone;
+    void *config;
+    struct contract contract;
+    struct model_classes classes;
+    struct param_table params; /* "encoder.*" and, with classes, "head.*" */
+    float *values;             /* slab, NULL until model_allocate or model_load */
+    const char *provenance;    /* JSON text: how it was made; NULL: unknown */
+};
+
+/* Options that choose a model on a command line: --model PRESET, network.*, every backbone's. */
+struct model_options {
+    const char *model;
+    struct network_config network;
+};
+void model_options_add(struct option_set *set, struct model_options *target);
+/* Applies the preset named by --model (weaker than what the user set) and gives the spec; caller
+ * cJSON_Deletes. Errors: ERR_USAGE with the nearest preset name. */
+enum err_code model_options_spec(struct option_set *set, struct model_options *options,
+                                 struct cJSON **spec, struct err *e);
+
+/* Builds the description and the parameter table (no values). classes may be NULL; strings are
+ * copied. *m is initialized here; caller frees with model_free also after an error. */
+enum err_code model_create(struct model *m, const struct cJSON *spec,
+                           const struct contract *contract, const struct model_classes *classes,
+                           struct err *e);
+void model_free(struct model *m); /* accepts a zeroed struct */
+/* Allocates values and initializes them from the seed. */
+enum err_code model_allocate(struct model *m, uint64_t seed, struct err *e);
+/* Copies the values of every "encoder.*" parameter; specs must agree. ERR_MODEL naming the first
+ * parameter that is missing or has another shape. */
+enum err_code model_copy_encoder(struct model *m, const struct model *from, struct err *e);
+
+int64_t model_feature_count(const struct model *m); /* F */
+/* Recording, for signal [B,L,T] of the contract's L and T. */
+struct encoding model_encode(struct build *b, const struct model *m, struct tensor *signal,
+                             struct tensor *visible);
+struct tensor *model_features(struct build *b, const struct model *m, struct tensor *tokens);
+struct tensor *model_logits(struct build *b, const struct model *m, struct tensor *features);
+
+/* The file carries everything model_load needs. values: which slab to write (NULL: m->values). */
+enum err_code model_save(const struct model *m, const float *values, const char *path,
+                         struct err *e);
+/* Every parameter must be there with its shape and type, and nothing else.
+ * Errors: ERR_MODEL, ERR_NOT_FOUND, ERR_IO. */
+enum err_code model_load(struct model *m, const char *path, struct err *e);
+/* Path of the model file in PATH: the file itself, or model.safetensors in a run folder. */
+char *model_path(struct arena *a, const char *path);
+
+struct cJSON *model_spec_json(const struct model *m);
+struct cJSON *model_classes_json(const struct model *m);
+
+#endif

@@ -1,0 +1,12 @@
+/* Model presets: models/*.json, embedded in the binary by the build. */
+#ifndef ECGFM_MODEL_PRESET_H
+#define ECGFM_MODEL_PRESET_H
+
+struct preset {
+    const char *name; /* "vit-tiny" */
+    const char *json; /* {"network": {...}, "<backbone>": {...}} */
+};
+
+extern const struct preset presets[]; /* ends with a NULL name */
+
+#endif
