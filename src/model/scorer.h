@@ -1,0 +1,34 @@
+/* Running a model over windows of signal, and over whole records.
+ *
+ * A record is scored in windows of the model's length that cover it evenly with at least half overlap
+ * (one window if it has just that length); logits and features are means over its windows. A record's
+ * numbers are the same bits whatever else is scored with it and on any number of threads. */
+#ifndef ECGFM_MODEL_SCORER_H
+#define ECGFM_MODEL_SCORER_H
+
+#include "model/model.h"
+
+struct scorer;
+
+/* m and values (NULL: m->values) are borrowed and may change between runs, but not their address.
+ * Threads: one scorer, one thread. */
+enum err_code scorer_open(struct scorer **out, const struct model *m, const float *values,
+                          struct err *e);
+void scorer_close(struct scorer *s); /* accepts NULL */
+
+/* windows [n,L,T] -> features [n,F] and logits [n,K]; either may be NULL. */
+void scorer_run(struct scorer *s, const float *windows, int64_t n, float *features, float *logits);
+
+/* Windows of a record of `samples` samples: count, and the start of each. 0 if it is too short. */
+int64_t window_count(const struct contract *c, int64_t samples);
+int64_t window_start(const struct contract *c, int64_t samples, int64_t i);
+
+/* A converted record x [L,samples] -> features [F], logits [K] (either may be NULL).
+ * Errors: ERR_LENGTH naming both lengths; ERR_NUMERIC if a result is not finite. */
+enum err_code scorer_record(struct scorer *s, const float *x, int64_t samples, float *features,
+                            float *logits, struct err *e);
+
+/* 1 / (1 + exp(-logit)), computed in double. */
+float score_from_logit(float logit);
+
+#endif

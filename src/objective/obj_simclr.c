@@ -1,0 +1,39 @@
+/* Contrastive learning of two augmented views. Source: Chen et al. 2020 (SimCLR), eq. 1, with the
+ * non-linear projection head of section 4.2; for ECG Mehari and Strodthoff 2022. */
+#include "objective/objective.h"
+
+struct simclr_config {
+    struct objective_config common;
+    double temperature;
+    int64_t hidden, projection;
+};
+
+static const struct option options[] = {
+    {"weight", OPTION_FLOAT, offsetof(struct simclr_config, common.weight), "1", 0, 1e6, NULL, NULL,
+     "factor of this loss in a sum of objectives"},
+    OPT_FLOAT(simclr_config, temperature, "0.1", 0.001, 10, NULL, "temperature of the similarities"),
+    OPT_INT(simclr_config, hidden, "512", 8, 8192, NULL, "hidden width of the projection head"),
+    OPT_INT(simclr_config, projection, "128", 2, 8192, NULL, "width of the projections compared"),
+    OPTION_END};
+
+static struct tensor *build(const struct scene *s, const void *config)
+{
+    const struct simclr_config *c = config;
+    struct build *b = s->build;
+    struct tensor *x = model_features(b, s->model, s->encoding.tokens);
+    x = nn_linear(b, "hidden", x, c->hidden, ACTIVATION_GELU);
+    x = nn_linear(b, "project", x, c->projection, ACTIVATION_NONE);
+    return t_ntxent(b->tape, t_l2norm(b->tape, x), c->temperature);
+}
+
+const struct objective objective_simclr = {
+    .name = "simclr",
+    .help = "contrastive: two augmented views of a record are closer than views of others",
+    .options = options,
+    .config_size = sizeof(struct simclr_config),
+    .views = 2,
+    .defaults = "augment.time_out.probability=0.5 augment.amplitude_scale.probability=0.5 "
+                "augment.jitter.probability=0.5 augment.baseline_wander.probability=0.5 "
+                "augment.lead_mask.probability=0.5",
+    .build = build,
+};
