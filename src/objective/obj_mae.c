@@ -24,6 +24,15 @@ static double mask_ratio(const void *config)
     return ((const struct mae_config *)config)->mask_ratio;
 }
 
+static enum err_code check(const void *config, struct err *e)
+{
+    const struct mae_config *c = config;
+    if (c->width % c->heads)
+        FAIL(e, ERR_USAGE, "mae.width %lld is not a multiple of mae.heads %lld",
+             (long long)c->width, (long long)c->heads);
+    return ERR_OK;
+}
+
 static struct tensor *build(const struct scene *s, const void *config)
 {
     const struct mae_config *c = config;
@@ -52,5 +61,6 @@ const struct objective objective_mae = {
     .config_size = sizeof(struct mae_config),
     .views = 1,
     .mask_ratio = mask_ratio,
+    .check = check,
     .build = build,
 };

@@ -88,17 +88,20 @@ enum err_code objective_sum_parse(struct objective_sum *out, struct option_set *
     return ERR_OK;
 }
 
-void objective_sum_resolve(struct objective_sum *sum)
+enum err_code objective_sum_resolve(struct objective_sum *sum, struct err *e)
 {
     sum->views = 1;
     sum->mask_ratio = 0;
     for (int i = 0; i < sum->count; i++) {
         const struct objective *row = sum->rows[i];
+        if (row->check)
+            TRY(row->check(sum->configs[i], e));
         if (row->views > sum->views)
             sum->views = row->views;
         if (row->mask_ratio && row->mask_ratio(sum->configs[i]) > sum->mask_ratio)
             sum->mask_ratio = row->mask_ratio(sum->configs[i]);
     }
+    return ERR_OK;
 }
 
 int64_t visible_count(double mask_ratio, int64_t N)

@@ -32,6 +32,8 @@ struct objective {
     int views;            /* V it needs at least */
     const char *defaults; /* "key=value ..." of other groups that it works best with; NULL: none */
     double (*mask_ratio)(const void *config); /* NULL: no masks */
+    /* NULL, or checks what single bounds cannot. Errors: ERR_USAGE naming the option. */
+    enum err_code (*check)(const void *config, struct err *e);
     struct tensor *(*build)(const struct scene *s, const void *config); /* loss [1] */
 };
 
@@ -54,8 +56,8 @@ void objective_options_add(struct option_set *set);
  * Errors: ERR_USAGE with the nearest name. */
 enum err_code objective_sum_parse(struct objective_sum *out, struct option_set *set,
                                   const char *text, struct err *e);
-/* After all options are final: reads views and mask ratio. */
-void objective_sum_resolve(struct objective_sum *sum);
+/* After all options are final: checks them, reads views and mask ratio. */
+enum err_code objective_sum_resolve(struct objective_sum *sum, struct err *e);
 
 /* Tokens that stay visible of N at a mask ratio; at least 1, at most N - 1. */
 int64_t visible_count(double mask_ratio, int64_t N);

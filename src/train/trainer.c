@@ -1,0 +1,489 @@
+#include "train/trainer.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "format/safetensors.h"
+#include "nn/optimizer.h"
+#include "train/interrupt.h"
+
+const struct option trainer_rows[] = {
+    OPT_INT(trainer_options, epochs, "60", 1, 1000000, NULL, "passes over the training records"),
+    OPT_INT(trainer_options, steps, "0", 0, 1e12, NULL, "optimizer steps instead of epochs; 0: epochs"),
+    OPT_INT(trainer_options, batch, "64", 1, 65536, "records", "records per forward pass"),
+    OPT_INT(trainer_options, accumulate, "1", 1, 4096, NULL, "forward passes per optimizer step"),
+    OPT_FLOAT(trainer_options, lr, "1e-3", 0, 10, NULL, "peak learning rate"),
+    OPT_FLOAT(trainer_options, min_lr, "1e-6", 0, 10, NULL, "final learning rate"),
+    OPT_FLOAT(trainer_options, warmup, "0.1", 0, 1, NULL, "fraction of the steps with rising rate"),
+    OPT_FLOAT(trainer_options, weight_decay, "0.05", 0, 10, NULL, "decoupled decay of matrices"),
+    OPT_FLOAT(trainer_options, beta1, "0.9", 0, 0.99999, NULL, "decay of AdamW's first moment"),
+    OPT_FLOAT(trainer_options, beta2, "0.95", 0, 0.999999, NULL, "decay of AdamW's second moment"),
+    OPT_FLOAT(trainer_options, clip, "1", 0, 1e9, NULL, "bound on the gradient's norm; 0: none"),
+    OPT_FLOAT(trainer_options, ema, "0", 0, 0.999999, NULL,
+              "decay of the averaged weights that are evaluated and saved; 0: none"),
+    OPT_FLOAT(trainer_options, layer_decay, "1", 0.01, 1, NULL,
+              "factor on the learning rate for each layer further from the output"),
+    OPT_INT(trainer_options, freeze, "0", 0, 1000, NULL,
+            "layers kept fixed: 1 is the embedding, 2 also the first block, and so on"),
+    OPT_FLOAT(trainer_options, checkpoint_seconds, "30", 0, 1e6, "s",
+              "time between checkpoints; 0: after every step"),
+    OPT_INT(trainer_options, log_steps, "10", 1, 1e9, NULL, "steps between lines of metrics.jsonl"),
+    OPTION_END};
+
+/* Slabs in the order of the checkpoint. */
+enum { SLAB_VALUES, SLAB_FIRST, SLAB_SECOND, SLAB_EMA, SLAB_BEST, SLAB_COUNT };
+static const char *const slab_names[SLAB_COUNT] = {"values", "first_moment", "second_moment",
+                                                   "average", "best"};
+
+struct trainer {
+    const struct trainer_options *options;
+    const struct trainer_task *task;
+    struct model *model;
+    const struct backend *backend;
+    struct tape *tape;
+    struct tensor *loss, *parts[TRAINER_PARTS_MAX];
+    const char *part_names[TRAINER_PARTS_MAX];
+    int part_count;
+    int64_t batch;
+    uint64_t seed;
+    float *gradients, *slabs[SLAB_COUNT]; /* slabs[SLAB_VALUES] is model->values */
+    int64_t steps_per_epoch, total_steps;
+    struct optimizer_options optimizer;
+    /* State of the run, in the checkpoint. */
+    int64_t step;
+    double best_score;
+    int64_t best_epoch;
+    long metrics_bytes;
+    /* Sums since the last metrics line; a checkpoint inside a log interval stores them. */
+    double loss_sum, part_sums[TRAINER_PARTS_MAX], norm_sum;
+    int64_t sum_count;
+    double last_score;
+};
+
+/* --- setting up --------------------------------------------------------------------------------- */
+
+enum err_code trainer_open(struct trainer **out, const struct trainer_options *options,
+                           const struct trainer_task *task, struct model *m, int64_t batch,
+                           uint64_t seed, struct err *e)
+{
+    struct trainer *t = calloc(1, sizeof *t);
+    *out = t;
+    ASSERT(t, "out of memory");
+    t->options = options;
+    t->task = task;
+    t->model = m;
+    t->backend = backend_cpu();
+    t->batch = batch;
+    t->seed = seed;
+    t->best_score = t->last_score = NAN;
+    if (options->freeze > m->params.layer_max)
+        FAIL(e, ERR_USAGE, "freeze %lld: the encoder has %d layers", (long long)options->freeze,
+             m->params.layer_max);
+    param_freeze_layers(&m->params, (int)options->freeze);
+    t->tape = tape_new(t->backend, true);
+    struct build b = {.tape = t->tape, .params = &m->params};
+    t->loss = task->build(task->context, &b, batch, t->parts, t->part_names, &t->part_count);
+    tape_keep(t->tape, t->loss);
+    m->params.closed = true;
+    return tape_plan(t->tape, t->loss, e);
+}
+
+void trainer_close(struct trainer *t)
+{
+    if (!t)
+        return;
+    tape_free(t->tape);
+    free(t->gradients);
+    for (int i = SLAB_FIRST; i < SLAB_COUNT; i++)
+        free(t->slabs[i]);
+    free(t);
+}
+
+static enum err_code slabs_allocate(struct trainer *t, struct err *e)
+{
+    size_t n = (size_t)t->model->params.total;
+    t->slabs[SLAB_VALUES] = t->model->values;
+    t->gradients = aligned_calloc(n, sizeof(float));
+    bool good = t->gradients != NULL;
+    for (int i = SLAB_FIRST; i < SLAB_COUNT; i++) {
+        if ((i == SLAB_EMA && t->options->ema <= 0) || (i == SLAB_BEST && !t->task->epoch_end))
+            continue;
+        t->slabs[i] = aligned_calloc(n, sizeof(float));
+        good = good && t->slabs[i];
+    }
+    if (!good)
+        FAIL(e, ERR_MEMORY, "no memory for gradients and moments of %lld parameters",
+             (long long)param_count_values(&t->model->params));
+    for (int i = SLAB_EMA; i < SLAB_COUNT; i++)
+        if (t->slabs[i])
+            memcpy(t->slabs[i], t->slabs[SLAB_VALUES], n * sizeof(float));
+    tape_bind_parameters(t->tape, t->slabs[SLAB_VALUES], t->gradients);
+    return ERR_OK;
+}
+
+static void schedule_set(struct trainer *t, struct loader *l)
+{
+    const struct trainer_options *o = t->options;
+    int64_t batches = loader_batches_per_epoch(l);
+    t->steps_per_epoch = batches / o->accumulate > 0 ? batches / o->accumulate : 1;
+    t->total_steps = o->steps > 0 ? o->steps : o->epochs * t->steps_per_epoch;
+    t->optimizer = (struct optimizer_options){
+        .lr = o->lr,
+        .min_lr = o->min_lr < o->lr ? o->min_lr : o->lr,
+        .warmup_steps = (int64_t)(o->warmup * (double)t->total_steps),
+        .steps = t->total_steps,
+        .beta1 = o->beta1,
+        .beta2 = o->beta2,
+        .epsilon = 1e-8,
+        .weight_decay = o->weight_decay,
+        .clip = o->clip,
+        .layer_decay = o->layer_decay,
+    };
+}
+
+/* --- checkpoints -------------------------------------------------------------------------------- */
+
+static cJSON *state_to_json(const struct trainer *t)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "step", (double)t->step);
+    cJSON_AddNumberToObject(json, "metrics_bytes", (double)t->metrics_bytes);
+    cJSON_AddNumberToObject(json, "best_score", t->best_score); /* null when none */
+    cJSON_AddNumberToObject(json, "best_epoch", (double)t->best_epoch);
+    cJSON_AddNumberToObject(json, "last_score", t->last_score);
+    cJSON_AddNumberToObject(json, "loss_sum", t->loss_sum);
+    cJSON_AddNumberToObject(json, "norm_sum", t->norm_sum);
+    cJSON_AddNumberToObject(json, "sum_count", (double)t->sum_count);
+    cJSON_AddItemToObject(json, "part_sums", cJSON_CreateDoubleArray(t->part_sums, t->part_count));
+    return json;
+}
+
+static enum err_code state_number(const cJSON *json, const char *key, double *out, struct err *e)
+{
+    const cJSON *x = cJSON_GetObjectItemCaseSensitive(json, key);
+    if (!cJSON_IsNumber(x) && !cJSON_IsNull(x))
+        FAIL(e, ERR_FORMAT, "state has no number \"%s\"", key);
+    *out = cJSON_IsNumber(x) ? x->valuedouble : NAN;
+    return ERR_OK;
+}
+
+static enum err_code state_from_json(struct trainer *t, const cJSON *json, struct err *e)
+{
+    double step, bytes, epoch, count;
+    TRY(state_number(json, "step", &step, e));
+    TRY(state_number(json, "metrics_bytes", &bytes, e));
+    TRY(state_number(json, "best_score", &t->best_score, e));
+    TRY(state_number(json, "best_epoch", &epoch, e));
+    TRY(state_number(json, "last_score", &t->last_score, e));
+    TRY(state_number(json, "loss_sum", &t->loss_sum, e));
+    TRY(state_number(json, "norm_sum", &t->norm_sum, e));
+    TRY(state_number(json, "sum_count", &count, e));
+    const cJSON *parts = cJSON_GetObjectItemCaseSensitive(json, "part_sums");
+    if (!(step >= 0 && step <= (double)t->total_steps) || !(bytes >= 0 && bytes < 1e15) ||
+        !(epoch >= 0 && epoch < 1e15) || !(count >= 0 && count < 1e15) ||
+        cJSON_GetArraySize(parts) != t->part_count)
+        FAIL(e, ERR_FORMAT, "state is out of bounds (step %g of %lld)", step,
+             (long long)t->total_steps);
+    t->step = (int64_t)step;
+    t->metrics_bytes = (long)bytes;
+    t->best_epoch = (int64_t)epoch;
+    t->sum_count = (int64_t)count;
+    for (int i = 0; i < t->part_count; i++)
+        t->part_sums[i] = cJSON_GetArrayItem(parts, i)->valuedouble;
+    return ERR_OK;
+}
+
+static enum err_code checkpoint_save(struct trainer *t, struct run_folder *run,
+                                     const char *identity, struct err *e)
+{
+    TRY(run_metrics_sync(run, &t->metrics_bytes, e));
+    const struct param_table *p = &t->model->params;
+    struct arena scratch;
+    arena_init(&scratch, "checkpoint", 0);
+    struct safetensor *list =
+        arena_push_array(&scratch, (size_t)(p->count * SLAB_COUNT), sizeof *list);
+    int64_t n = 0;
+    for (int s = 0; s < SLAB_COUNT; s++)
+        for (int i = 0; t->slabs[s] && i < p->count; i++) {
+            const struct param *x = p->items[i];
+            list[n] = (struct safetensor){
+                .name = arena_printf(&scratch, "%s/%s", slab_names[s], x->name),
+                .dtype = ST_F32,
+                .rank = x->rank,
+                .data = t->slabs[s] + x->offset,
+                .bytes = (size_t)x->numel * sizeof(float)};
+            memcpy(list[n++].shape, x->shape, (size_t)x->rank * sizeof x->shape[0]);
+        }
+    cJSON *state = state_to_json(t);
+    struct buf text;
+    buf_init(&text, 0);
+    json_print(state, false, &text);
+    cJSON_Delete(state);
+    const char *keys[] = {"ecgfm.checkpoint", "ecgfm.identity", "ecgfm.state"};
+    const char *values[] = {"1", identity, text.data};
+    enum err_code code = safetensors_write(run_path(run, "checkpoint.safetensors"), list, n, keys,
+                                           values, 3, e);
+    buf_free(&text);
+    arena_reset(&scratch);
+    return code;
+}
+
+static enum err_code slab_load(const struct trainer *t, const struct safetensors *st, int s,
+                               struct err *e)
+{
+    const struct param_table *p = &t->model->params;
+    for (int i = 0; i < p->count; i++) {
+        const struct param *x = p->items[i];
+        char name[256];
+        snprintf(name, sizeof name, "%s/%s", slab_names[s], x->name);
+        const struct safetensor *found = safetensors_find(st, name);
+        if (!found || found->dtype != ST_F32 || found->bytes != (size_t)x->numel * sizeof(float))
+            FAIL(e, ERR_FORMAT, "tensor %s is missing or of another size", name);
+        memcpy(t->slabs[s] + x->offset, found->data, found->bytes);
+    }
+    return ERR_OK;
+}
+
+/* Says what differs: the first place where two identities part, cut to a readable piece. */
+static enum err_code identity_differs(const char *stored, const char *asked, struct err *e)
+{
+    size_t i = 0, start = 0;
+    for (; stored[i] && stored[i] == asked[i]; i++)
+        if (stored[i] == ',' || stored[i] == '{')
+            start = i + 1;
+    FAIL(e, ERR_USAGE,
+         "the folder holds another run (there: %.60s; asked for: %.60s); --fresh starts again, or "
+         "choose another --out",
+         stored + start, asked + start);
+}
+
+static enum err_code checkpoint_apply(struct trainer *t, const struct safetensors *st,
+                                      const char *identity, struct err *e)
+{
+    const char *version = safetensors_metadata(st, "ecgfm.checkpoint");
+    const char *stored = safetensors_metadata(st, "ecgfm.identity");
+    const char *text = safetensors_metadata(st, "ecgfm.state");
+    if (!version || strcmp(version, "1") != 0 || !stored || !text)
+        FAIL(e, ERR_FORMAT, "not a checkpoint of this program");
+    if (strcmp(stored, identity) != 0)
+        return identity_differs(stored, identity, e);
+    cJSON *state = NULL;
+    TRY(json_parse(text, strlen(text), "checkpoint state", &state, e));
+    enum err_code code = state_from_json(t, state, e);
+    cJSON_Delete(state);
+    TRY(code);
+    for (int s = 0; s < SLAB_COUNT; s++)
+        if (t->slabs[s])
+            TRY(slab_load(t, st, s, e));
+    return ERR_OK;
+}
+
+static enum err_code checkpoint_load(struct trainer *t, struct run_folder *run,
+                                     const char *identity, struct err *e)
+{
+    const char *path = run_path(run, "checkpoint.safetensors");
+    struct safetensors st = {0};
+    enum err_code code = safetensors_open(&st, path, e);
+    if (code == ERR_OK)
+        code = checkpoint_apply(t, &st, identity, e);
+    safetensors_close(&st);
+    if (code != ERR_OK)
+        err_context(e, "checkpoint %s", path);
+    return code;
+}
+
+/* --- steps -------------------------------------------------------------------------------------- */
+
+/* The slab a model would be saved with now. */
+static float *current_values(const struct trainer *t)
+{
+    return t->slabs[SLAB_EMA] ? t->slabs[SLAB_EMA] : t->slabs[SLAB_VALUES];
+}
+
+static enum err_code not_finite(const struct trainer *t, const struct batch *batch,
+                                const char *what, double value, struct err *e)
+{
+    char ids[300] = "";
+    size_t used = 0;
+    for (int64_t i = 0; i < batch->count && used < sizeof ids - 60; i++)
+        used += (size_t)snprintf(ids + used, sizeof ids - used, "%s%.48s", i ? ", " : "",
+                                 t->task->record_id(t->task->context, batch->samples[i]));
+    FAIL(e, ERR_NUMERIC,
+         "step %lld: %s is %g; nothing was updated or saved. Records of the batch: %s%s",
+         (long long)t->step + 1, what, value, ids, used >= sizeof ids - 60 ? ", ..." : "");
+}
+
+/* One optimizer step: `accumulate` batches. */
+static enum err_code step_run(struct trainer *t, struct loader *l, struct err *e)
+{
+    const struct trainer_options *o = t->options;
+    memset(t->gradients, 0, (size_t)t->model->params.total * sizeof(float));
+    double loss = 0, parts[TRAINER_PARTS_MAX] = {0}, norm = 0;
+    for (int64_t a = 0; a < o->accumulate; a++) {
+        const struct batch *batch;
+        TRY(loader_next(l, &batch, e));
+        t->task->bind(t->task->context, t->tape, batch);
+        tape_set_step(t->tape, t->seed, (uint64_t)(t->step * o->accumulate + a));
+        tape_forward(t->tape);
+        double value = (double)*(float *)t->loss->data;
+        enum err_code code = ERR_OK;
+        if (!isfinite(value)) {
+            code = not_finite(t, batch, "the loss", value, e);
+        } else {
+            loss += value;
+            for (int i = 0; i < t->part_count; i++)
+                parts[i] += (double)*(float *)t->parts[i]->data;
+            tape_backward(t->tape, 1.0);
+        }
+        if (code == ERR_OK && a == o->accumulate - 1) {
+            norm = optimizer_step(t->backend, &t->model->params, &t->optimizer, t->step,
+                                  1.0 / (double)o->accumulate, t->slabs[SLAB_VALUES], t->gradients,
+                                  t->slabs[SLAB_FIRST], t->slabs[SLAB_SECOND]);
+            if (!isfinite(norm))
+                code = not_finite(t, batch, "the gradient's norm", norm, e);
+        }
+        loader_release(l, batch);
+        TRY(code);
+    }
+    if (t->slabs[SLAB_EMA]) {
+        /* A short memory at first, so that the average forgets the random start. */
+        double ramp = (double)(t->step + 1) / (double)(t->step + 10);
+        t->backend->ema(t->slabs[SLAB_EMA], t->slabs[SLAB_VALUES], t->model->params.total,
+                        o->ema < ramp ? o->ema : ramp);
+    }
+    t->loss_sum += loss / (double)o->accumulate;
+    t->norm_sum += norm;
+    for (int i = 0; i < t->part_count; i++)
+        t->part_sums[i] += parts[i] / (double)o->accumulate;
+    t->sum_count++;
+    t->step++;
+    return ERR_OK;
+}
+
+static enum err_code metrics_line(struct trainer *t, struct run_folder *run, bool epoch_end,
+                                  struct err *e)
+{
+    cJSON *line = cJSON_CreateObject();
+    double n = (double)t->sum_count;
+    cJSON_AddNumberToObject(line, "step", (double)t->step);
+    cJSON_AddNumberToObject(line, "epoch", (double)t->step / (double)t->steps_per_epoch);
+    if (t->sum_count > 0) {
+        cJSON_AddNumberToObject(line, "loss", t->loss_sum / n);
+        for (int i = 0; t->part_count > 1 && i < t->part_count; i++)
+            cJSON_AddNumberToObject(line, t->part_names[i], t->part_sums[i] / n);
+        cJSON_AddNumberToObject(line, "gradient_norm", t->norm_sum / n);
+        cJSON_AddNumberToObject(line, "lr", schedule_rate(&t->optimizer, t->step - 1));
+    }
+    t->loss_sum = t->norm_sum = 0;
+    memset(t->part_sums, 0, sizeof t->part_sums);
+    t->sum_count = 0;
+    enum err_code code = ERR_OK;
+    if (epoch_end && t->task->epoch_end) {
+        double score = NAN;
+        code = t->task->epoch_end(t->task->context, current_values(t), line, &score, e);
+        t->last_score = score;
+        /* Without a score the last epoch is the best; a tie keeps the earlier one. */
+        if (code == ERR_OK && (isnan(score) || isnan(t->best_score) || score > t->best_score)) {
+            t->best_score = score;
+            t->best_epoch = t->step / t->steps_per_epoch;
+            memcpy(t->slabs[SLAB_BEST], current_values(t),
+                   (size_t)t->model->params.total * sizeof(float));
+        }
+    }
+    if (code == ERR_OK)
+        code = run_metrics_append(run, line, e);
+    cJSON_Delete(line);
+    return code;
+}
+
+static void report(struct trainer *t, double started, int64_t first_step, double loss, bool ended)
+{
+    double elapsed = clock_seconds() - started, done = (double)(t->step - first_step);
+    struct trainer_progress p = {
+        .epoch = (t->step + t->steps_per_epoch - 1) / t->steps_per_epoch,
+        .epochs = (t->total_steps + t->steps_per_epoch - 1) / t->steps_per_epoch,
+        .step = t->step,
+        .steps = t->total_steps,
+        .loss = loss,
+        .rate = schedule_rate(&t->optimizer, t->step - 1),
+        .records_per_second = done * (double)(t->batch * t->options->accumulate) / elapsed,
+        .seconds_left = elapsed / done * (double)(t->total_steps - t->step),
+        .score = t->last_score,
+        .epoch_ended = ended};
+    t->task->progress(t->task->context, &p);
+}
+
+static enum err_code loop(struct trainer *t, struct loader *l, struct run_folder *run,
+                          const char *identity, struct err *e)
+{
+    const struct trainer_options *o = t->options;
+    int64_t batches = loader_batches_per_epoch(l), first = t->step * o->accumulate;
+    int64_t first_step = t->step;
+    loader_seek(l, first / batches, first % batches);
+    double started = clock_seconds(), saved = started, loss = 0;
+    while (t->step < t->total_steps) {
+        double before = t->loss_sum;
+        TRY(step_run(t, l, e));
+        loss = t->loss_sum - before;
+        bool last = t->step == t->total_steps;
+        bool ended = t->step % t->steps_per_epoch == 0 || last;
+        if (ended || t->step % o->log_steps == 0)
+            TRY(metrics_line(t, run, ended, e));
+        report(t, started, first_step, loss, ended);
+        bool stop = interrupt_requested() && !last;
+        if (last || stop || clock_seconds() - saved >= o->checkpoint_seconds) {
+            TRY(checkpoint_save(t, run, identity, e));
+            saved = clock_seconds();
+        }
+        if (stop)
+            FAIL(e, ERR_INTERRUPTED, "%s: state saved at step %lld of %lld; the same command goes on",
+                 interrupt_name(), (long long)t->step, (long long)t->total_steps);
+    }
+    return ERR_OK;
+}
+
+enum err_code trainer_run(struct trainer *t, struct loader *l, struct run_folder *run,
+                          const char *identity, struct err *e)
+{
+    schedule_set(t, l);
+    TRY(slabs_allocate(t, e));
+    if (run_has(run, "checkpoint.safetensors")) {
+        TRY(checkpoint_load(t, run, identity, e));
+        if (t->step < t->total_steps)
+            log_info("going on from step %lld of %lld in %s", (long long)t->step,
+                     (long long)t->total_steps, run->path);
+    }
+    TRY(run_metrics_open(run, t->metrics_bytes, e));
+    interrupt_install();
+    TRY(loop(t, l, run, identity, e));
+    const float *final = t->best_epoch > 0 ? t->slabs[SLAB_BEST] : current_values(t);
+    if (final != t->model->values)
+        memcpy(t->model->values, final, (size_t)t->model->params.total * sizeof(float));
+    return ERR_OK;
+}
+
+double trainer_best_score(const struct trainer *t)
+{
+    return t->best_score;
+}
+
+int64_t trainer_best_epoch(const struct trainer *t)
+{
+    return t->best_epoch;
+}
+
+int64_t trainer_steps(const struct trainer *t)
+{
+    return t->total_steps;
+}
+
+size_t trainer_planned_bytes(const struct trainer *t)
+{
+    return tape_planned_bytes(t->tape);
+}

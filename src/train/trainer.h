@@ -1,0 +1,75 @@
+/* The training loop: forward, backward, accumulate, clip, AdamW, EMA; checkpoints from which a killed
+ * run goes on to the same bytes; metrics.jsonl.
+ *
+ * Nouns: a `task` says what is trained (how the loss is recorded, what a batch binds, what is measured
+ * after an epoch); the `trainer` owns tape, gradient and moment slabs. The state of a run is (step,
+ * slabs, best so far): randomness is a function of seed and position, so there is nothing else. */
+#ifndef ECGFM_TRAIN_TRAINER_H
+#define ECGFM_TRAIN_TRAINER_H
+
+#include "base/option.h"
+#include "data/loader.h"
+#include "model/model.h"
+#include "train/run_folder.h"
+
+#define TRAINER_PARTS_MAX 8
+
+struct trainer_options {
+    int64_t epochs, steps; /* steps 0: by epochs */
+    int64_t batch, accumulate;
+    double lr, min_lr, warmup, weight_decay, beta1, beta2, clip, ema, layer_decay;
+    int64_t freeze;
+    double checkpoint_seconds;
+    int64_t log_steps;
+};
+
+/* Rows with the defaults of pre-training; a command changes them with option_set_text(...,
+ * OPTION_FROM_DEFAULT). Group prefix "". */
+extern const struct option trainer_rows[];
+
+struct trainer_progress {
+    int64_t epoch, epochs, step, steps;
+    double loss, rate, records_per_second, seconds_left;
+    double score; /* of the last epoch; NaN: none */
+    bool epoch_ended;
+};
+
+struct trainer_task {
+    void *context;
+    /* Records the loss for batches of B records; may keep up to TRAINER_PARTS_MAX named parts. */
+    struct tensor *(*build)(void *context, struct build *b, int64_t B, struct tensor **parts,
+                            const char **part_names, int *part_count);
+    /* Binds the tape's inputs to a batch. */
+    void (*bind)(void *context, struct tape *t, const struct batch *batch);
+    /* After each epoch; NULL: nothing. values: the slab a model would be saved with now. Adds to the
+     * metrics line. *score (larger is better) chooses the best epoch; leave it to keep the last. */
+    enum err_code (*epoch_end)(void *context, const float *values, struct cJSON *line,
+                               double *score, struct err *e);
+    void (*progress)(void *context, const struct trainer_progress *p);
+    /* Names the record of a sample index, for messages. */
+    const char *(*record_id)(void *context, int64_t sample);
+};
+
+struct trainer;
+
+/* Records and plans the training tape for batches of `batch` records; the model's table is complete
+ * afterwards, so that model_allocate can follow. Borrows all. */
+enum err_code trainer_open(struct trainer **out, const struct trainer_options *options,
+                           const struct trainer_task *task, struct model *m, int64_t batch,
+                           uint64_t seed, struct err *e);
+void trainer_close(struct trainer *t); /* accepts NULL */
+
+/* Trains from the run folder's checkpoint, or from m->values. identity: text that must be the same for
+ * a run to go on (resolved configuration and data hash). At the end m->values are the values to save
+ * (best epoch, or EMA, or last).
+ * Errors: ERR_INTERRUPTED after a signal (state saved), ERR_NUMERIC with step and records, ERR_USAGE
+ * if the folder holds another run. */
+enum err_code trainer_run(struct trainer *t, struct loader *l, struct run_folder *run,
+                          const char *identity, struct err *e);
+
+double trainer_best_score(const struct trainer *t); /* NaN: none */
+int64_t trainer_best_epoch(const struct trainer *t); /* 1-based, 0: none */
+int64_t trainer_steps(const struct trainer *t);
+size_t trainer_planned_bytes(const struct trainer *t);
+
+#endif
