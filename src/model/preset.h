@@ -1,4 +1,4 @@
-/* Model presets: models/*.json, embedded in the binary by the build. */
+/* Model presets: the JSON files of models/, embedded in the binary by the build. */
 #ifndef ECGFM_MODEL_PRESET_H
 #define ECGFM_MODEL_PRESET_H
 

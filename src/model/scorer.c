@@ -93,6 +93,11 @@ void scorer_run(struct scorer *s, const float *windows, int64_t n, float *featur
     }
 }
 
+int64_t scorer_feature_count(const struct scorer *s)
+{
+    return model_feature_count(s->model);
+}
+
 int64_t window_count(const struct contract *c, int64_t samples)
 {
     int64_t T = c->sample_count, rest = samples - T, stride = T / 2 > 0 ? T / 2 : 1;

@@ -19,6 +19,8 @@ void scorer_close(struct scorer *s); /* accepts NULL */
 /* windows [n,L,T] -> features [n,F] and logits [n,K]; either may be NULL. */
 void scorer_run(struct scorer *s, const float *windows, int64_t n, float *features, float *logits);
 
+int64_t scorer_feature_count(const struct scorer *s); /* F */
+
 /* Windows of a record of `samples` samples: count, and the start of each. 0 if it is too short. */
 int64_t window_count(const struct contract *c, int64_t samples);
 int64_t window_start(const struct contract *c, int64_t samples, int64_t i);

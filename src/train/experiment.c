@@ -1,0 +1,417 @@
+#include "train/experiment.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "format/csv.h"
+#include "kernel/kernel.h"
+#include "model/scorer.h"
+
+const struct option experiment_rows[] = {
+    OPT_STRING(experiment_options, data, NULL, "folder of the data set"),
+    OPT_STRING(experiment_options, dataset, NULL,
+               "kind of the data set (see `ecgfm list datasets`); recognized if not given"),
+    OPT_STRING(experiment_options, out, NULL, "run folder; made if need be"),
+    OPT_BOOL(experiment_options, fresh, "false", "start again even if the run folder has state"),
+    OPT_BOOL(experiment_options, strict, "false",
+             "quarantine records whose checksums or initial values differ"),
+    OPT_FLOAT(experiment_options, max_bad_fraction, "0.5", 0, 1, NULL,
+              "stop if more of the records than this cannot be used"),
+    OPT_INT(experiment_options, cache_mb, "4096", 1, 1e7, "MiB", "memory for decoded signals"),
+    OPTION_END};
+
+const struct option input_rows[] = {
+    OPT_FLOAT(input_options, rate_hz, "100", 1, 10000, "Hz", "sampling rate the model works at"),
+    OPT_FLOAT(input_options, seconds, "10", 0.01, 3600, "s", "length the model takes at once"),
+    OPT_FLOAT(input_options, highpass_hz, "0", 0, 1000, "Hz", "zero-phase high-pass; 0: none"),
+    OPT_FLOAT(input_options, lowpass_hz, "0", 0, 5000, "Hz", "zero-phase low-pass; 0: none"),
+    OPT_STRING(input_options, leads, "I,II,III,aVR,aVL,aVF,V1,V2,V3,V4,V5,V6",
+               "leads the model takes, in order, separated by commas"),
+    OPT_CHOICE(input_options, normalization, "global", "none|global|lead|record",
+               "one mean and deviation for the training set, one by lead, or by record"),
+    OPTION_END};
+
+/* Options that do not change what a run computes, or that the identity holds in another form. */
+static const char *const not_identity[] = {"data",     "out",      "fresh",   "weights",
+                                           "cache_mb", "checkpoint_seconds", NULL};
+
+enum err_code input_contract(const struct input_options *o, struct contract *c, struct err *e)
+{
+    contract_default(c);
+    c->rate_hz = o->rate_hz;
+    c->sample_count = (int64_t)llround(o->seconds * o->rate_hz);
+    c->highpass_hz = o->highpass_hz;
+    c->lowpass_hz = o->lowpass_hz;
+    static const char *const kinds[] = {"none", "global", "lead", "record"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(o->normalization, kinds[i]) == 0)
+            c->normalization = (enum contract_normalization)i;
+    char text[256];
+    if (!str_copy(text, sizeof text, o->leads))
+        FAIL(e, ERR_USAGE, "input.leads: longer than %zu characters", sizeof text - 1);
+    c->lead_count = 0;
+    char *rest = text;
+    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
+        enum ecg_lead lead = lead_from_name(str_trim(word));
+        if (lead == LEAD_UNKNOWN)
+            FAIL(e, ERR_USAGE, "input.leads: %s is no lead (I, II, III, aVR, ... V6)", word);
+        if (c->lead_count == CONTRACT_LEADS_MAX)
+            FAIL(e, ERR_USAGE, "input.leads: more than %d", CONTRACT_LEADS_MAX);
+        c->leads[c->lead_count++] = lead;
+    }
+    struct err inner = {0};
+    if (contract_check(c, &inner) != ERR_OK)
+        FAIL(e, ERR_USAGE, "input: %s", inner.message);
+    return ERR_OK;
+}
+
+enum err_code experiment_open(struct experiment *x, const char *task, double rate_hz, struct err *e)
+{
+    const struct experiment_options *o = x->options;
+    x->run.lock = -1;
+    if (!o->data)
+        FAIL(e, ERR_USAGE, "--data DIR is missing: the folder of the data set");
+    if (!o->out)
+        FAIL(e, ERR_USAGE, "--out DIR is missing: the run folder");
+    TRY(manifest_open(o->data, o->dataset, &(struct manifest_options){.rate_hz = rate_hz},
+                      &x->manifest, e));
+    if (!task || task[0])
+        TRY(manifest_labels(&x->manifest, task, &x->labels, e));
+    TRY(run_folder_open(&x->run, o->out, o->fresh, e));
+    log_info("%s: %lld records%s", x->manifest.title ? x->manifest.title : o->data,
+             (long long)x->manifest.count, x->manifest.synthetic ? " (synthetic)" : "");
+    return ERR_OK;
+}
+
+void experiment_close(struct experiment *x)
+{
+    for (int i = 0; i <= SPLIT_ALL; i++)
+        store_close(x->stores[i]);
+    run_folder_close(&x->run);
+    manifest_close(&x->manifest);
+    buf_free(&x->identity);
+}
+
+static struct store_options store_options_of(const struct experiment *x)
+{
+    return (struct store_options){.threads = x->threads,
+                                  .cache_bytes = x->options->cache_mb << 20,
+                                  .strict = x->options->strict,
+                                  .max_bad_fraction = x->options->max_bad_fraction};
+}
+
+enum err_code experiment_fit_contract(struct experiment *x, const struct contract *c,
+                                      enum data_split split, struct err *e)
+{
+    x->contract = *c;
+    if (c->normalization != NORMALIZE_GLOBAL && c->normalization != NORMALIZE_LEAD)
+        return ERR_OK;
+    struct contract plain = *c;
+    plain.normalization = NORMALIZE_NONE;
+    struct store_options options = store_options_of(x);
+    struct store *s = NULL;
+    int64_t problems = x->manifest.problem_count;
+    enum err_code code = store_open(&s, &x->manifest, split, &plain, &options, e);
+    x->manifest.problem_count = problems; /* the final reading reports them */
+    if (code == ERR_OK) {
+        double mean = 0, std = 0, lead_mean[CONTRACT_LEADS_MAX], lead_std[CONTRACT_LEADS_MAX];
+        store_statistics(s, &mean, &std, lead_mean, lead_std);
+        bool one = c->normalization == NORMALIZE_GLOBAL;
+        for (int64_t l = 0; l < c->lead_count; l++) {
+            x->contract.mean[l] = one ? mean : lead_mean[l];
+            x->contract.std[l] = one ? std : lead_std[l];
+            if (!(x->contract.std[l] > 0))
+                code = RAISE(e, ERR_SIGNAL, "the training signals of lead %s do not vary",
+                             lead_name(c->leads[l]));
+        }
+    }
+    store_close(s);
+    return code;
+}
+
+const struct manifest_entry *experiment_entry(const struct experiment *x, enum data_split split,
+                                              int64_t i)
+{
+    return &x->manifest.entries[store_entry(x->stores[split], i)];
+}
+
+enum err_code experiment_read(struct experiment *x, enum data_split split, bool labelled,
+                              int64_t **subset, int64_t *count, struct err *e)
+{
+    static const char *const names[] = {"training", "validation", "test", "all"};
+    struct store_options options = store_options_of(x);
+    if (!x->stores[split])
+        TRY(store_open(&x->stores[split], &x->manifest, split, &x->contract, &options, e));
+    struct store *s = x->stores[split];
+    int64_t n = store_count(s);
+    *subset = arena_push_array(&x->manifest.arena, (size_t)n, sizeof **subset);
+    *count = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (!labelled || x->labels.labelled[store_entry(s, i)])
+            (*subset)[(*count)++] = i;
+    if (store_quarantined(s) > 0)
+        log_warning("%lld of the %s records cannot be used; quarantine.csv says why",
+                    (long long)store_quarantined(s), names[split]);
+    if (*count == 0)
+        FAIL(e, labelled ? ERR_LABELS : ERR_NOT_FOUND, "%s: no usable %s records%s%s",
+             x->options->data, names[split], labelled ? " with labels of task " : "",
+             labelled ? x->labels.task : "");
+    return ERR_OK;
+}
+
+/* --- what the folder says ----------------------------------------------------------------------- */
+
+static bool is_identity(const char *key)
+{
+    for (int i = 0; not_identity[i]; i++)
+        if (strcmp(not_identity[i], key) == 0)
+            return false;
+    return true;
+}
+
+static void add_hex(cJSON *json, const char *key, uint64_t value)
+{
+    char text[20];
+    snprintf(text, sizeof text, "%016" PRIx64, value);
+    cJSON_AddStringToObject(json, key, text);
+}
+
+static cJSON *data_json(const struct experiment *x)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "dataset", x->manifest.dataset->name);
+    cJSON_AddStringToObject(json, "title", x->manifest.title ? x->manifest.title : "");
+    cJSON_AddBoolToObject(json, "synthetic", x->manifest.synthetic);
+    cJSON_AddNumberToObject(json, "records", (double)x->manifest.count);
+    add_hex(json, "hash", x->manifest.hash);
+    if (x->labels.class_count > 0)
+        cJSON_AddStringToObject(json, "task", x->labels.task);
+    return json;
+}
+
+static enum err_code hash_file(const char *path, uint64_t *out, struct err *e)
+{
+    struct file_map map;
+    TRY(file_map(path, &map, e));
+    *out = bytes_hash64(map.data, map.size, 1);
+    file_unmap(&map);
+    return ERR_OK;
+}
+
+static enum err_code identity_make(struct experiment *x, const char *weights, struct err *e)
+{
+    cJSON *all = option_set_to_json(x->set, false);
+    cJSON *kept = cJSON_CreateObject();
+    cJSON_AddStringToObject(kept, "command", x->command);
+    enum err_code code = ERR_OK;
+    if (weights) {
+        uint64_t hash = 0;
+        code = hash_file(weights, &hash, e);
+        add_hex(kept, "weights", hash);
+    }
+    cJSON_AddItemToObject(kept, "data", data_json(x));
+    while (all->child) {
+        cJSON *item = cJSON_DetachItemViaPointer(all, all->child);
+        if (is_identity(item->string))
+            cJSON_AddItemToObject(kept, item->string, item);
+        else
+            cJSON_Delete(item);
+    }
+    buf_init(&x->identity, 0);
+    json_print(kept, false, &x->identity);
+    cJSON_Delete(all);
+    cJSON_Delete(kept);
+    return code;
+}
+
+static enum err_code write_quarantine(struct experiment *x, struct err *e)
+{
+    if (x->manifest.problem_count == 0)
+        return ERR_OK;
+    struct file_writer w;
+    TRY(file_writer_open(&w, run_path(&x->run, "quarantine.csv"), e));
+    struct buf line;
+    buf_init(&line, 0);
+    buf_puts(&line, "id,code,reason\n");
+    for (int64_t i = 0; i < x->manifest.problem_count; i++) {
+        const struct manifest_problem *p = &x->manifest.problems[i];
+        csv_append_field(&line, p->id);
+        buf_puts(&line, ",");
+        csv_append_field(&line, p->code);
+        buf_puts(&line, ",");
+        csv_append_field(&line, p->reason);
+        buf_puts(&line, "\n");
+    }
+    file_writer_write(&w, line.data, line.len);
+    buf_free(&line);
+    return file_writer_commit(&w, e);
+}
+
+enum err_code experiment_describe(struct experiment *x, const char *weights, struct err *e)
+{
+    TRY(identity_make(x, weights, e));
+    TRY(write_quarantine(x, e));
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "command", x->command);
+    cJSON_AddStringToObject(json, "version", ECGFM_VERSION);
+    cJSON_AddStringToObject(json, "libraries", kernel_description());
+    cJSON_AddItemToObject(json, "data", data_json(x));
+    cJSON_AddItemToObject(json, "contract", contract_to_json(&x->contract));
+    cJSON_AddItemToObject(json, "options", option_set_to_json(x->set, true));
+    enum err_code code = run_write_json(&x->run, "config.json", json, e);
+    cJSON_Delete(json);
+    return code;
+}
+
+const char *experiment_provenance(struct experiment *x, int64_t records, struct err *e)
+{
+    (void)e;
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "program", "ecgfm " ECGFM_VERSION);
+    cJSON_AddStringToObject(json, "notice", "for research; not a medical device");
+    cJSON_AddStringToObject(json, "command", x->command);
+    cJSON_AddNumberToObject(json, "seed", (double)x->seed);
+    cJSON_AddItemToObject(json, "data", data_json(x));
+    cJSON_AddNumberToObject(json, "training_records", (double)records);
+    cJSON_AddItemToObject(json, "options", option_set_to_json(x->set, false));
+    /* Where the run lay is no property of the model. */
+    cJSON *options = cJSON_GetObjectItemCaseSensitive(json, "options");
+    for (int i = 0; not_identity[i]; i++)
+        cJSON_DeleteItemFromObjectCaseSensitive(options, not_identity[i]);
+    struct buf text;
+    buf_init(&text, 0);
+    json_print(json, false, &text);
+    cJSON_Delete(json);
+    const char *out = arena_strdup(&x->manifest.arena, text.data);
+    buf_free(&text);
+    return out;
+}
+
+/* --- training and scoring ----------------------------------------------------------------------- */
+
+enum err_code experiment_train(struct experiment *x, struct trainer *t, enum data_split split,
+                               const int64_t *subset, int64_t count, int views,
+                               bool independent_crops, const struct augment_chain *augment,
+                               int64_t batch, struct err *e)
+{
+    bool scaled = x->contract.normalization == NORMALIZE_GLOBAL ||
+                  x->contract.normalization == NORMALIZE_LEAD;
+    struct loader_options options = {.batch_size = batch,
+                                     .views = views,
+                                     .shuffle = true,
+                                     .random_crop = true,
+                                     .independent_crops = independent_crops,
+                                     .drop_last = true,
+                                     .threads = x->threads,
+                                     .prefetch = 4,
+                                     .seed = x->seed,
+                                     .unit_per_mv = scaled ? 1 / x->contract.std[0] : 1};
+    struct loader *l = NULL;
+    enum err_code code =
+        loader_open(&l, x->stores[split], x->labels.class_count > 0 ? &x->labels : NULL, subset,
+                    count, augment, &options, e);
+    if (code == ERR_OK)
+        code = trainer_run(t, l, &x->run, x->identity.data, e);
+    loader_close(l);
+    return code;
+}
+
+enum err_code experiment_score(struct experiment *x, struct scorer *s, enum data_split split,
+                               const int64_t *subset, int64_t count, float *features,
+                               float *logits, struct err *e)
+{
+    const struct contract *c = &x->contract;
+    int64_t F = 0, K = x->labels.class_count;
+    struct store *store = x->stores[split];
+    int64_t longest = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (store_length(store, subset[i]) > longest)
+            longest = store_length(store, subset[i]);
+    float *signal = aligned_calloc((size_t)(c->lead_count * longest), sizeof *signal);
+    if (!signal)
+        FAIL(e, ERR_MEMORY, "no memory for a record of %lld samples", (long long)longest);
+    F = scorer_feature_count(s);
+    enum err_code code = ERR_OK;
+    for (int64_t i = 0; i < count && code == ERR_OK; i++) {
+        int64_t samples = store_length(store, subset[i]);
+        code = store_copy(store, subset[i], 0, samples, signal, e);
+        if (code == ERR_OK)
+            code = scorer_record(s, signal, samples, features ? features + i * F : NULL,
+                                 logits ? logits + i * K : NULL, e);
+        if (code != ERR_OK)
+            err_context(e, "record %s", experiment_entry(x, split, subset[i])->id);
+    }
+    free(signal);
+    return code;
+}
+
+uint8_t *experiment_targets(struct experiment *x, enum data_split split, const int64_t *subset,
+                            int64_t count)
+{
+    int64_t K = x->labels.class_count;
+    uint8_t *out = arena_push_array(&x->manifest.arena, (size_t)(count * K), 1);
+    ASSERT(out, "out of memory");
+    for (int64_t i = 0; i < count; i++)
+        memcpy(out + i * K, x->labels.targets + store_entry(x->stores[split], subset[i]) * K,
+               (size_t)K);
+    return out;
+}
+
+static void fill_predictions(struct experiment *x, enum data_split split, const int64_t *subset,
+                             int64_t count, const float *scores, struct predictions *p)
+{
+    int64_t K = x->labels.class_count;
+    for (int64_t k = 0; k < K; k++) {
+        p->class_names[k] = x->labels.class_names[k];
+        p->class_codes[k] = x->labels.class_codes ? x->labels.class_codes[k] : NULL;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        const struct manifest_entry *entry = experiment_entry(x, split, subset[i]);
+        p->ids[i] = entry->id;
+        p->patients[i] = entry->patient;
+        p->folds[i] = entry->fold;
+        for (int64_t k = 0; k < K; k++)
+            p->labels[i * K + k] =
+                (float)x->labels.targets[store_entry(x->stores[split], subset[i]) * K + k];
+    }
+    memcpy(p->scores, scores, (size_t)(count * K) * sizeof *scores);
+}
+
+enum err_code experiment_report(struct experiment *x, enum data_split split, const int64_t *subset,
+                                int64_t count, const float *scores, int64_t draws,
+                                const struct cJSON *extra, struct evaluation *ev, struct err *e)
+{
+    struct predictions p = {0};
+    enum err_code code = predictions_init(&p, count, x->labels.class_count, e);
+    if (code == ERR_OK) {
+        fill_predictions(x, split, subset, count, scores, &p);
+        code = predictions_write(&p, run_path(&x->run, "predictions.csv"), e);
+    }
+    struct bootstrap_options options = BOOTSTRAP_DEFAULTS;
+    options.draws = draws;
+    options.seed = x->seed;
+    options.threads = x->threads;
+    if (code == ERR_OK)
+        code = evaluation_make(ev, &p, &options, e);
+    if (code == ERR_OK)
+        code = evaluation_write(ev, extra, run_path(&x->run, "metrics.json"), e);
+    predictions_free(&p);
+    return code;
+}
+
+struct model_classes experiment_classes(const struct experiment *x)
+{
+    return (struct model_classes){.count = x->labels.class_count,
+                                  .task = x->labels.task,
+                                  .code_system = x->labels.code_system,
+                                  .names = x->labels.class_names,
+                                  .codes = x->labels.class_codes,
+                                  .titles = x->labels.class_titles};
+}
