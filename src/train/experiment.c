@@ -242,11 +242,11 @@ static enum err_code write_quarantine(struct experiment *x, struct err *e)
     buf_puts(&line, "id,code,reason\n");
     for (int64_t i = 0; i < x->manifest.problem_count; i++) {
         const struct manifest_problem *p = &x->manifest.problems[i];
-        csv_append_field(&line, p->id);
+        csv_put(&line, p->id);
         buf_puts(&line, ",");
-        csv_append_field(&line, p->code);
+        csv_put(&line, p->code);
         buf_puts(&line, ",");
-        csv_append_field(&line, p->reason);
+        csv_put(&line, p->reason);
         buf_puts(&line, "\n");
     }
     file_writer_write(&w, line.data, line.len);

@@ -6,9 +6,10 @@
 #ifndef ECGFM_TRAIN_EXPERIMENT_H
 #define ECGFM_TRAIN_EXPERIMENT_H
 
+#include "base/buf.h"
 #include "base/option.h"
 #include "data/loader.h"
-#include "model/model.h"
+#include "model/scorer.h"
 #include "train/evaluation.h"
 #include "train/run_folder.h"
 #include "train/trainer.h"

@@ -1,0 +1,42 @@
+#include "cli/training.h"
+
+static struct adapt state;
+static struct print_options {
+    bool json;
+} print;
+
+static const struct option print_rows[] = {
+    OPT_BOOL(print_options, json, "false", "print metrics.json instead of a table"), OPTION_END};
+
+static void options(struct option_set *set)
+{
+    finetune_options_add(&state, set);
+    option_set_add(set, "", print_rows, &print);
+}
+
+static int run(struct invocation *call, struct err *e)
+{
+    struct training_progress progress;
+    training_experiment(call, "finetune", &progress, &state.experiment);
+    enum err_code code = finetune_run(&state, e);
+    if (code == ERR_OK)
+        training_print_evaluation(&state.evaluation, print.json);
+    adapt_free(&state);
+    return exit_code_of(code);
+}
+
+const struct command command_finetune = {
+    .name = "finetune",
+    .summary = "train head and encoder for a task",
+    .usage = "--data DIR --weights RUN|FILE|random --out RUN [--task NAME] [options]",
+    .details =
+        "Layer-wise learning rates, averaged weights; the best epoch by macro AUROC of the\n"
+        "validation fold is kept and scored once on the test fold. --weights random trains from\n"
+        "scratch. Goes on where the run folder has state. Writes model.safetensors,\n"
+        "predictions.csv and metrics.json.",
+    .examples = "ecgfm finetune --data ptbxl --task super --weights runs/mae --out runs/finetune\n"
+                "ecgfm finetune --data ptbxl --task super --weights random --out runs/finetune-random",
+    .options = options,
+    .argument_max = 0,
+    .run = run,
+};

@@ -1,0 +1,373 @@
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/pool.h"
+#include "base/str.h"
+#include "cli/command.h"
+#include "format/csv.h"
+#include "format/safetensors.h"
+#include "model/scorer.h"
+#include "train/intake.h"
+
+static struct infer_options {
+    const char *model, *csv, *embeddings;
+    bool from_stdin, strict;
+} given;
+
+static const struct option rows[] = {
+    OPT_STRING(infer_options, model, NULL, "model file, or a run folder that holds one"),
+    OPT_STRING(infer_options, csv, NULL, "write a table to this file instead of JSON Lines; -: stdout"),
+    OPT_STRING(infer_options, embeddings, NULL,
+               "also write the features of every scored record to this safetensors file"),
+    {"stdin", OPTION_BOOL, offsetof(struct infer_options, from_stdin), "false", 0, 0, NULL, NULL,
+     "read paths from standard input, one a line"},
+    OPT_BOOL(infer_options, strict, "false", "refuse records whose checksums differ"),
+    OPTION_END};
+
+struct inference {
+    struct invocation *call;
+    struct model model;
+    struct scorer *scorer;
+    struct path_list paths;
+    FILE *table; /* --csv */
+    struct file_writer table_file;
+    int64_t scored, refused;
+    float *features;         /* [scored so far,F] with --embeddings */
+    int64_t feature_cap;
+    const char **scored_paths;
+    float *row_features, *logits, *scores;
+};
+
+/* --- output ------------------------------------------------------------------------------------- */
+
+static void put_number(struct buf *b, float value)
+{
+    char text[40];
+    str_from_f32(value, text, sizeof text);
+    buf_puts(b, text);
+}
+
+static void put_json_line(const struct inference *f, struct buf *b, const char *path,
+                          const struct intake *in)
+{
+    buf_puts(b, "{\"file\":");
+    json_print_string(path, b);
+    if (in->code == ERR_OK) {
+        buf_puts(b, ",\"status\":\"ok\"");
+        if (f->model.classes.count > 0) {
+            buf_puts(b, ",\"scores\":{");
+            for (int64_t k = 0; k < f->model.classes.count; k++) {
+                buf_puts(b, k ? "," : "");
+                json_print_string(f->model.classes.names[k], b);
+                buf_puts(b, ":");
+                put_number(b, f->scores[k]);
+            }
+            buf_puts(b, "}");
+        }
+        buf_puts(b, ",\"seconds\":");
+        put_number(b, (float)((double)in->samples / f->model.contract.rate_hz));
+        buf_printf(b, ",\"windows\":%lld", (long long)window_count(&f->model.contract, in->samples));
+    } else {
+        buf_puts(b, ",\"status\":\"refused\",\"code\":");
+        json_print_string(err_code_name(in->code), b);
+        buf_puts(b, ",\"reason\":");
+        json_print_string(in->reason, b);
+    }
+    if (in->warning_count > 0) {
+        buf_puts(b, ",\"warnings\":[");
+        for (int i = 0; i < in->warning_count; i++) {
+            buf_puts(b, i ? "," : "");
+            json_print_string(in->warnings[i], b);
+        }
+        buf_puts(b, "]");
+    }
+    buf_puts(b, "}\n");
+}
+
+static void put_csv_header(const struct inference *f, struct buf *b)
+{
+    buf_puts(b, "file,status,code,reason,warnings");
+    for (int64_t k = 0; k < f->model.classes.count; k++) {
+        buf_puts(b, ",");
+        csv_put(b, f->model.classes.names[k]);
+    }
+    buf_puts(b, "\n");
+}
+
+static void put_csv_line(const struct inference *f, struct buf *b, const char *path,
+                         const struct intake *in)
+{
+    bool good = in->code == ERR_OK;
+    csv_put(b, path);
+    buf_puts(b, good ? ",ok,," : ",refused,");
+    if (!good) {
+        csv_put(b, err_code_name(in->code));
+        buf_puts(b, ",");
+        csv_put(b, in->reason);
+    }
+    buf_puts(b, ",");
+    struct buf warnings;
+    buf_init(&warnings, 0);
+    for (int i = 0; i < in->warning_count; i++)
+        buf_printf(&warnings, "%s%s", i ? "; " : "", in->warnings[i]);
+    csv_put(b, warnings.data ? warnings.data : "");
+    buf_free(&warnings);
+    for (int64_t k = 0; k < f->model.classes.count; k++) {
+        buf_puts(b, ",");
+        if (good)
+            put_number(b, f->scores[k]);
+    }
+    buf_puts(b, "\n");
+}
+
+static enum err_code emit(struct inference *f, const struct buf *b, struct err *e)
+{
+    if (b->failed)
+        FAIL(e, ERR_MEMORY, "no memory for a line of output");
+    if (f->table_file.stream)
+        file_writer_write(&f->table_file, b->data, b->len);
+    else if (fwrite(b->data, 1, b->len, stdout) != b->len)
+        FAIL(e, ERR_IO, "cannot write to standard output: %s", strerror(errno));
+    return ERR_OK;
+}
+
+/* --- scoring ------------------------------------------------------------------------------------ */
+
+struct reading {
+    const struct inference *f;
+    struct intake *intakes;
+    int64_t first;
+};
+
+static void read_one(void *context, int64_t i)
+{
+    struct reading *r = context;
+    intake_read(&r->intakes[i], r->f->paths.paths[r->first + i], &r->f->model.contract,
+                given.strict);
+}
+
+static enum err_code keep_features(struct inference *f, const char *path, struct err *e)
+{
+    int64_t F = model_feature_count(&f->model);
+    if (f->scored == f->feature_cap) {
+        int64_t cap = f->feature_cap ? 2 * f->feature_cap : 256;
+        float *features = realloc(f->features, (size_t)(cap * F) * sizeof *features);
+        if (features)
+            f->features = features;
+        const char **paths = realloc(f->scored_paths, (size_t)cap * sizeof *paths);
+        if (paths)
+            f->scored_paths = paths;
+        if (!features || !paths)
+            FAIL(e, ERR_MEMORY, "no memory for the features of %lld records", (long long)cap);
+        f->feature_cap = cap;
+    }
+    memcpy(f->features + f->scored * F, f->row_features, (size_t)F * sizeof(float));
+    f->scored_paths[f->scored] = path;
+    return ERR_OK;
+}
+
+/* Scores one record that was read and writes its line. */
+static enum err_code finish_one(struct inference *f, const char *path, struct intake *in,
+                                struct buf *line, struct err *e)
+{
+    if (in->code == ERR_OK) {
+        struct err inner = {0};
+        in->code = scorer_record(f->scorer, in->x, in->samples, f->row_features, f->logits, &inner);
+        if (in->code != ERR_OK)
+            in->reason = arena_strdup(&in->arena, inner.message);
+    }
+    if (in->code == ERR_OK) {
+        for (int64_t k = 0; k < f->model.classes.count; k++)
+            f->scores[k] = score_from_logit(f->logits[k]);
+        if (given.embeddings)
+            TRY(keep_features(f, path, e));
+        f->scored++;
+    } else {
+        f->refused++;
+    }
+    buf_clear(line);
+    if (given.csv)
+        put_csv_line(f, line, path, in);
+    else
+        put_json_line(f, line, path, in);
+    return emit(f, line, e);
+}
+
+static enum err_code score_all(struct inference *f, struct err *e)
+{
+    int64_t chunk = 16 * (int64_t)f->call->threads;
+    struct intake *intakes = calloc((size_t)chunk, sizeof *intakes);
+    struct buf line;
+    buf_init(&line, 0);
+    ASSERT(intakes, "out of memory");
+    enum err_code code = ERR_OK;
+    if (given.csv) {
+        put_csv_header(f, &line);
+        code = emit(f, &line, e);
+    }
+    double shown = clock_seconds();
+    for (int64_t done = 0; done < f->paths.count && code == ERR_OK; done += chunk) {
+        int64_t n = f->paths.count - done < chunk ? f->paths.count - done : chunk;
+        struct reading r = {f, intakes, done};
+        pool_for(f->call->threads, n, read_one, &r);
+        for (int64_t i = 0; i < n; i++) {
+            if (code == ERR_OK)
+                code = finish_one(f, f->paths.paths[done + i], &intakes[i], &line, e);
+            arena_reset(&intakes[i].arena);
+        }
+        if (f->call->progress && clock_seconds() - shown > 0.5) {
+            char text[96];
+            snprintf(text, sizeof text, "%lld of %lld records, %lld refused", (long long)(done + n),
+                     (long long)f->paths.count, (long long)f->refused);
+            print_progress(f->call, text);
+            shown = clock_seconds();
+        }
+    }
+    if (f->call->progress)
+        print_progress(f->call, NULL);
+    buf_free(&line);
+    free(intakes);
+    return code;
+}
+
+static enum err_code write_embeddings(struct inference *f, struct err *e)
+{
+    int64_t F = model_feature_count(&f->model);
+    struct safetensor tensor = {.name = "embeddings",
+                                .dtype = ST_F32,
+                                .rank = 2,
+                                .shape = {f->scored, F},
+                                .data = f->features,
+                                .bytes = (size_t)(f->scored * F) * sizeof(float)};
+    cJSON *files = cJSON_CreateArray();
+    for (int64_t i = 0; i < f->scored; i++)
+        cJSON_AddItemToArray(files, cJSON_CreateString(f->scored_paths[i]));
+    struct buf text;
+    buf_init(&text, 0);
+    json_print(files, false, &text);
+    cJSON_Delete(files);
+    const char *keys[] = {"files"};
+    const char *values[] = {text.data};
+    enum err_code code = safetensors_write(given.embeddings, &tensor, 1, keys, values, 1, e);
+    buf_free(&text);
+    return code;
+}
+
+/* --- the command -------------------------------------------------------------------------------- */
+
+static enum err_code collect_paths(struct inference *f, struct err *e)
+{
+    for (int i = 0; i < f->call->argument_count; i++)
+        TRY(path_list_add(&f->paths, f->call->arguments[i], e));
+    if (given.from_stdin) {
+        char *line = NULL;
+        size_t cap = 0;
+        ssize_t length;
+        enum err_code code = ERR_OK;
+        while (code == ERR_OK && (length = getline(&line, &cap, stdin)) >= 0) {
+            while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
+                line[--length] = 0;
+            if (length > 0)
+                code = path_list_add(&f->paths, line, e);
+        }
+        free(line);
+        TRY(code);
+    }
+    if (f->paths.count == 0)
+        FAIL(e, ERR_USAGE, "no records are named: give files, folders or patterns, or --stdin");
+    return ERR_OK;
+}
+
+static enum err_code prepare(struct inference *f, struct err *e)
+{
+    if (!given.model)
+        FAIL(e, ERR_USAGE, "--model FILE is missing");
+    TRY(collect_paths(f, e));
+    TRY(model_load(&f->model, model_path(&f->paths.arena, given.model), e));
+    if (f->model.classes.count == 0 && !given.embeddings)
+        FAIL(e, ERR_MODEL,
+             "%s is an encoder without a head: it gives --embeddings, or becomes a classifier by "
+             "probe or finetune",
+             given.model);
+    TRY(scorer_open(&f->scorer, &f->model, NULL, e));
+    size_t F = (size_t)model_feature_count(&f->model), K = (size_t)f->model.classes.count;
+    f->row_features = calloc(F, sizeof(float));
+    f->logits = calloc(K + 1, sizeof(float));
+    f->scores = calloc(K + 1, sizeof(float));
+    ASSERT(f->row_features && f->logits && f->scores, "out of memory");
+    if (given.csv && strcmp(given.csv, "-") != 0)
+        TRY(file_writer_open(&f->table_file, given.csv, e));
+    return ERR_OK;
+}
+
+static void release(struct inference *f)
+{
+    if (f->table_file.stream)
+        file_writer_abandon(&f->table_file);
+    scorer_close(f->scorer);
+    model_free(&f->model);
+    path_list_free(&f->paths);
+    free(f->features);
+    free(f->scored_paths);
+    free(f->row_features);
+    free(f->logits);
+    free(f->scores);
+}
+
+static void options(struct option_set *set)
+{
+    option_set_add(set, "", rows, &given);
+}
+
+static int run(struct invocation *call, struct err *e)
+{
+    struct inference f = {.call = call};
+    path_list_init(&f.paths);
+    double started = clock_seconds();
+    enum err_code code = prepare(&f, e);
+    if (code == ERR_OK)
+        code = score_all(&f, e);
+    if (code == ERR_OK && f.table_file.stream)
+        code = file_writer_commit(&f.table_file, e);
+    if (code == ERR_OK && given.embeddings)
+        code = write_embeddings(&f, e);
+    int result = exit_code_of(code);
+    if (code == ERR_OK) {
+        log_info("%lld scored, %lld refused in %.1f s", (long long)f.scored, (long long)f.refused,
+                 clock_seconds() - started);
+        result = f.refused == 0 ? EXIT_FINE : f.scored > 0 ? EXIT_SOME_REFUSED : EXIT_ALL_REFUSED;
+    }
+    release(&f);
+    return result;
+}
+
+const struct command command_infer = {
+    .name = "infer",
+    .summary = "score recordings with a model",
+    .usage = "--model FILE [options] PATH...",
+    .details =
+        "PATH is a record, a folder (every record below it) or a quoted pattern. Each record gives\n"
+        "one line of JSON on standard output, in the order named:\n"
+        "  {\"file\": ..., \"status\": \"ok\", \"scores\": {\"NORM\": 0.97, ...}, ...}\n"
+        "  {\"file\": ..., \"status\": \"refused\", \"code\": ..., \"reason\": ...}\n"
+        "The model file says which leads, rate, length and units it takes: a recording is converted\n"
+        "to that or refused. Longer recordings are scored in overlapping windows whose logits are\n"
+        "averaged. A record's scores are the same bytes alone or among others, on any number of\n"
+        "threads. Exit code: 0 all scored, 3 some refused, 4 all refused, 5 model refused.\n"
+        "For research; not a medical device.",
+    .examples = "ecgfm infer --model runs/finetune/model.safetensors ecgs/ > scores.jsonl\n"
+                "ecgfm infer --model runs/finetune --csv scores.csv 'ecgs/*.hea'\n"
+                "find ecgs -name '*.hea' | ecgfm infer --model runs/finetune --stdin\n"
+                "ecgfm infer --model runs/mae --embeddings features.safetensors ecgs/",
+    .options = options,
+    .argument_max = -1,
+    .run = run,
+};

@@ -1,0 +1,76 @@
+#include "cli/training.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+static void time_text(double seconds, char *out, size_t size)
+{
+    long s = seconds > 0 && seconds < 1e7 ? (long)(seconds + 0.5) : 0;
+    if (s >= 3600)
+        snprintf(out, size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else
+        snprintf(out, size, "%ld:%02ld", s / 60, s % 60);
+}
+
+void training_progress_show(void *context, const struct trainer_progress *p)
+{
+    struct training_progress *c = context;
+    double now = clock_seconds();
+    bool last = p->step == p->steps;
+    double interval = c->call->progress ? 0.2 : 10;
+    if (now - c->last < interval && !last)
+        return;
+    c->last = now;
+    char left[32], score[40] = "", line[256];
+    time_text(p->seconds_left, left, sizeof left);
+    if (!isnan(p->score))
+        snprintf(score, sizeof score, " validation %.4f", p->score);
+    snprintf(line, sizeof line,
+             "epoch %lld/%lld step %lld/%lld loss %.4f%s lr %.2g %.0f records/s %s left",
+             (long long)p->epoch, (long long)p->epochs, (long long)p->step, (long long)p->steps,
+             p->loss, score, p->rate, p->records_per_second, left);
+    print_progress(c->call, line);
+    if (last && c->call->progress)
+        print_progress(c->call, NULL);
+}
+
+void training_experiment(struct invocation *call, const char *command,
+                         struct training_progress *progress, struct experiment *x)
+{
+    *progress = (struct training_progress){.call = call};
+    x->command = command;
+    x->seed = call->seed;
+    x->threads = call->threads;
+    x->progress_context = progress;
+    x->progress = training_progress_show;
+}
+
+void training_print_evaluation(const struct evaluation *ev, bool json)
+{
+    if (json) {
+        cJSON *value = evaluation_to_json(ev);
+        print_json(value, true);
+        cJSON_Delete(value);
+        return;
+    }
+    int roc = metric_index("auroc"), prc = metric_index("auprc");
+    printf("%-12s %9s %8s  %-17s %8s  %s\n", "class", "positives", "auroc", "95 % interval", "auprc",
+           "95 % interval");
+    for (int64_t k = 0; k <= ev->class_count; k++) {
+        bool macro = k == ev->class_count;
+        const struct class_evaluation *c = macro ? NULL : &ev->classes[k];
+        const double *values = macro ? ev->macro : c->values;
+        const struct interval *in = macro ? ev->macro_intervals : c->intervals;
+        char positives[24];
+        snprintf(positives, sizeof positives, "%lld",
+                 (long long)(macro ? ev->count : c->positives));
+        printf("%-12s %9s %8.4f  %.4f to %.4f  %8.4f  %.4f to %.4f\n", macro ? "macro" : c->name,
+               positives, values[roc], in[roc].low, in[roc].high, values[prc], in[prc].low,
+               in[prc].high);
+    }
+}

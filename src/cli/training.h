@@ -1,0 +1,23 @@
+/* What the training commands share: progress and the closing table. */
+#ifndef ECGFM_CLI_TRAINING_H
+#define ECGFM_CLI_TRAINING_H
+
+#include "cli/command.h"
+#include "train/adapt.h"
+
+struct training_progress {
+    const struct invocation *call;
+    double last; /* when something was printed */
+};
+
+/* A trainer's progress as a line: often on a terminal, each epoch or ten seconds elsewhere. */
+void training_progress_show(void *context, const struct trainer_progress *p);
+
+/* Fills the parts of an experiment that come from the command line. */
+void training_experiment(struct invocation *call, const char *command,
+                         struct training_progress *progress, struct experiment *x);
+
+/* Prints the metrics of the test fold: a table, or metrics.json with json. */
+void training_print_evaluation(const struct evaluation *ev, bool json);
+
+#endif

@@ -1,0 +1,49 @@
+/* Adapting an encoder to a task: `probe` fits a logistic regression on frozen features, `finetune`
+ * trains head and encoder. Both score the test fold and write a model that `infer` takes. */
+#ifndef ECGFM_TRAIN_ADAPT_H
+#define ECGFM_TRAIN_ADAPT_H
+
+#include "train/experiment.h"
+
+struct adapt_options {
+    const char *task, *weights;
+    int64_t bootstrap;
+};
+extern const struct option adapt_rows[];
+
+/* What both commands are given; the caller fills experiment.command .. threads. */
+struct adapt {
+    struct experiment experiment;
+    struct experiment_options data;
+    struct adapt_options options;
+    struct input_options input; /* used with --weights random */
+    struct model_options model; /* used with --weights random */
+    struct trainer_options trainer; /* finetune */
+    struct augment_chain augment;   /* finetune */
+    struct option_set *set;
+    struct model result;
+    struct evaluation evaluation; /* of the test fold */
+};
+
+void probe_options_add(struct adapt *a, struct option_set *set);
+void finetune_options_add(struct adapt *a, struct option_set *set);
+
+/* Write model.safetensors, predictions.csv and metrics.json into the run folder.
+ * Errors: ERR_MODEL if the weights do not fit, and those of data sets, trainer and solver. */
+enum err_code probe_run(struct adapt *a, struct err *e);
+enum err_code finetune_run(struct adapt *a, struct err *e);
+void adapt_free(struct adapt *a);
+
+/* For both: opens the experiment, and makes a->result with the classes of the task: its encoder from
+ * --weights, or random. Reads the three splits. */
+struct adapt_data {
+    int64_t *subset[3], count[3]; /* by enum data_split */
+};
+enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e);
+/* Copies the encoder from --weights, or leaves the random start. After model_allocate. */
+enum err_code adapt_start(struct adapt *a, struct err *e);
+/* Scores the test records with a->result, writes the model and the reports. extra is consumed. */
+enum err_code adapt_finish(struct adapt *a, const struct adapt_data *data, struct cJSON *extra,
+                           struct err *e);
+
+#endif

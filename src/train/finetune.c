@@ -1,0 +1,159 @@
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "model/scorer.h"
+#include "train/adapt.h"
+
+/* Defaults that differ from pre-training's. */
+static const struct {
+    const char *key, *value;
+} defaults[] = {{"epochs", "30"},
+                {"batch", "32"},
+                {"lr", "5e-4"},
+                {"beta2", "0.999"},
+                {"ema", "0.99"},
+                {"layer_decay", "0.75"},
+                {"vit.dropout", "0.1"},
+                {"vit.drop_path", "0.1"},
+                {NULL, NULL}};
+
+void finetune_options_add(struct adapt *a, struct option_set *set)
+{
+    probe_options_add(a, set);
+    option_set_add(set, "", trainer_rows, &a->trainer);
+    augment_chain_init(&a->augment, set, "augment");
+    struct err e = {0};
+    for (int i = 0; defaults[i].key; i++)
+        ASSERT(option_set_text(set, defaults[i].key, defaults[i].value, OPTION_FROM_DEFAULT, &e) ==
+                   ERR_OK,
+               "finetune default %s: %s", defaults[i].key, e.message);
+}
+
+struct finetuning {
+    struct adapt *a;
+    struct adapt_data data;
+    struct scorer *scorer;       /* reads `values` */
+    float *values;               /* copy of the slab under evaluation */
+    float *scores;               /* of the validation records */
+};
+
+static struct tensor *build(void *context, struct build *b, int64_t B, struct tensor **parts,
+                            const char **part_names, int *part_count)
+{
+    (void)parts;
+    (void)part_names;
+    struct finetuning *c = context;
+    const struct model *m = &c->a->result;
+    *part_count = 0;
+    struct tensor *signal =
+        tape_input(b->tape, "signal", TENSOR_REAL, false, 3,
+                   (int64_t[]){B, m->contract.lead_count, m->contract.sample_count});
+    struct tensor *target = tape_input(b->tape, "target", TENSOR_REAL, false, 2,
+                                       (int64_t[]){B, m->classes.count});
+    struct encoding enc = model_encode(b, m, signal, NULL);
+    struct tensor *logits = model_logits(b, m, model_features(b, m, enc.tokens));
+    return t_bce(b->tape, logits, target, NULL);
+}
+
+static void bind(void *context, struct tape *t, const struct batch *batch)
+{
+    (void)context;
+    tape_bind(tape_find_input(t, "signal"), batch->x);
+    tape_bind(tape_find_input(t, "target"), batch->targets);
+}
+
+/* Macro AUROC of the validation fold. */
+static enum err_code epoch_end(void *context, const float *values, cJSON *line, double *score,
+                               struct err *e)
+{
+    struct finetuning *c = context;
+    struct experiment *x = &c->a->experiment;
+    int64_t n = c->data.count[SPLIT_VALIDATION], K = x->labels.class_count;
+    const int64_t *subset = c->data.subset[SPLIT_VALIDATION];
+    memcpy(c->values, values, (size_t)c->a->result.params.total * sizeof *values);
+    TRY(experiment_score(x, c->scorer, SPLIT_VALIDATION, subset, n, NULL, c->scores, e));
+    double *by_class = calloc((size_t)K, sizeof *by_class);
+    double *column = calloc((size_t)n, sizeof *column);
+    uint8_t *labels = calloc((size_t)n, 1);
+    ASSERT(by_class && column && labels, "out of memory");
+    enum err_code code = ERR_OK;
+    for (int64_t k = 0; k < K && code == ERR_OK; k++) {
+        for (int64_t i = 0; i < n; i++) {
+            column[i] = (double)c->scores[i * K + k];
+            labels[i] = x->labels.targets[store_entry(x->stores[SPLIT_VALIDATION], subset[i]) * K + k];
+        }
+        struct ranking r = {0};
+        code = ranking_init(&r, column, labels, n, e);
+        if (code == ERR_OK)
+            by_class[k] = metric_auroc.compute(&r, NULL);
+        ranking_free(&r);
+    }
+    int64_t defined = 0;
+    *score = macro_average(by_class, K, &defined);
+    cJSON_AddNumberToObject(line, "validation_macro_auroc", *score);
+    free(by_class);
+    free(column);
+    free(labels);
+    return code;
+}
+
+static void progress(void *context, const struct trainer_progress *p)
+{
+    struct finetuning *c = context;
+    c->a->experiment.progress(c->a->experiment.progress_context, p);
+}
+
+static const char *record_id(void *context, int64_t sample)
+{
+    struct finetuning *c = context;
+    return experiment_entry(&c->a->experiment, SPLIT_TRAIN, sample)->id;
+}
+
+static enum err_code train(struct finetuning *c, struct trainer *t, int64_t batch, struct err *e)
+{
+    struct adapt *a = c->a;
+    struct model *m = &a->result;
+    TRY(model_allocate(m, a->experiment.seed, e));
+    TRY(adapt_start(a, e));
+    c->values = aligned_calloc((size_t)m->params.total, sizeof(float));
+    c->scores = aligned_calloc((size_t)(c->data.count[SPLIT_VALIDATION] * m->classes.count),
+                               sizeof(float));
+    if (!c->values || !c->scores)
+        FAIL(e, ERR_MEMORY, "no memory for evaluation");
+    TRY(scorer_open(&c->scorer, m, c->values, e));
+    return experiment_train(&a->experiment, t, SPLIT_TRAIN, c->data.subset[SPLIT_TRAIN],
+                            c->data.count[SPLIT_TRAIN], 1, false, &a->augment, batch, e);
+}
+
+enum err_code finetune_run(struct adapt *a, struct err *e)
+{
+    struct finetuning c = {.a = a};
+    TRY(adapt_open(a, &c.data, e));
+    int64_t count = c.data.count[SPLIT_TRAIN];
+    int64_t batch = a->trainer.batch < count ? a->trainer.batch : count;
+    struct trainer_task task = {.context = &c,
+                                .build = build,
+                                .bind = bind,
+                                .epoch_end = epoch_end,
+                                .progress = progress,
+                                .record_id = record_id};
+    struct trainer *t = NULL;
+    enum err_code code =
+        trainer_open(&t, &a->trainer, &task, &a->result, batch, a->experiment.seed, e);
+    if (code == ERR_OK)
+        code = train(&c, t, batch, e);
+    if (code == ERR_OK) {
+        cJSON *extra = cJSON_CreateObject();
+        cJSON_AddNumberToObject(extra, "best_epoch", (double)trainer_best_epoch(t));
+        cJSON_AddNumberToObject(extra, "validation_macro_auroc", trainer_best_score(t));
+        code = adapt_finish(a, &c.data, extra, e);
+    }
+    scorer_close(c.scorer);
+    free(c.values);
+    free(c.scores);
+    trainer_close(t);
+    return code;
+}

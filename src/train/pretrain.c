@@ -1,0 +1,172 @@
+#include "train/pretrain.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+const struct option pretrain_rows[] = {
+    OPT_STRING(pretrain_options, objective, "mae",
+               "objective, or several with + (see `ecgfm list objectives`)"),
+    OPT_CHOICE(pretrain_options, split, "train", "train|all",
+               "records to learn from: the training folds, or every fold"),
+    OPTION_END};
+
+void pretrain_options_add(struct pretrain *p, struct option_set *set)
+{
+    p->set = set;
+    option_set_add(set, "", experiment_rows, &p->data);
+    option_set_add(set, "", pretrain_rows, &p->options);
+    model_options_add(set, &p->model);
+    option_set_add(set, "", trainer_rows, &p->trainer);
+    option_set_add(set, "input", input_rows, &p->input);
+    objective_options_add(set);
+    augment_chain_init(&p->augment, set, "augment");
+}
+
+/* The task of the trainer. */
+struct pretraining {
+    struct pretrain *p;
+    struct objective_sum sum;
+    int64_t B, N, J; /* records of a batch, tokens, visible tokens */
+    int32_t *visible, *masked;
+    int64_t *scratch;
+};
+
+static struct tensor *build(void *context, struct build *b, int64_t B, struct tensor **parts,
+                            const char **part_names, int *part_count)
+{
+    struct pretraining *c = context;
+    *part_count = c->sum.count;
+    for (int i = 0; i < c->sum.count; i++)
+        part_names[i] = c->sum.rows[i]->name;
+    return objective_sum_build(&c->sum, b, &c->p->encoder, B, parts);
+}
+
+static void bind(void *context, struct tape *t, const struct batch *batch)
+{
+    struct pretraining *c = context;
+    tape_bind(tape_find_input(t, "signal"), batch->x);
+    if (c->sum.mask_ratio <= 0)
+        return;
+    for (int v = 0; v < c->sum.views; v++)
+        for (int64_t i = 0; i < c->B; i++) {
+            int64_t row = v * c->B + i;
+            mask_draw(c->p->experiment.seed, (uint64_t)batch->epoch, (uint64_t)batch->samples[i], v,
+                      c->N, c->J, c->visible + row * c->J, c->masked + row * (c->N - c->J),
+                      c->scratch);
+        }
+    tape_bind(tape_find_input(t, "visible"), c->visible);
+    tape_bind(tape_find_input(t, "masked"), c->masked);
+}
+
+static void progress(void *context, const struct trainer_progress *p)
+{
+    struct pretraining *c = context;
+    c->p->experiment.progress(c->p->experiment.progress_context, p);
+}
+
+static const char *record_id(void *context, int64_t sample)
+{
+    struct pretraining *c = context;
+    enum data_split split = strcmp(c->p->options.split, "all") == 0 ? SPLIT_ALL : SPLIT_TRAIN;
+    return experiment_entry(&c->p->experiment, split, sample)->id;
+}
+
+static enum err_code masks_allocate(struct pretraining *c, struct err *e)
+{
+    const struct model *m = &c->p->encoder;
+    if (c->sum.mask_ratio <= 0)
+        return ERR_OK;
+    c->N = m->backbone->token_count(m->config, m->contract.lead_count, m->contract.sample_count);
+    if (c->N < 2)
+        FAIL(e, ERR_USAGE, "masking needs at least two tokens; the model has %lld",
+             (long long)c->N);
+    c->J = visible_count(c->sum.mask_ratio, c->N);
+    struct arena *a = &c->p->experiment.manifest.arena;
+    size_t rows = (size_t)(c->sum.views * c->B);
+    c->visible = arena_push_array(a, rows * (size_t)c->J, sizeof *c->visible);
+    c->masked = arena_push_array(a, rows * (size_t)(c->N - c->J), sizeof *c->masked);
+    c->scratch = arena_push_array(a, (size_t)c->N, sizeof *c->scratch);
+    if (!c->visible || !c->masked || !c->scratch)
+        FAIL(e, ERR_MEMORY, "no memory for masks");
+    return ERR_OK;
+}
+
+static enum err_code write_metrics(struct pretrain *p, const struct trainer *t, int64_t records,
+                                   struct err *e)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "objective", p->options.objective);
+    cJSON_AddNumberToObject(json, "records", (double)records);
+    cJSON_AddNumberToObject(json, "steps", (double)trainer_steps(t));
+    cJSON_AddNumberToObject(json, "seed", (double)p->experiment.seed);
+    cJSON_AddNumberToObject(json, "parameters", (double)param_count_values(&p->encoder.params));
+    enum err_code code = run_write_json(&p->experiment.run, "metrics.json", json, e);
+    cJSON_Delete(json);
+    return code;
+}
+
+static enum err_code train(struct pretraining *c, const cJSON *spec, enum data_split split,
+                           struct err *e)
+{
+    struct pretrain *p = c->p;
+    struct experiment *x = &p->experiment;
+    int64_t *subset, count;
+    TRY(experiment_read(x, split, false, &subset, &count, e));
+    c->B = p->trainer.batch < count ? p->trainer.batch : count;
+    TRY(model_create(&p->encoder, spec, &x->contract, NULL, e));
+    TRY(masks_allocate(c, e));
+    TRY(experiment_describe(x, NULL, e));
+    struct trainer_task task = {
+        .context = c, .build = build, .bind = bind, .progress = progress, .record_id = record_id};
+    struct trainer *t = NULL;
+    enum err_code code = trainer_open(&t, &p->trainer, &task, &p->encoder, c->B, x->seed, e);
+    if (code == ERR_OK)
+        code = model_allocate(&p->encoder, x->seed, e);
+    if (code == ERR_OK) {
+        log_info("%s, %lld parameters, %lld records, batches of %lld, activations %.0f MiB",
+                 p->model.model, (long long)param_count_values(&p->encoder.params),
+                 (long long)count, (long long)c->B,
+                 (double)trainer_planned_bytes(t) / 1048576.0);
+        code = experiment_train(x, t, split, subset, count, c->sum.views, false, &p->augment, c->B,
+                                e);
+    }
+    if (code == ERR_OK) {
+        p->encoder.provenance = experiment_provenance(x, count, e);
+        code = model_save(&p->encoder, NULL, run_path(&x->run, "model.safetensors"), e);
+    }
+    if (code == ERR_OK)
+        code = write_metrics(p, t, count, e);
+    trainer_close(t);
+    return code;
+}
+
+enum err_code pretrain_run(struct pretrain *p, struct err *e)
+{
+    struct experiment *x = &p->experiment;
+    struct pretraining c = {.p = p};
+    cJSON *spec = NULL;
+    struct contract contract;
+    enum data_split split = strcmp(p->options.split, "all") == 0 ? SPLIT_ALL : SPLIT_TRAIN;
+    x->options = &p->data;
+    x->set = p->set;
+    TRY(objective_sum_parse(&c.sum, p->set, p->options.objective, e));
+    TRY(objective_sum_resolve(&c.sum, e));
+    TRY(input_contract(&p->input, &contract, e));
+    TRY(model_options_spec(p->set, &p->model, &spec, e));
+    enum err_code code = experiment_open(x, "", contract.rate_hz, e);
+    if (code == ERR_OK)
+        code = experiment_fit_contract(x, &contract, split, e);
+    if (code == ERR_OK)
+        code = train(&c, spec, split, e);
+    cJSON_Delete(spec);
+    return code;
+}
+
+void pretrain_free(struct pretrain *p)
+{
+    model_free(&p->encoder);
+    experiment_close(&p->experiment);
+}
