@@ -1,0 +1,340 @@
+/* Every backbone under every objective (and their sum): a tiny model in double, the gradient of all
+ * parameters against a central difference along a random direction. Freezing, masks and the model
+ * file too. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "model/preset.h"
+#include "model/scorer.h"
+#include "objective/objective.h"
+
+static const char *const tiny_specs[] = {
+    "{\"network\":{\"backbone\":\"vit\",\"pool\":\"mean_max\"},\"vit\":{\"width\":8,\"depth\":2,"
+    "\"heads\":2,\"patch\":4,\"patch_leads\":\"all\",\"mlp_ratio\":2,\"dropout\":0.1,"
+    "\"drop_path\":0.2}}",
+    "{\"network\":{\"backbone\":\"vit\",\"pool\":\"mean\"},\"vit\":{\"width\":8,\"depth\":1,"
+    "\"heads\":1,\"patch\":8,\"patch_leads\":\"one\",\"mlp_ratio\":1}}"};
+
+static void tiny_contract(struct contract *c)
+{
+    contract_default(c);
+    c->lead_count = 3;
+    c->sample_count = 16;
+}
+
+static void fill(void *x, int64_t n, size_t real, uint64_t stream)
+{
+    struct rng r = rng_at(4, RNG_STREAM_TEST, stream, 0);
+    for (int64_t i = 0; i < n; i++) {
+        double v = rng_between(&r, -1, 1);
+        if (real == sizeof(float))
+            ((float *)x)[i] = (float)v;
+        else
+            ((double *)x)[i] = v;
+    }
+}
+
+static void check_direction(struct tape *t, struct tensor *loss, struct param_table *p)
+{
+    size_t n = (size_t)p->total;
+    double *values = aligned_calloc(n, 8), *gradients = aligned_calloc(n, 8),
+           *direction = aligned_calloc(n, 8);
+    struct err e = {0};
+    assert_int_equal(tape_plan(t, loss, &e), ERR_OK);
+    param_initialize(p, values, 8, 5);
+    fill(direction, (int64_t)n, 8, 9);
+    /* Zero starts (biases) would hide mistakes: move off them. */
+    for (size_t i = 0; i < n; i++)
+        values[i] += 0.1 * direction[n - 1 - i];
+    tape_bind_parameters(t, values, gradients);
+    tape_set_step(t, 1, 2);
+    tape_forward(t);
+    tape_backward(t, 1.0);
+    double expected = 0, h = 1e-6, side[2];
+    for (int i = 0; i < p->count; i++)
+        for (int64_t j = 0; j < p->items[i]->numel; j++)
+            expected += gradients[p->items[i]->offset + j] * direction[p->items[i]->offset + j];
+    for (int s = 0; s < 2; s++) {
+        for (size_t i = 0; i < n; i++)
+            values[i] += (s ? -2 * h : h) * direction[i];
+        tape_forward(t);
+        side[s] = *(double *)loss->data;
+    }
+    double got = (side[0] - side[1]) / (2 * h);
+    if (!(fabs(got - expected) <= 1e-6 * fmax(1, fabs(expected))))
+        fail_msg("directional derivative %.9g, gradient says %.9g", got, expected);
+    assert_true(fabs(expected) > 1e-6);
+    free(values);
+    free(gradients);
+    free(direction);
+}
+
+static void run_objective(const char *spec_text, const char *objective)
+{
+    struct err e = {0};
+    struct contract c;
+    tiny_contract(&c);
+    cJSON *spec = cJSON_Parse(spec_text);
+    struct model m;
+    assert_int_equal(model_create(&m, spec, &c, NULL, &e), ERR_OK);
+    struct option_set set;
+    option_set_init(&set);
+    objective_options_add(&set);
+    struct objective_sum sum = {0};
+    /* Defaults for other groups (augment.*) are not in this set: name rows by hand. */
+    char copy[64], *rest = copy;
+    snprintf(copy, sizeof copy, "%s", objective);
+    for (char *word; (word = strsep(&rest, "+")) != NULL;)
+        for (int i = 0; objectives[i]; i++)
+            if (strcmp(objectives[i]->name, word) == 0) {
+                sum.rows[sum.count] = objectives[i];
+                for (int g = 0; g < set.group_count; g++)
+                    if (strcmp(set.groups[g].prefix, word) == 0)
+                        sum.configs[sum.count] = set.groups[g].target;
+                sum.count++;
+            }
+    assert_true(sum.count > 0);
+    assert_int_equal(option_set_text(&set, "mae.width", "8", OPTION_FROM_SET, &e), ERR_OK);
+    assert_int_equal(option_set_text(&set, "mae.depth", "1", OPTION_FROM_SET, &e), ERR_OK);
+    assert_int_equal(option_set_text(&set, "simclr.hidden", "8", OPTION_FROM_SET, &e), ERR_OK);
+    assert_int_equal(option_set_text(&set, "simclr.projection", "5", OPTION_FROM_SET, &e), ERR_OK);
+    assert_int_equal(objective_sum_resolve(&sum, &e), ERR_OK);
+
+    enum { B = 3 };
+    struct tape *t = tape_new(&backend_ref64, true);
+    struct build b = {.tape = t, .params = &m.params};
+    struct tensor *parts[OBJECTIVES_MAX];
+    struct tensor *loss = objective_sum_build(&sum, &b, &m, B, parts);
+    int64_t rows = sum.views * B;
+    double *x = aligned_calloc((size_t)(rows * 48), 8);
+    fill(x, rows * 48, 8, 1);
+    tape_bind(tape_find_input(t, "signal"), x);
+    int64_t N = m.backbone->token_count(m.config, 3, 16), J = visible_count(0.75, N), scratch[64];
+    int32_t visible[256], masked[256];
+    if (sum.mask_ratio > 0) {
+        for (int64_t r = 0; r < rows; r++)
+            mask_draw(3, 0, (uint64_t)r, 0, N, J, visible + r * J, masked + r * (N - J), scratch);
+        tape_bind(tape_find_input(t, "visible"), visible);
+        tape_bind(tape_find_input(t, "masked"), masked);
+    }
+    check_direction(t, loss, &m.params);
+    tape_free(t);
+    free(x);
+    option_set_free(&set);
+    model_free(&m);
+    cJSON_Delete(spec);
+}
+
+static void test_objectives(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof tiny_specs / sizeof *tiny_specs; i++) {
+        for (int o = 0; objectives[o]; o++)
+            run_objective(tiny_specs[i], objectives[o]->name);
+        run_objective(tiny_specs[i], "mae+simclr");
+    }
+}
+
+static void test_masks(void **state)
+{
+    (void)state;
+    enum { N = 40, J = 10 };
+    int32_t visible[J], masked[N - J], again[J];
+    int64_t scratch[N];
+    int seen[N] = {0};
+    for (uint64_t sample = 0; sample < 400; sample++) {
+        mask_draw(1, 2, sample, 0, N, J, visible, masked, scratch);
+        int hit[N] = {0};
+        for (int i = 0; i < J; i++) {
+            assert_true(i == 0 || visible[i] > visible[i - 1]);
+            hit[visible[i]]++;
+            seen[visible[i]]++;
+        }
+        for (int i = 0; i < N - J; i++) {
+            assert_true(i == 0 || masked[i] > masked[i - 1]);
+            hit[masked[i]]++;
+        }
+        for (int i = 0; i < N; i++)
+            assert_int_equal(hit[i], 1);
+    }
+    for (int i = 0; i < N; i++) /* expected 100 each, deviation 8.7 */
+        assert_true(seen[i] > 60 && seen[i] < 140);
+    mask_draw(1, 2, 7, 0, N, J, visible, masked, scratch);
+    mask_draw(1, 3, 7, 0, N, J, again, masked, scratch);
+    assert_memory_not_equal(visible, again, sizeof visible);
+    mask_draw(1, 2, 7, 0, N, J, again, masked, scratch);
+    assert_memory_equal(visible, again, sizeof visible);
+    assert_int_equal(visible_count(0.75, 40), 10);
+    assert_int_equal(visible_count(0.95, 2), 1);
+    assert_int_equal(visible_count(0.05, 2), 1);
+}
+
+/* Frozen layers get no gradient and do not move the rest. */
+static void test_freeze(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct contract c;
+    tiny_contract(&c);
+    cJSON *spec = cJSON_Parse(tiny_specs[0]);
+    const char *names[] = {"a", "b"};
+    struct model_classes classes = {.count = 2, .names = names, .codes = names, .titles = names};
+    struct model m;
+    assert_int_equal(model_create(&m, spec, &c, &classes, &e), ERR_OK);
+    param_freeze_layers(&m.params, 2); /* embedding and first block */
+    struct tape *t = tape_new(&backend_ref, true);
+    struct build b = {.tape = t, .params = &m.params};
+    struct tensor *signal = tape_input(t, "signal", TENSOR_REAL, false, 3, (int64_t[]){2, 3, 16});
+    struct tensor *target = tape_input(t, "target", TENSOR_REAL, false, 2, (int64_t[]){2, 2});
+    struct tensor *loss = t_bce(
+        t, model_logits(&b, &m, model_features(&b, &m, model_encode(&b, &m, signal, NULL).tokens)),
+        target, NULL);
+    assert_int_equal(tape_plan(t, loss, &e), ERR_OK);
+    assert_int_equal(model_allocate(&m, 1, &e), ERR_OK);
+    tape_set_step(t, 1, 3);
+    float x[96], y[4] = {1, 0, 0, 1};
+    fill(x, 96, 4, 1);
+    float *gradients = aligned_calloc((size_t)m.params.total, sizeof *gradients);
+    tape_bind_parameters(t, m.values, gradients);
+    tape_bind(signal, x);
+    tape_bind(target, y);
+    tape_forward(t);
+    tape_backward(t, 1.0);
+    for (int i = 0; i < m.params.count; i++) {
+        const struct param *p = m.params.items[i];
+        double size = backend_ref.sum_squares(gradients + p->offset, p->numel);
+        if (p->layer < 2 ? size != 0 : size == 0)
+            fail_msg("%s (layer %d): gradient %g", p->name, p->layer, size);
+    }
+    free(gradients);
+    tape_free(t);
+    model_free(&m);
+    cJSON_Delete(spec);
+}
+
+/* What is saved is what is loaded: same bytes again, same scores; damage is refused. */
+static void test_model_file(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct contract c;
+    tiny_contract(&c);
+    c.normalization = NORMALIZE_GLOBAL;
+    c.mean[0] = 0.25;
+    for (int i = 0; i < CONTRACT_LEADS_MAX; i++)
+        c.mean[i] = 0.25, c.std[i] = 0.5;
+    cJSON *spec = cJSON_Parse(tiny_specs[0]);
+    const char *names[] = {"NORM", "M,I \"x\""};
+    struct model_classes classes = {
+        .count = 2, .task = "t", .code_system = "scp", .names = names, .codes = names, .titles = names};
+    struct model m, copy;
+    assert_int_equal(model_create(&m, spec, &c, &classes, &e), ERR_OK);
+    assert_int_equal(model_allocate(&m, 11, &e), ERR_OK);
+    char path[] = "/tmp/ecgfm-test-XXXXXX", again[64];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(again, sizeof again, "%s.again", path);
+    assert_int_equal(model_save(&m, NULL, path, &e), ERR_OK);
+    if (model_load(&copy, path, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_int_equal(model_save(&copy, NULL, again, &e), ERR_OK);
+    struct buf one, two;
+    assert_int_equal(file_read(path, 1 << 20, &one, &e), ERR_OK);
+    assert_int_equal(file_read(again, 1 << 20, &two, &e), ERR_OK);
+    assert_int_equal(one.len, two.len);
+    assert_memory_equal(one.data, two.data, one.len);
+    assert_string_equal(copy.classes.names[1], names[1]);
+    assert_true(copy.contract.std[0] == 0.5);
+
+    struct scorer *a = NULL, *b = NULL;
+    assert_int_equal(scorer_open(&a, &m, NULL, &e), ERR_OK);
+    assert_int_equal(scorer_open(&b, &copy, NULL, &e), ERR_OK);
+    float x[37 * 48], whole[37 * 2], single[2];
+    fill(x, 37 * 48, 4, 3);
+    scorer_run(a, x, 37, NULL, whole);
+    for (int i = 0; i < 37; i++) { /* alone or in a batch: the same bits */
+        scorer_run(b, x + i * 48, 1, NULL, single);
+        assert_memory_equal(single, whole + 2 * i, sizeof single);
+    }
+    scorer_close(a);
+    scorer_close(b);
+    model_free(&copy);
+
+    for (size_t cut = 0; cut < one.len; cut += one.len / 97 + 1) {
+        assert_int_equal(file_write_atomic(path, one.data, cut, &e), ERR_OK);
+        assert_int_equal(model_load(&copy, path, &e), ERR_MODEL);
+        model_free(&copy);
+    }
+    float nan_value = NAN;
+    memcpy(one.data + one.len - 4, &nan_value, 4);
+    assert_int_equal(file_write_atomic(path, one.data, one.len, &e), ERR_OK);
+    assert_int_equal(model_load(&copy, path, &e), ERR_MODEL);
+    model_free(&copy);
+    unlink(path);
+    unlink(again);
+    buf_free(&one);
+    buf_free(&two);
+    model_free(&m);
+    cJSON_Delete(spec);
+}
+
+static void test_windows(void **state)
+{
+    (void)state;
+    struct contract c;
+    contract_default(&c);
+    c.sample_count = 100;
+    assert_int_equal(window_count(&c, 99), 0);
+    assert_int_equal(window_count(&c, 100), 1);
+    assert_int_equal(window_count(&c, 101), 2);
+    assert_int_equal(window_count(&c, 150), 2);
+    assert_int_equal(window_count(&c, 151), 3);
+    for (int64_t samples = 100; samples < 777; samples += 13) {
+        int64_t n = window_count(&c, samples);
+        assert_int_equal(window_start(&c, samples, 0), 0);
+        assert_int_equal(window_start(&c, samples, n - 1), samples - 100);
+        for (int64_t i = 1; i < n; i++)
+            assert_true(window_start(&c, samples, i) - window_start(&c, samples, i - 1) <= 50);
+    }
+}
+
+/* Every preset is a model that can be built for ten seconds at 100 Hz. */
+static void test_presets(void **state)
+{
+    (void)state;
+    for (int i = 0; presets[i].name; i++) {
+        struct err e = {0};
+        struct contract c;
+        contract_default(&c);
+        cJSON *spec = cJSON_Parse(presets[i].json);
+        assert_non_null(spec);
+        struct model m;
+        if (model_create(&m, spec, &c, NULL, &e) != ERR_OK)
+            fail_msg("%s: %s", presets[i].name, e.message);
+        assert_true(param_count_values(&m.params) > 1000000);
+        model_free(&m);
+        cJSON_Delete(spec);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_objectives), cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_freeze),     cmocka_unit_test(test_model_file),
+        cmocka_unit_test(test_windows),    cmocka_unit_test(test_presets)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
