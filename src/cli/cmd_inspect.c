@@ -1,5 +1,6 @@
 /* ecgfm inspect: says what a path holds. The kinds of path are rows of a table. */
 #include "base/file.h"
+#include "base/str.h"
 #include "cli/inspect.h"
 
 struct inspect_options inspect_options;
@@ -31,12 +32,18 @@ static bool is_any(const char *path)
     return true;
 }
 
+static bool is_model(const char *path)
+{
+    return str_ends_with(path, ".safetensors");
+}
+
 /* The first row that takes a path shows it. */
 static const struct {
     bool (*takes)(const char *path);
     int (*show)(struct invocation *call, const char *path, struct err *e);
 } kinds[] = {
     {dir_exists, inspect_dataset},
+    {is_model, inspect_model},
     {is_any, inspect_record},
 };
 
@@ -51,7 +58,7 @@ static int inspect_run(struct invocation *call, struct err *e)
 
 const struct command command_inspect = {
     .name = "inspect",
-    .summary = "shows what a record or a data set holds, with every problem found",
+    .summary = "shows what a record, a data set or a model file holds, with every problem found",
     .usage = "[options] PATH",
     .details =
         "A record is named by its header (.hea), by its name without the extension, or by a signal "

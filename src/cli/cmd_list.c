@@ -10,6 +10,9 @@
 #include "format/format.h"
 #include "graph/tape.h"
 #include "metric/metric.h"
+#include "model/backbone.h"
+#include "model/preset.h"
+#include "objective/objective.h"
 
 /* A family is a table walked by index: false beyond its end. */
 struct family {
@@ -29,18 +32,30 @@ struct family {
         return true;                                                                               \
     }
 TABLE(augmentations, help)
+TABLE(backbones, help)
 TABLE(commands, summary)
 TABLE(datasets, help)
 TABLE(formats, help)
 TABLE(metrics, help)
+TABLE(objectives, help)
 TABLE(ops, help)
+
+static bool models_row(int i, const char **name, const char **help)
+{
+    *name = presets[i].name;
+    *help = presets[i].json;
+    return presets[i].name != NULL;
+}
 
 static const struct family families[] = {
     {"augmentations", "what training may do to a signal", augmentations_row},
+    {"backbones", "networks that models are made of (network.backbone)", backbones_row},
     {"commands", "what ecgfm can do", commands_row},
     {"datasets", "what folders of records are understood", datasets_row},
     {"formats", "recordings that can be read", formats_row},
     {"metrics", "what predictions are measured by", metrics_row},
+    {"models", "presets (--model)", models_row},
+    {"objectives", "what pre-training learns from (--objective)", objectives_row},
     {"ops", "what models are built from", ops_row},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof *families };

@@ -27,4 +27,7 @@ int inspect_record(struct invocation *call, const char *path, struct err *e);
  * recording can. */
 int inspect_dataset(struct invocation *call, const char *path, struct err *e);
 
+/* A model file: contract, classes, provenance, parameter table. Text or JSON on stdout. */
+int inspect_model(struct invocation *call, const char *path, struct err *e);
+
 #endif

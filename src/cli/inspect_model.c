@@ -1,0 +1,100 @@
+/* ecgfm inspect FILE.safetensors: what a model takes, what it gives, how it was made. */
+#include <cjson/cJSON.h>
+#include <string.h>
+
+#include "cli/inspect.h"
+#include "model/model.h"
+
+static cJSON *parameters_json(const struct model *m)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (int i = 0; i < m->params.count; i++) {
+        const struct param *p = m->params.items[i];
+        cJSON *item = cJSON_CreateObject(), *shape = cJSON_CreateArray();
+        cJSON_AddStringToObject(item, "name", p->name);
+        for (int r = 0; r < p->rank; r++)
+            cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)p->shape[r]));
+        cJSON_AddItemToObject(item, "shape", shape);
+        cJSON_AddNumberToObject(item, "layer", p->layer);
+        cJSON_AddBoolToObject(item, "decay", p->decay);
+        cJSON_AddItemToArray(list, item);
+    }
+    return list;
+}
+
+static void print_model_json(const struct model *m, const char *path)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "file", path);
+    cJSON_AddStringToObject(json, "kind", m->classes.count > 0 ? "classifier" : "encoder");
+    cJSON_AddNumberToObject(json, "parameters", (double)param_count_values(&m->params));
+    cJSON_AddItemToObject(json, "contract", contract_to_json(&m->contract));
+    cJSON_AddItemToObject(json, "spec", model_spec_json(m));
+    cJSON_AddItemToObject(json, "classes", model_classes_json(m));
+    cJSON *provenance = m->provenance ? cJSON_Parse(m->provenance) : NULL;
+    cJSON_AddItemToObject(json, "provenance", provenance ? provenance : cJSON_CreateObject());
+    cJSON_AddItemToObject(json, "parameter_table", parameters_json(m));
+    print_json(json, true);
+    cJSON_Delete(json);
+}
+
+static void print_contract(const struct contract *c)
+{
+    static const char *const kinds[] = {"none", "global mean and deviation", "by lead",
+                                        "z-score of each record"};
+    printf("input\n  leads          ");
+    for (int64_t l = 0; l < c->lead_count; l++)
+        printf("%s%s", l ? " " : "", lead_name(c->leads[l]));
+    printf("\n  rate           %g Hz\n  length         %g s (%lld samples)\n", c->rate_hz,
+           (double)c->sample_count / c->rate_hz, (long long)c->sample_count);
+    if (c->highpass_hz > 0)
+        printf("  high-pass      %g Hz, zero phase\n", c->highpass_hz);
+    if (c->lowpass_hz > 0)
+        printf("  low-pass       %g Hz, zero phase\n", c->lowpass_hz);
+    printf("  units          mV\n  normalization  %s", kinds[c->normalization]);
+    if (c->normalization == NORMALIZE_GLOBAL)
+        printf(" (%.5f mV, %.5f mV)", c->mean[0], c->std[0]);
+    printf("\n");
+}
+
+static void print_model_text(const struct model *m, const char *path)
+{
+    printf("%s: %s, %lld parameters\n", path,
+           m->classes.count > 0 ? "classifier" : "encoder without a head",
+           (long long)param_count_values(&m->params));
+    print_contract(&m->contract);
+    if (m->classes.count > 0) {
+        printf("classes of task %s (%s)\n", m->classes.task, m->classes.code_system);
+        for (int64_t k = 0; k < m->classes.count; k++)
+            printf("  %-12s %s\n", m->classes.names[k], m->classes.titles[k]);
+    }
+    cJSON *spec = model_spec_json(m);
+    char *text = cJSON_PrintUnformatted(spec);
+    printf("network\n  %s\n", text);
+    cJSON_free(text);
+    cJSON_Delete(spec);
+    printf("made by\n  %s\n", m->provenance ? m->provenance : "unknown");
+    printf("parameters\n");
+    for (int i = 0; i < m->params.count; i++) {
+        const struct param *p = m->params.items[i];
+        printf("  %-44s layer %2d  [", p->name, p->layer);
+        for (int r = 0; r < p->rank; r++)
+            printf("%s%lld", r ? "," : "", (long long)p->shape[r]);
+        printf("]\n");
+    }
+}
+
+int inspect_model(struct invocation *call, const char *path, struct err *e)
+{
+    (void)call;
+    struct model m;
+    enum err_code code = model_load(&m, path, e);
+    if (code == ERR_OK) {
+        if (inspect_options.json)
+            print_model_json(&m, path);
+        else
+            print_model_text(&m, path);
+    }
+    model_free(&m);
+    return exit_code_of(code);
+}
