@@ -71,10 +71,10 @@ enum err_code run_write_json(struct run_folder *run, const char *name, const str
 enum err_code run_metrics_open(struct run_folder *run, long keep_bytes, struct err *e)
 {
     const char *path = run_path(run, "metrics.jsonl");
-    int64_t found = file_size(path);
+    int64_t found = file_exists(path) ? file_size(path) : 0;
     if (found < keep_bytes)
         FAIL(e, ERR_FORMAT, "%s: the checkpoint knows of %ld bytes, found %lld; --fresh starts again",
-             path, keep_bytes, (long long)(found < 0 ? 0 : found));
+             path, keep_bytes, (long long)found);
     if (found > keep_bytes && truncate(path, keep_bytes) != 0)
         FAIL(e, ERR_IO, "cannot cut %s: %s", path, strerror(errno));
     run->metrics = fopen(path, "ae");
