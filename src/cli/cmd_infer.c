@@ -28,7 +28,7 @@ static const struct option rows[] = {
     OPT_STRING(infer_options, embeddings, NULL,
                "also write the features of every scored record to this safetensors file"),
     {"stdin", OPTION_BOOL, offsetof(struct infer_options, from_stdin), "false", 0, 0, NULL, NULL,
-     "read paths from standard input, one a line"},
+     "read paths from standard input, one a line", false},
     OPT_BOOL(infer_options, strict, "false", "refuse records whose checksums differ"),
     OPTION_END};
 
