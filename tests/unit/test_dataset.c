@@ -449,6 +449,54 @@ static void broken_tables_are_refused_by_name(void **state)
     free(root);
 }
 
+/* Every cut of every table, and every byte of it replaced: an answer, never a crash. */
+static void damaged_tables_do_no_harm(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *text, *other_name, *other;
+    } tables[] = {
+        {"ptbxl_database.csv",
+         "ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_lr\n"
+         "1,10.0,56.0,0,\"{'NORM': 0.0, 'SR': 1.5}\",1,a/1\n2,11,7,1,{},10,a/2\n",
+         "scp_statements.csv", statements},
+        {"scp_statements.csv", statements, "ptbxl_database.csv",
+         "ecg_id,scp_codes,strat_fold,filename_lr\n1,{'NORM': 0},1,a/1\n"},
+        {"labels.csv", "file,labels,fold,age\n\"a\",AF;\"\"b,1,5\nc/d,x|y,10,\n", "x", ""},
+        {"labels.csv", "id,A,B,n\n1,0,1,7\n2,1.0,,8\n", "x", ""},
+        {"REFERENCE.csv", "A1,N\nA2,A\nA3,~\n", "x", ""},
+        {"a.hea", "a 1 100 2\na.dat 16\n#Age: 5\n# Dx: 1,2\n", "x", ""},
+        {"b.hea", "b/2 1 100 20\na 10\n~ 10\n", "x", ""},
+    };
+    static const char bytes[] = {'\0', '"', ',', '\n', '\xff', '9', '{'};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        char *root = scratch_make(), *text = strdup(tables[i].text);
+        size_t size = strlen(text);
+        scratch_text(root, tables[i].other_name, tables[i].other);
+        for (size_t at = 0; at <= size; at++)
+            for (size_t k = 0; k <= (at < size ? sizeof bytes : 0); k++) {
+                struct manifest m;
+                struct label_set set;
+                char kept = text[at];
+                if (k > 0)
+                    text[at] = bytes[k - 1];
+                scratch_write(root, tables[i].name, text, k > 0 ? size : at);
+                if (manifest_open(root, NULL, NULL, &m, NULL) == ERR_OK) {
+                    for (int64_t r = 0; r < m.count; r++)
+                        assert_true(m.entries[r].fold >= 1 && m.entries[r].fold <= 10 &&
+                                    m.entries[r].id[0] && m.entries[r].path[0]);
+                    if (manifest_labels(&m, NULL, &set, NULL) == ERR_OK)
+                        assert_true(set.class_count > 0);
+                }
+                manifest_close(&m);
+                text[at] = kept;
+            }
+        scratch_remove(root);
+        free(root);
+        free(text);
+    }
+}
+
 /* CinC */
 
 static void cinc2021(void **state)
@@ -711,6 +759,7 @@ int main(void)
         cmocka_unit_test(ptbxl_subsets),
         cmocka_unit_test(ptbxl_problems_are_counted),
         cmocka_unit_test(broken_tables_are_refused_by_name),
+        cmocka_unit_test(damaged_tables_do_no_harm),
         cmocka_unit_test(cinc2021),
         cmocka_unit_test(cinc2021_classes_match_the_weight_table),
         cmocka_unit_test(cinc2021_hostile_headers),
