@@ -133,6 +133,28 @@ static void rows_do_not_shift_each_other(void **state)
     option_set_free(&b);
 }
 
+/* Whether one acts tells nothing about whether another does. */
+static void rows_act_independently(void **state)
+{
+    (void)state;
+    float x[50], y[50];
+    struct option_set a, b;
+    struct augment_chain jitter = chain_of(&a, "jitter", "0.5");
+    struct augment_chain wander = chain_of(&b, "baseline_wander", "0.5");
+    float original[50];
+    int64_t agree = 0;
+    view_make(original, 1, 50, 100);
+    for (uint64_t sample = 0; sample < 1000; sample++) {
+        struct view v = view_make(x, 1, 50, 100), w = view_make(y, 1, 50, 100);
+        augment_chain_apply(&jitter, &v, 11, 0, sample, 0);
+        augment_chain_apply(&wander, &w, 11, 0, sample, 0);
+        agree += (memcmp(x, original, sizeof x) != 0) == (memcmp(y, original, sizeof y) != 0);
+    }
+    assert_true(agree > 420 && agree < 580);
+    option_set_free(&a);
+    option_set_free(&b);
+}
+
 /* How often a row acts follows its probability. */
 static void probabilities_hold(void **state)
 {
@@ -214,6 +236,13 @@ static void spectra_are_where_they_should_be(void **state)
         for (double f = 5; f < 250; f += 5)
             if (fmod(f, 50) != 0)
                 assert_true(power_at(x, 2500, 500, f) < 1e-3 * mains);
+    }
+    for (uint64_t sample = 0; sample < 10; sample++) { /* 50 Hz is half of 100 Hz: nothing at all */
+        struct view v = view_make(x, 1, 1000, 100);
+        memset(x, 0, sizeof x);
+        augment_chain_apply(&chain, &v, 1, 0, sample, 0);
+        for (int t = 0; t < 1000; t++)
+            assert_true(x[t] == 0.0f);
     }
     option_set_free(&set);
     chain = chain_of(&set, "emg", "1");
@@ -332,6 +361,7 @@ int main(void)
         cmocka_unit_test(rows_are_complete),
         cmocka_unit_test(every_row_keeps_its_word),
         cmocka_unit_test(rows_do_not_shift_each_other),
+        cmocka_unit_test(rows_act_independently),
         cmocka_unit_test(probabilities_hold),
         cmocka_unit_test(amplitudes_are_millivolts),
         cmocka_unit_test(spectra_are_where_they_should_be),

@@ -75,7 +75,8 @@ static struct fixture fixture_make(const char *more_rows)
     struct fixture f = {.root = scratch_make()};
     struct buf table;
     buf_init(&table, 0);
-    buf_puts(&table, "id,A,B,fold\n");
+    /* The first is of another split, so that an index in the store is not one in the manifest. */
+    buf_puts(&table, "id,A,B,fold\nelsewhere,1,1,9\n");
     for (int i = 0; i < RECORDS; i++) {
         char name[16];
         snprintf(name, sizeof name, "r%02d", i);
@@ -332,6 +333,72 @@ static void batches_do_not_depend_on_the_way_they_are_made(void **state)
     fixture_free(&f);
 }
 
+/* What a record looks like in an epoch does not depend on the batch it comes in. */
+static void rows_do_not_depend_on_company(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_make("");
+    struct option_set set;
+    struct augment_chain chain = chain_make(&set);
+    struct store *s = store_of(&f, 2, 0);
+    static float seen[RECORDS][2][L * T];
+    for (int batch_size = 4; batch_size <= 6; batch_size += 2) {
+        struct loader_options options = {.batch_size = batch_size,
+                                         .views = 2,
+                                         .shuffle = true,
+                                         .random_crop = true,
+                                         .threads = 2,
+                                         .prefetch = 1,
+                                         .seed = 3,
+                                         .unit_per_mv = 1};
+        struct loader *l = loader_of(s, NULL, &chain, &options);
+        loader_seek(l, 1, 0);
+        for (int64_t i = 0; i < loader_batches_per_epoch(l); i++) {
+            const struct batch *b = next(l);
+            for (int64_t r = 0; r < batch_size; r++)
+                for (int v = 0; v < 2; v++) {
+                    const float *x = b->x + (v * batch_size + r) * L * T;
+                    if (batch_size == 4)
+                        memcpy(seen[b->samples[r]][v], x, sizeof seen[0][0]);
+                    else
+                        assert_memory_equal(seen[b->samples[r]][v], x, sizeof seen[0][0]);
+                }
+            loader_release(l, b);
+        }
+        loader_close(l);
+    }
+    store_close(s);
+    option_set_free(&set);
+    fixture_free(&f);
+}
+
+/* The threads that run ahead leave the batch alone that the caller holds. */
+static void a_held_batch_stays(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_make("");
+    struct store *s = store_of(&f, 2, 0);
+    for (int prefetch = 1; prefetch <= 3; prefetch++) {
+        struct loader_options options = {.batch_size = 4,
+                                         .views = 2,
+                                         .shuffle = true,
+                                         .threads = 2,
+                                         .prefetch = prefetch,
+                                         .unit_per_mv = 1};
+        struct loader *l = loader_of(s, &f.labels, NULL, &options);
+        for (int i = 0; i < 8; i++) {
+            const struct batch *b = next(l);
+            uint64_t hash = batch_hash(b, 2);
+            usleep(2000);
+            assert_true(batch_hash(b, 2) == hash);
+            loader_release(l, b);
+        }
+        loader_close(l);
+    }
+    store_close(s);
+    fixture_free(&f);
+}
+
 static void epochs_hold_every_record_once(void **state)
 {
     (void)state;
@@ -553,6 +620,8 @@ int main(void)
         cmocka_unit_test(bad_records_are_quarantined_with_their_reason),
         cmocka_unit_test(cache_and_threads_change_nothing),
         cmocka_unit_test(batches_do_not_depend_on_the_way_they_are_made),
+        cmocka_unit_test(rows_do_not_depend_on_company),
+        cmocka_unit_test(a_held_batch_stays),
         cmocka_unit_test(epochs_hold_every_record_once),
         cmocka_unit_test(crops_are_drawn_as_asked),
         cmocka_unit_test(a_lost_file_is_an_error),
