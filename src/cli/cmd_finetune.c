@@ -5,8 +5,9 @@ static struct print_options {
     bool json;
 } print;
 
-static const struct option print_rows[] = {
-    OPT_BOOL(print_options, json, "false", "print metrics.json instead of a table"), OPTION_END};
+static const struct option print_rows[] = {OPT_BOOL(print_options, json, "false",
+                                                    "print metrics.json instead of a table"),
+                                           OPTION_END};
 
 static void options(struct option_set *set)
 {
@@ -27,15 +28,16 @@ static int run(struct invocation *call, struct err *e)
 
 const struct command command_finetune = {
     .name = "finetune",
-    .summary = "train head and encoder for a task",
+    .summary = "trains head and encoder for a task",
     .usage = "--data DIR --weights RUN|FILE|random --out RUN [--task NAME] [options]",
     .details =
         "Layer-wise learning rates, averaged weights; the best epoch by macro AUROC of the\n"
         "validation fold is kept and scored once on the test fold. --weights random trains from\n"
         "scratch. Goes on where the run folder has state. Writes model.safetensors,\n"
         "predictions.csv and metrics.json.",
-    .examples = "ecgfm finetune --data ptbxl --task super --weights runs/mae --out runs/finetune\n"
-                "ecgfm finetune --data ptbxl --task super --weights random --out runs/finetune-random",
+    .examples =
+        "ecgfm finetune --data ptbxl --task super --weights runs/mae --out runs/finetune\n"
+        "ecgfm finetune --data ptbxl --task super --weights random --out runs/finetune-random",
     .options = options,
     .argument_max = 0,
     .run = run,

@@ -24,7 +24,8 @@ static struct infer_options {
 
 static const struct option rows[] = {
     OPT_STRING(infer_options, model, NULL, "model file, or a run folder that holds one"),
-    OPT_STRING(infer_options, csv, NULL, "write a table to this file instead of JSON Lines; -: stdout"),
+    OPT_STRING(infer_options, csv, NULL,
+               "write a table to this file instead of JSON Lines; -: stdout"),
     OPT_STRING(infer_options, embeddings, NULL,
                "also write the features of every scored record to this safetensors file"),
     {"stdin", OPTION_BOOL, offsetof(struct infer_options, from_stdin), "false", 0, 0, NULL, NULL,
@@ -40,7 +41,7 @@ struct inference {
     FILE *table; /* --csv */
     struct file_writer table_file;
     int64_t scored, refused;
-    float *features;         /* [scored so far,F] with --embeddings */
+    float *features; /* [scored so far,F] with --embeddings */
     int64_t feature_cap;
     const char **scored_paths;
     float *row_features, *logits, *scores;
@@ -74,7 +75,8 @@ static void put_json_line(const struct inference *f, struct buf *b, const char *
         }
         buf_puts(b, ",\"seconds\":");
         put_number(b, (float)((double)in->samples / f->model.contract.rate_hz));
-        buf_printf(b, ",\"windows\":%lld", (long long)window_count(&f->model.contract, in->samples));
+        buf_printf(b, ",\"windows\":%lld",
+                   (long long)window_count(&f->model.contract, in->samples));
     } else {
         buf_puts(b, ",\"status\":\"refused\",\"code\":");
         json_print_string(err_code_name(in->code), b);
@@ -322,10 +324,7 @@ static void release(struct inference *f)
     free(f->scores);
 }
 
-static void options(struct option_set *set)
-{
-    option_set_add(set, "", rows, &given);
-}
+static void options(struct option_set *set) { option_set_add(set, "", rows, &given); }
 
 static int run(struct invocation *call, struct err *e)
 {
@@ -351,14 +350,16 @@ static int run(struct invocation *call, struct err *e)
 
 const struct command command_infer = {
     .name = "infer",
-    .summary = "score recordings with a model",
+    .summary = "scores recordings with a model",
     .usage = "--model FILE [options] PATH...",
     .details =
-        "PATH is a record, a folder (every record below it) or a quoted pattern. Each record gives\n"
+        "PATH is a record, a folder (every record below it) or a quoted pattern. Each record "
+        "gives\n"
         "one line of JSON on standard output, in the order named:\n"
         "  {\"file\": ..., \"status\": \"ok\", \"scores\": {\"NORM\": 0.97, ...}, ...}\n"
         "  {\"file\": ..., \"status\": \"refused\", \"code\": ..., \"reason\": ...}\n"
-        "The model file says which leads, rate, length and units it takes: a recording is converted\n"
+        "The model file says which leads, rate, length and units it takes: a recording is "
+        "converted\n"
         "to that or refused. Longer recordings are scored in overlapping windows whose logits are\n"
         "averaged. A record's scores are the same bytes alone or among others, on any number of\n"
         "threads. Exit code: 0 all scored, 3 some refused, 4 all refused, 5 model refused.\n"

@@ -32,10 +32,7 @@ static bool is_any(const char *path)
     return true;
 }
 
-static bool is_model(const char *path)
-{
-    return str_ends_with(path, ".safetensors");
-}
+static bool is_model(const char *path) { return str_ends_with(path, ".safetensors"); }
 
 /* The first row that takes a path shows it. */
 static const struct {

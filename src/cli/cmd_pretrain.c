@@ -6,10 +6,7 @@
 
 static struct pretrain state;
 
-static void options(struct option_set *set)
-{
-    pretrain_options_add(&state, set);
-}
+static void options(struct option_set *set) { pretrain_options_add(&state, set); }
 
 static int run(struct invocation *call, struct err *e)
 {
@@ -24,12 +21,13 @@ static int run(struct invocation *call, struct err *e)
 
 const struct command command_pretrain = {
     .name = "pretrain",
-    .summary = "learn an encoder from records without labels",
+    .summary = "learns an encoder from records without labels",
     .usage = "--data DIR --out RUN [--model PRESET] [--objective NAME[+NAME]] [options]",
     .details =
         "Reads the training folds of a data set and learns an encoder; prints the path of its\n"
         "file. If the run folder has state of the same run, it goes on from there: a run that was\n"
-        "killed ends with the same bytes as one that was not. SIGTERM, SIGINT and SIGUSR1 save the\n"
+        "killed ends with the same bytes as one that was not. SIGTERM, SIGINT and SIGUSR1 save "
+        "the\n"
         "state and exit 75. Records that cannot be used are listed in quarantine.csv.",
     .examples = "ecgfm pretrain --data ptbxl --model vit-tiny --objective mae --out runs/mae\n"
                 "ecgfm pretrain --data ptbxl --objective mae+simclr --out runs/both --epochs 100\n"

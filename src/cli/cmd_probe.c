@@ -5,8 +5,9 @@ static struct print_options {
     bool json;
 } print;
 
-static const struct option print_rows[] = {
-    OPT_BOOL(print_options, json, "false", "print metrics.json instead of a table"), OPTION_END};
+static const struct option print_rows[] = {OPT_BOOL(print_options, json, "false",
+                                                    "print metrics.json instead of a table"),
+                                           OPTION_END};
 
 static void options(struct option_set *set)
 {
@@ -27,12 +28,13 @@ static int run(struct invocation *call, struct err *e)
 
 const struct command command_probe = {
     .name = "probe",
-    .summary = "fit a logistic regression on a frozen encoder's features",
+    .summary = "fits a logistic regression on a frozen encoder's features",
     .usage = "--data DIR --weights RUN|FILE|random --out RUN [--task NAME] [options]",
-    .details =
-        "Features are pooled tokens; the strength of the penalty is chosen on the validation fold;\n"
-        "the test fold is scored once. --weights random is the control: an encoder that has learned\n"
-        "nothing. Writes model.safetensors, predictions.csv and metrics.json.",
+    .details = "Features are pooled tokens; the strength of the penalty is chosen on the "
+               "validation fold;\n"
+               "the test fold is scored once. --weights random is the control: an encoder that has "
+               "learned\n"
+               "nothing. Writes model.safetensors, predictions.csv and metrics.json.",
     .examples = "ecgfm probe --data ptbxl --task super --weights runs/mae --out runs/probe\n"
                 "ecgfm probe --data ptbxl --task super --weights random --out runs/probe-random",
     .options = options,

@@ -59,8 +59,8 @@ void training_print_evaluation(const struct evaluation *ev, bool json)
         return;
     }
     int roc = metric_index("auroc"), prc = metric_index("auprc");
-    printf("%-12s %9s %8s  %-17s %8s  %s\n", "class", "positives", "auroc", "95 % interval", "auprc",
-           "95 % interval");
+    printf("%-12s %9s %8s  %-17s %8s  %s\n", "class", "positives", "auroc", "95 % interval",
+           "auprc", "95 % interval");
     for (int64_t k = 0; k <= ev->class_count; k++) {
         bool macro = k == ev->class_count;
         const struct class_evaluation *c = macro ? NULL : &ev->classes[k];

@@ -6,10 +6,7 @@ struct tensor *t_activation(struct tape *t, struct tensor *x, enum activation ac
                        &(struct op_attributes){.i = {act}});
 }
 
-static void prepare(struct node *n)
-{
-    node_output_like(n, n->input[0]);
-}
+static void prepare(struct node *n) { node_output_like(n, n->input[0]); }
 
 static void forward(const struct backend *k, const struct node *n, const struct tape_step *s)
 {
@@ -26,11 +23,10 @@ static void backward(const struct backend *k, const struct node *n, const struct
                           (enum activation)n->attr.i[0], n->add[0]);
 }
 
-static const struct op_case cases[] = {
-    {1, {{0, 2, {3, 11}, 0}}, {{ACTIVATION_GELU}, {0}}, 0},
-    {1, {{0, 1, {37}, 0}}, {{ACTIVATION_RELU}, {0}}, 0},
-    {1, {{0, 1, {5}, 0}}, {{ACTIVATION_NONE}, {0}}, 0},
-    {0}};
+static const struct op_case cases[] = {{1, {{0, 2, {3, 11}, 0}}, {{ACTIVATION_GELU}, {0}}, 0},
+                                       {1, {{0, 1, {37}, 0}}, {{ACTIVATION_RELU}, {0}}, 0},
+                                       {1, {{0, 1, {5}, 0}}, {{ACTIVATION_NONE}, {0}}, 0},
+                                       {0}};
 
 const struct op op_activation = {
     .name = "activation",

@@ -25,10 +25,9 @@ static void backward(const struct backend *k, const struct node *n, const struct
             k->scale(n->input[i]->grad, n->output->grad, 1.0, n->output->numel, n->add[i]);
 }
 
-static const struct op_case cases[] = {
-    {2, {{0, 2, {3, 7}, 0}, {0, 2, {3, 7}, 0}}, {{0}, {0}}, 0},
-    {2, {{0, 1, {1}, 0}, {0, 1, {1}, 0}}, {{0}, {0}}, 0},
-    {0}};
+static const struct op_case cases[] = {{2, {{0, 2, {3, 7}, 0}, {0, 2, {3, 7}, 0}}, {{0}, {0}}, 0},
+                                       {2, {{0, 1, {1}, 0}, {0, 1, {1}, 0}}, {{0}, {0}}, 0},
+                                       {0}};
 
 const struct op op_add = {
     .name = "add",

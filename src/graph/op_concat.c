@@ -42,8 +42,8 @@ static void backward(const struct backend *k, const struct node *n, const struct
         }
 }
 
-static const struct op_case cases[] = {
-    {2, {{0, 2, {3, 5}, 0}, {0, 2, {3, 2}, 0}}, {{0}, {0}}, 0}, {0}};
+static const struct op_case cases[] = {{2, {{0, 2, {3, 5}, 0}, {0, 2, {3, 2}, 0}}, {{0}, {0}}, 0},
+                                       {0}};
 
 const struct op op_concat = {
     .name = "concat",

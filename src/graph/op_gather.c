@@ -8,7 +8,8 @@ struct tensor *t_gather(struct tape *t, struct tensor *x, struct tensor *index)
 static void prepare(struct node *n)
 {
     const struct tensor *x = n->input[0], *index = n->input[1];
-    node_check(n, x->rank == 3 && index->rank == 2 && index->type == TENSOR_INDEX &&
+    node_check(n,
+               x->rank == 3 && index->rank == 2 && index->type == TENSOR_INDEX &&
                    x->shape[0] == index->shape[0] && index->shape[1] <= x->shape[1],
                "x is not [B,N,D] or index not [B,J]");
     node_output(n, 3, (int64_t[]){x->shape[0], index->shape[1], x->shape[2]});

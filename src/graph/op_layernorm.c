@@ -20,10 +20,7 @@ static void prepare(struct node *n)
         n->saved_numel[2] = x->numel;
 }
 
-static double epsilon_of(const struct node *n)
-{
-    return n->attr.f[0] > 0 ? n->attr.f[0] : 1e-6;
-}
+static double epsilon_of(const struct node *n) { return n->attr.f[0] > 0 ? n->attr.f[0] : 1e-6; }
 
 static void forward(const struct backend *k, const struct node *n, const struct tape_step *s)
 {
@@ -37,9 +34,9 @@ static void backward(const struct backend *k, const struct node *n, const struct
 {
     (void)s;
     const struct tensor *x = n->input[0], *g = n->input[1], *b = n->input[2];
-    k->layernorm_bwd(x->grad ? x->grad : n->saved[2], g ? g->grad : NULL, b ? b->grad : NULL, n->output->grad, x->data,
-                     g ? g->data : NULL, n->saved[0], n->saved[1], tensor_rows(x), tensor_width(x),
-                     n->add[0]);
+    k->layernorm_bwd(x->grad ? x->grad : n->saved[2], g ? g->grad : NULL, b ? b->grad : NULL,
+                     n->output->grad, x->data, g ? g->data : NULL, n->saved[0], n->saved[1],
+                     tensor_rows(x), tensor_width(x), n->add[0]);
 }
 
 static const struct op_case cases[] = {

@@ -11,7 +11,8 @@ struct tensor *t_mse_patch(struct tape *t, struct tensor *pred, struct tensor *t
 static void prepare(struct node *n)
 {
     const struct tensor *pred = n->input[0], *target = n->input[1], *index = n->input[2];
-    node_check(n, pred->rank == 3 && target->rank == 3 && index->rank == 2 &&
+    node_check(n,
+               pred->rank == 3 && target->rank == 3 && index->rank == 2 &&
                    index->type == TENSOR_INDEX && pred->shape[0] == target->shape[0] &&
                    pred->shape[2] == target->shape[2] && index->shape[0] == pred->shape[0] &&
                    index->shape[1] == pred->shape[1],
@@ -39,14 +40,8 @@ static void backward(const struct backend *k, const struct node *n, const struct
 }
 
 static const struct op_case cases[] = {
-    {3,
-     {{0, 3, {2, 3, 5}, 0}, {0, 3, {2, 4, 5}, 0}, {TENSOR_INDEX, 2, {2, 3}, 4}},
-     {{1}, {0}},
-     0},
-    {3,
-     {{0, 3, {1, 1, 7}, 0}, {0, 3, {1, 4, 7}, 0}, {TENSOR_INDEX, 2, {1, 1}, 4}},
-     {{0}, {0}},
-     0},
+    {3, {{0, 3, {2, 3, 5}, 0}, {0, 3, {2, 4, 5}, 0}, {TENSOR_INDEX, 2, {2, 3}, 4}}, {{1}, {0}}, 0},
+    {3, {{0, 3, {1, 1, 7}, 0}, {0, 3, {1, 4, 7}, 0}, {TENSOR_INDEX, 2, {1, 1}, 4}}, {{0}, {0}}, 0},
     {0}};
 
 const struct op op_mse_patch = {

@@ -40,8 +40,8 @@ static void backward(const struct backend *k, const struct node *n, const struct
         k->add_rows_bwd(b->grad, n->output->grad, L, N * D);
 }
 
-static const struct op_case cases[] = {
-    {2, {{0, 2, {3, 5}, 0}, {0, 2, {4, 5}, 0}}, {{0}, {0}}, 0}, {0}};
+static const struct op_case cases[] = {{2, {{0, 2, {3, 5}, 0}, {0, 2, {4, 5}, 0}}, {{0}, {0}}, 0},
+                                       {0}};
 
 const struct op op_outer_add = {
     .name = "outer_add",

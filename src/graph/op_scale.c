@@ -6,10 +6,7 @@ struct tensor *t_scale(struct tape *t, struct tensor *x, double alpha)
                        &(struct op_attributes){.f = {alpha}});
 }
 
-static void prepare(struct node *n)
-{
-    node_output_like(n, n->input[0]);
-}
+static void prepare(struct node *n) { node_output_like(n, n->input[0]); }
 
 static void forward(const struct backend *k, const struct node *n, const struct tape_step *s)
 {

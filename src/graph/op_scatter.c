@@ -10,7 +10,8 @@ struct tensor *t_scatter(struct tape *t, struct tensor *x, struct tensor *fill,
 static void prepare(struct node *n)
 {
     const struct tensor *x = n->input[0], *fill = n->input[1], *index = n->input[2];
-    node_check(n, x->rank == 3 && index->rank == 2 && index->type == TENSOR_INDEX &&
+    node_check(n,
+               x->rank == 3 && index->rank == 2 && index->type == TENSOR_INDEX &&
                    x->shape[0] == index->shape[0] && x->shape[1] == index->shape[1],
                "x is not [B,J,D] or index not [B,J]");
     node_check(n, fill->numel == x->shape[2], "fill is not [D]");
@@ -36,11 +37,7 @@ static void backward(const struct backend *k, const struct node *n, const struct
 }
 
 static const struct op_case cases[] = {
-    {3,
-     {{0, 3, {2, 3, 4}, 0}, {0, 1, {4}, 0}, {TENSOR_INDEX, 2, {2, 3}, 5}},
-     {{5}, {0}},
-     0},
-    {0}};
+    {3, {{0, 3, {2, 3, 4}, 0}, {0, 1, {4}, 0}, {TENSOR_INDEX, 2, {2, 3}, 5}}, {{5}, {0}}, 0}, {0}};
 
 const struct op op_scatter = {
     .name = "scatter",

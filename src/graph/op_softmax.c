@@ -5,10 +5,7 @@ struct tensor *t_softmax(struct tape *t, struct tensor *x)
     return tape_record(t, &op_softmax, 1, (struct tensor *[]){x}, NULL);
 }
 
-static void prepare(struct node *n)
-{
-    node_output_like(n, n->input[0]);
-}
+static void prepare(struct node *n) { node_output_like(n, n->input[0]); }
 
 static void forward(const struct backend *k, const struct node *n, const struct tape_step *s)
 {

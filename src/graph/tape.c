@@ -382,25 +382,13 @@ void tape_backward(struct tape *t, double seed)
 
 /* --- looking ------------------------------------------------------------------------------------ */
 
-size_t tape_planned_bytes(const struct tape *t)
-{
-    return t->planned_bytes;
-}
+size_t tape_planned_bytes(const struct tape *t) { return t->planned_bytes; }
 
-size_t tape_unshared_bytes(const struct tape *t)
-{
-    return t->unshared_bytes;
-}
+size_t tape_unshared_bytes(const struct tape *t) { return t->unshared_bytes; }
 
-int tape_node_count(const struct tape *t)
-{
-    return t->node_count;
-}
+int tape_node_count(const struct tape *t) { return t->node_count; }
 
-const struct node *tape_node(const struct tape *t, int i)
-{
-    return t->nodes[i];
-}
+const struct node *tape_node(const struct tape *t, int i) { return t->nodes[i]; }
 
 double tape_forward_flops(const struct tape *t)
 {

@@ -150,10 +150,7 @@ static inline int64_t tensor_rows(const struct tensor *x)
 {
     return x->numel / x->shape[x->rank - 1];
 }
-static inline int64_t tensor_width(const struct tensor *x)
-{
-    return x->shape[x->rank - 1];
-}
+static inline int64_t tensor_width(const struct tensor *x) { return x->shape[x->rank - 1]; }
 bool tensor_same_shape(const struct tensor *a, const struct tensor *b);
 
 /* For op rows. Aborts with the op, what and the input shapes unless the condition holds. */

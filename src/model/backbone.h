@@ -30,7 +30,7 @@ struct backbone {
                              struct tensor *visible);
 };
 
-extern const struct backbone *const backbones[]; /* NULL-terminated, from backbones.def */
+extern const struct backbone *const backbones[];        /* NULL-terminated, from backbones.def */
 const struct backbone *backbone_find(const char *name); /* or NULL */
 
 #endif

@@ -26,10 +26,7 @@ static const struct option options[] = {
               "probability of skipping the last block in training, linear over depth"),
     OPTION_END};
 
-static bool all_leads(const struct vit_config *c)
-{
-    return strcmp(c->patch_leads, "all") == 0;
-}
+static bool all_leads(const struct vit_config *c) { return strcmp(c->patch_leads, "all") == 0; }
 
 static int64_t token_count(const void *config, int64_t L, int64_t T)
 {
@@ -37,10 +34,7 @@ static int64_t token_count(const void *config, int64_t L, int64_t T)
     return T / c->patch * (all_leads(c) ? 1 : L);
 }
 
-static int64_t width(const void *config)
-{
-    return ((const struct vit_config *)config)->width;
-}
+static int64_t width(const void *config) { return ((const struct vit_config *)config)->width; }
 
 static enum err_code check(const void *config, int64_t L, int64_t T, struct err *e)
 {

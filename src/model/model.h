@@ -76,6 +76,7 @@ enum err_code model_load(struct model *m, const char *path, struct err *e);
 /* Path of the model file in PATH: the file itself, or model.safetensors in a run folder. */
 char *model_path(struct arena *a, const char *path);
 
+/* What the file says of network and classes, as JSON. Caller cJSON_Deletes. */
 struct cJSON *model_spec_json(const struct model *m);
 struct cJSON *model_classes_json(const struct model *m);
 

@@ -18,8 +18,8 @@ struct scorer {
     float *values;
     struct param_table params; /* shares the model's table, closed */
     struct scorer_tape tapes[2];
-    float *windows;            /* [SCORER_BATCH,L,T] */
-    float *features, *logits;  /* [SCORER_BATCH,F], [SCORER_BATCH,K] */
+    float *windows;           /* [SCORER_BATCH,L,T] */
+    float *features, *logits; /* [SCORER_BATCH,F], [SCORER_BATCH,K] */
 };
 
 static enum err_code tape_open(struct scorer *s, struct scorer_tape *t, int64_t batch,
@@ -93,10 +93,7 @@ void scorer_run(struct scorer *s, const float *windows, int64_t n, float *featur
     }
 }
 
-int64_t scorer_feature_count(const struct scorer *s)
-{
-    return model_feature_count(s->model);
-}
+int64_t scorer_feature_count(const struct scorer *s) { return model_feature_count(s->model); }
 
 int64_t window_count(const struct contract *c, int64_t samples)
 {
@@ -136,7 +133,8 @@ enum err_code scorer_record(struct scorer *s, const float *x, int64_t samples, f
     int64_t L = c->lead_count, T = c->sample_count, n = window_count(c, samples);
     int64_t F = model_feature_count(s->model), K = s->model->classes.count;
     if (n == 0)
-        FAIL(e, ERR_LENGTH, "the recording has %.3f s (%lld samples at %g Hz), the model needs %.3f s",
+        FAIL(e, ERR_LENGTH,
+             "the recording has %.3f s (%lld samples at %g Hz), the model needs %.3f s",
              (double)samples / c->rate_hz, (long long)samples, c->rate_hz, (double)T / c->rate_hz);
     double *sums = calloc((size_t)(F + K), sizeof *sums);
     ASSERT(sums, "out of memory");
@@ -158,7 +156,4 @@ enum err_code scorer_record(struct scorer *s, const float *x, int64_t samples, f
     return code;
 }
 
-float score_from_logit(float logit)
-{
-    return (float)(1.0 / (1.0 + exp(-(double)logit)));
-}
+float score_from_logit(float logit) { return (float)(1.0 / (1.0 + exp(-(double)logit))); }

@@ -20,10 +20,7 @@ size_t scope_enter(struct build *b, const char *format, ...)
     return length;
 }
 
-void scope_leave(struct build *b, size_t length)
-{
-    b->scope[length] = 0;
-}
+void scope_leave(struct build *b, size_t length) { b->scope[length] = 0; }
 
 struct tensor *nn_param(struct build *b, const char *name, int rank, const int64_t *shape,
                         enum param_init init, double scale, bool decay)

@@ -6,7 +6,7 @@
 #include "nn/param.h"
 
 struct optimizer_options {
-    double lr, min_lr;          /* peak and final learning rate */
+    double lr, min_lr;           /* peak and final learning rate */
     int64_t warmup_steps, steps; /* schedule */
     double beta1, beta2, epsilon, weight_decay;
     double clip;        /* bound on the gradient's norm; 0: none */

@@ -44,6 +44,7 @@ struct param_table {
     bool closed; /* no new names: a second recording must find what it asks for */
 };
 
+/* An empty table; free it with param_table_free, which accepts a zeroed struct. */
 void param_table_init(struct param_table *p);
 void param_table_free(struct param_table *p);
 
@@ -51,7 +52,7 @@ void param_table_free(struct param_table *p);
 struct param *param_get(struct param_table *p, const char *name, int rank, const int64_t *shape,
                         enum param_init init, double scale, bool decay, int layer);
 struct param *param_find(const struct param_table *p, const char *name); /* or NULL */
-int64_t param_count_values(const struct param_table *p); /* without padding */
+int64_t param_count_values(const struct param_table *p);                 /* without padding */
 
 /* Fills a slab from (seed, name): the same values whatever else is in the table. */
 void param_initialize(const struct param_table *p, void *slab, size_t real_size, uint64_t seed);

@@ -41,8 +41,7 @@ static struct tensor *build(const struct scene *s, const void *config)
     struct tensor *x = nn_linear(b, "embed", s->encoding.tokens, W, ACTIVATION_NONE);
     struct tensor *hidden = nn_param(b, "mask_token", 1, &W, PARAM_NORMAL, 0.02, false);
     x = t_scatter(b->tape, x, hidden, s->visible, N);
-    x = t_add_rows(b->tape, x,
-                   nn_param(b, "place", 2, (int64_t[]){N, W}, PARAM_SINCOS, 1, false));
+    x = t_add_rows(b->tape, x, nn_param(b, "place", 2, (int64_t[]){N, W}, PARAM_SINCOS, 1, false));
     for (int64_t i = 0; i < c->depth; i++) {
         size_t scope = scope_enter(b, "block.%d", (int)i);
         x = nn_block(b, x, &(struct block_options){.heads = c->heads, .hidden = 4 * W});

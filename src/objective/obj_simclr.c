@@ -11,7 +11,8 @@ struct simclr_config {
 static const struct option options[] = {
     {"weight", OPTION_FLOAT, offsetof(struct simclr_config, common.weight), "1", 0, 1e6, NULL, NULL,
      "factor of this loss in a sum of objectives", false},
-    OPT_FLOAT(simclr_config, temperature, "0.1", 0.001, 10, NULL, "temperature of the similarities"),
+    OPT_FLOAT(simclr_config, temperature, "0.1", 0.001, 10, NULL,
+              "temperature of the similarities"),
     OPT_INT(simclr_config, hidden, "512", 8, 8192, NULL, "hidden width of the projection head"),
     OPT_INT(simclr_config, projection, "128", 2, 8192, NULL, "width of the projections compared"),
     OPTION_END};

@@ -38,9 +38,9 @@ static enum err_code start_from_weights(struct adapt *a, cJSON **spec, struct co
         for (int i = 0; group->rows[i].name; i++) {
             bool named = fixed || strcmp(group->rows[i].name, "model") == 0;
             if (named && group->sources[i] >= OPTION_FROM_FILE)
-                FAIL(e, ERR_USAGE,
-                     "%s%s%s is set, but the weights in %s fix it; leave it out", group->prefix,
-                     group->prefix[0] ? "." : "", group->rows[i].name, a->options.weights);
+                FAIL(e, ERR_USAGE, "%s%s%s is set, but the weights in %s fix it; leave it out",
+                     group->prefix, group->prefix[0] ? "." : "", group->rows[i].name,
+                     a->options.weights);
         }
     }
     struct model encoder;
@@ -93,8 +93,7 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
     }
     cJSON_Delete(spec);
     TRY(code);
-    const char *weights =
-        random ? NULL : model_path(&x->manifest.arena, a->options.weights);
+    const char *weights = random ? NULL : model_path(&x->manifest.arena, a->options.weights);
     return experiment_describe(x, weights, e);
 }
 
@@ -141,8 +140,7 @@ enum err_code adapt_finish(struct adapt *a, const struct adapt_data *data, struc
         cJSON_AddStringToObject(extra, "task", x->labels.task);
         cJSON_AddStringToObject(extra, "split", "test");
         cJSON_AddNumberToObject(extra, "training_records", (double)data->count[SPLIT_TRAIN]);
-        cJSON_AddNumberToObject(extra, "validation_records",
-                                (double)data->count[SPLIT_VALIDATION]);
+        cJSON_AddNumberToObject(extra, "validation_records", (double)data->count[SPLIT_VALIDATION]);
         code = experiment_report(x, SPLIT_TEST, data->subset[SPLIT_TEST], n, scores,
                                  a->options.bootstrap, extra, &a->evaluation, e);
     }

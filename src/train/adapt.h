@@ -16,8 +16,8 @@ struct adapt {
     struct experiment experiment;
     struct experiment_options data;
     struct adapt_options options;
-    struct input_options input; /* used with --weights random */
-    struct model_options model; /* used with --weights random */
+    struct input_options input;     /* used with --weights random */
+    struct model_options model;     /* used with --weights random */
     struct trainer_options trainer; /* finetune */
     struct augment_chain augment;   /* finetune */
     struct option_set *set;
@@ -25,6 +25,7 @@ struct adapt {
     struct evaluation evaluation; /* of the test fold */
 };
 
+/* Adds the options of the command to the set, with *a as their target. */
 void probe_options_add(struct adapt *a, struct option_set *set);
 void finetune_options_add(struct adapt *a, struct option_set *set);
 

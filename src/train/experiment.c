@@ -39,8 +39,9 @@ const struct option input_rows[] = {
     OPTION_END};
 
 /* Options that do not change what a run computes, or that the identity holds in another form. */
-static const char *const not_identity[] = {"data",     "out",      "fresh",   "weights",
-                                           "cache_mb", "checkpoint_seconds", NULL};
+static const char *const not_identity[] = {"data",    "out",      "fresh",
+                                           "weights", "cache_mb", "checkpoint_seconds",
+                                           NULL};
 
 enum err_code input_contract(const struct input_options *o, struct contract *c, struct err *e)
 {
@@ -324,8 +325,8 @@ enum err_code experiment_train(struct experiment *x, struct trainer *t, enum dat
 }
 
 enum err_code experiment_score(struct experiment *x, struct scorer *s, enum data_split split,
-                               const int64_t *subset, int64_t count, float *features,
-                               float *logits, struct err *e)
+                               const int64_t *subset, int64_t count, float *features, float *logits,
+                               struct err *e)
 {
     const struct contract *c = &x->contract;
     int64_t F = 0, K = x->labels.class_count;

@@ -82,8 +82,8 @@ enum err_code experiment_train(struct experiment *x, struct trainer *t, enum dat
 
 /* Scores records of a split with a scorer: features [count,F] and logits [count,K], either NULL. */
 enum err_code experiment_score(struct experiment *x, struct scorer *s, enum data_split split,
-                               const int64_t *subset, int64_t count, float *features,
-                               float *logits, struct err *e);
+                               const int64_t *subset, int64_t count, float *features, float *logits,
+                               struct err *e);
 
 /* Tables of labels [count,K] for the given records. */
 uint8_t *experiment_targets(struct experiment *x, enum data_split split, const int64_t *subset,

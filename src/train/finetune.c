@@ -10,15 +10,9 @@
 /* Defaults that differ from pre-training's. */
 static const struct {
     const char *key, *value;
-} defaults[] = {{"epochs", "30"},
-                {"batch", "32"},
-                {"lr", "5e-4"},
-                {"beta2", "0.999"},
-                {"ema", "0.99"},
-                {"layer_decay", "0.75"},
-                {"vit.dropout", "0.1"},
-                {"vit.drop_path", "0.1"},
-                {NULL, NULL}};
+} defaults[] = {{"epochs", "30"},       {"batch", "32"},          {"lr", "5e-4"},
+                {"beta2", "0.999"},     {"ema", "0.99"},          {"layer_decay", "0.75"},
+                {"vit.dropout", "0.1"}, {"vit.drop_path", "0.1"}, {NULL, NULL}};
 
 void finetune_options_add(struct adapt *a, struct option_set *set)
 {
@@ -35,9 +29,9 @@ void finetune_options_add(struct adapt *a, struct option_set *set)
 struct finetuning {
     struct adapt *a;
     struct adapt_data data;
-    struct scorer *scorer;       /* reads `values` */
-    float *values;               /* copy of the slab under evaluation */
-    float *scores;               /* of the validation records */
+    struct scorer *scorer; /* reads `values` */
+    float *values;         /* copy of the slab under evaluation */
+    float *scores;         /* of the validation records */
 };
 
 static struct tensor *build(void *context, struct build *b, int64_t B, struct tensor **parts,
@@ -51,8 +45,8 @@ static struct tensor *build(void *context, struct build *b, int64_t B, struct te
     struct tensor *signal =
         tape_input(b->tape, "signal", TENSOR_REAL, false, 3,
                    (int64_t[]){B, m->contract.lead_count, m->contract.sample_count});
-    struct tensor *target = tape_input(b->tape, "target", TENSOR_REAL, false, 2,
-                                       (int64_t[]){B, m->classes.count});
+    struct tensor *target =
+        tape_input(b->tape, "target", TENSOR_REAL, false, 2, (int64_t[]){B, m->classes.count});
     struct encoding enc = model_encode(b, m, signal, NULL);
     struct tensor *logits = model_logits(b, m, model_features(b, m, enc.tokens));
     return t_bce(b->tape, logits, target, NULL);
@@ -83,7 +77,8 @@ static enum err_code epoch_end(void *context, const float *values, cJSON *line, 
     for (int64_t k = 0; k < K && code == ERR_OK; k++) {
         for (int64_t i = 0; i < n; i++) {
             column[i] = (double)c->scores[i * K + k];
-            labels[i] = x->labels.targets[store_entry(x->stores[SPLIT_VALIDATION], subset[i]) * K + k];
+            labels[i] =
+                x->labels.targets[store_entry(x->stores[SPLIT_VALIDATION], subset[i]) * K + k];
         }
         struct ranking r = {0};
         code = ranking_init(&r, column, labels, n, e);
@@ -119,8 +114,8 @@ static enum err_code train(struct finetuning *c, struct trainer *t, int64_t batc
     TRY(model_allocate(m, a->experiment.seed, e));
     TRY(adapt_start(a, e));
     c->values = aligned_calloc((size_t)m->params.total, sizeof(float));
-    c->scores = aligned_calloc((size_t)(c->data.count[SPLIT_VALIDATION] * m->classes.count),
-                               sizeof(float));
+    c->scores =
+        aligned_calloc((size_t)(c->data.count[SPLIT_VALIDATION] * m->classes.count), sizeof(float));
     if (!c->values || !c->scores)
         FAIL(e, ERR_MEMORY, "no memory for evaluation");
     TRY(scorer_open(&c->scorer, m, c->values, e));

@@ -110,8 +110,8 @@ void intake_read(struct intake *in, const char *path, const struct contract *con
         in->code = record_read(path, &(struct read_options){.strict = strict}, &record, &e);
     if (in->code == ERR_OK) {
         in->code = convert(in, &record, contract, &e);
-        in->warnings = arena_push_array(&in->arena, (size_t)record.issue_count + 1,
-                                        sizeof *in->warnings);
+        in->warnings =
+            arena_push_array(&in->arena, (size_t)record.issue_count + 1, sizeof *in->warnings);
         for (int i = 0; in->warnings && i < record.issue_count; i++)
             in->warnings[in->warning_count++] = arena_strdup(&in->arena, record.issues[i]);
     }

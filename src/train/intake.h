@@ -23,13 +23,13 @@ void path_list_free(struct path_list *l);
 enum err_code path_list_add(struct path_list *l, const char *path, struct err *e);
 
 struct intake {
-    struct arena arena;     /* owns all below; arena_reset when done */
-    enum err_code code;     /* ERR_OK: x can be scored */
-    const char *reason;     /* of a refusal */
-    float *x;               /* [L,samples] as the contract says */
+    struct arena arena; /* owns all below; arena_reset when done */
+    enum err_code code; /* ERR_OK: x can be scored */
+    const char *reason; /* of a refusal */
+    float *x;           /* [L,samples] as the contract says */
     int64_t samples;
     int warning_count;
-    const char **warnings;  /* issues of the record that do not forbid scoring it */
+    const char **warnings; /* issues of the record that do not forbid scoring it */
 };
 
 /* Reads and converts one record. Refused are unreadable, truncated and too short records and whatever

@@ -5,10 +5,7 @@
 
 static volatile sig_atomic_t received;
 
-static void handle(int number)
-{
-    received = number;
-}
+static void handle(int number) { received = number; }
 
 void interrupt_install(void)
 {
@@ -22,10 +19,7 @@ void interrupt_install(void)
     sigaction(SIGINT, &action, NULL);
 }
 
-bool interrupt_requested(void)
-{
-    return received != 0;
-}
+bool interrupt_requested(void) { return received != 0; }
 
 const char *interrupt_name(void)
 {

@@ -128,10 +128,9 @@ static enum err_code train(struct pretraining *c, const cJSON *spec, enum data_s
     if (code == ERR_OK) {
         log_info("%s, %lld parameters, %lld records, batches of %lld, activations %.0f MiB",
                  p->model.model, (long long)param_count_values(&p->encoder.params),
-                 (long long)count, (long long)c->B,
-                 (double)trainer_planned_bytes(t) / 1048576.0);
-        code = experiment_train(x, t, split, subset, count, c->sum.views, false, &p->augment, c->B,
-                                e);
+                 (long long)count, (long long)c->B, (double)trainer_planned_bytes(t) / 1048576.0);
+        code =
+            experiment_train(x, t, split, subset, count, c->sum.views, false, &p->augment, c->B, e);
     }
     if (code == ERR_OK) {
         p->encoder.provenance = experiment_provenance(x, count, e);

@@ -70,13 +70,15 @@ enum err_code probe_run(struct adapt *a, struct err *e)
     if (code == ERR_OK)
         code = split_features(a, s, &data, SPLIT_VALIDATION, &valid, e);
     if (code == ERR_OK)
-        code = logistic_select(
-            train, experiment_targets(x, SPLIT_TRAIN, data.subset[SPLIT_TRAIN], data.count[SPLIT_TRAIN]),
-            data.count[SPLIT_TRAIN], valid,
-            experiment_targets(x, SPLIT_VALIDATION, data.subset[SPLIT_VALIDATION],
-                               data.count[SPLIT_VALIDATION]),
-            data.count[SPLIT_VALIDATION], model_feature_count(&a->result), x->labels.class_count,
-            &options, x->threads, &fit, e);
+        code =
+            logistic_select(train,
+                            experiment_targets(x, SPLIT_TRAIN, data.subset[SPLIT_TRAIN],
+                                               data.count[SPLIT_TRAIN]),
+                            data.count[SPLIT_TRAIN], valid,
+                            experiment_targets(x, SPLIT_VALIDATION, data.subset[SPLIT_VALIDATION],
+                                               data.count[SPLIT_VALIDATION]),
+                            data.count[SPLIT_VALIDATION], model_feature_count(&a->result),
+                            x->labels.class_count, &options, x->threads, &fit, e);
     if (code == ERR_OK) {
         head_set(&a->result, &fit);
         code = adapt_finish(a, &data, fit_json(&fit), e);

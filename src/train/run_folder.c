@@ -12,9 +12,9 @@
 #include "base/file.h"
 #include "base/json.h"
 
-static const char *const own_files[] = {"config.json",    "metrics.jsonl",     "checkpoint.safetensors",
-                                        "log.txt",        "model.safetensors", "metrics.json",
-                                        "predictions.csv", "quarantine.csv",   NULL};
+static const char *const own_files[] = {
+    "config.json",  "metrics.jsonl",   "checkpoint.safetensors", "log.txt", "model.safetensors",
+    "metrics.json", "predictions.csv", "quarantine.csv",         NULL};
 
 enum err_code run_folder_open(struct run_folder *run, const char *path, bool fresh, struct err *e)
 {
@@ -49,10 +49,7 @@ const char *run_path(struct run_folder *run, const char *name)
     return path_join(&run->arena, run->path, name);
 }
 
-bool run_has(struct run_folder *run, const char *name)
-{
-    return file_exists(run_path(run, name));
-}
+bool run_has(struct run_folder *run, const char *name) { return file_exists(run_path(run, name)); }
 
 enum err_code run_write_json(struct run_folder *run, const char *name, const struct cJSON *value,
                              struct err *e)
@@ -73,8 +70,9 @@ enum err_code run_metrics_open(struct run_folder *run, long keep_bytes, struct e
     const char *path = run_path(run, "metrics.jsonl");
     int64_t found = file_exists(path) ? file_size(path) : 0;
     if (found < keep_bytes)
-        FAIL(e, ERR_FORMAT, "%s: the checkpoint knows of %ld bytes, found %lld; --fresh starts again",
-             path, keep_bytes, (long long)found);
+        FAIL(e, ERR_FORMAT,
+             "%s: the checkpoint knows of %ld bytes, found %lld; --fresh starts again", path,
+             keep_bytes, (long long)found);
     if (found > keep_bytes && truncate(path, keep_bytes) != 0)
         FAIL(e, ERR_IO, "cannot cut %s: %s", path, strerror(errno));
     run->metrics = fopen(path, "ae");

@@ -41,7 +41,6 @@ enum err_code run_metrics_append(struct run_folder *run, const struct cJSON *lin
 enum err_code run_metrics_sync(struct run_folder *run, long *bytes, struct err *e);
 
 /* Appends a line with the time of day to log.txt (failures are ignored: it is talk). */
-void run_log(struct run_folder *run, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void run_log(struct run_folder *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

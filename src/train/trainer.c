@@ -15,7 +15,8 @@
 
 const struct option trainer_rows[] = {
     OPT_INT(trainer_options, epochs, "60", 1, 1000000, NULL, "passes over the training records"),
-    OPT_INT(trainer_options, steps, "0", 0, 1e12, NULL, "optimizer steps instead of epochs; 0: epochs"),
+    OPT_INT(trainer_options, steps, "0", 0, 1e12, NULL,
+            "optimizer steps instead of epochs; 0: epochs"),
     OPT_INT(trainer_options, batch, "64", 1, 65536, "records", "records per forward pass"),
     OPT_INT(trainer_options, accumulate, "1", 1, 4096, NULL, "forward passes per optimizer step"),
     OPT_FLOAT(trainer_options, lr, "1e-3", 0, 10, NULL, "peak learning rate"),
@@ -212,12 +213,12 @@ static enum err_code checkpoint_save(struct trainer *t, struct run_folder *run,
     for (int s = 0; s < SLAB_COUNT; s++)
         for (int i = 0; t->slabs[s] && i < p->count; i++) {
             const struct param *x = p->items[i];
-            list[n] = (struct safetensor){
-                .name = arena_printf(&scratch, "%s/%s", slab_names[s], x->name),
-                .dtype = ST_F32,
-                .rank = x->rank,
-                .data = t->slabs[s] + x->offset,
-                .bytes = (size_t)x->numel * sizeof(float)};
+            list[n] =
+                (struct safetensor){.name = arena_printf(&scratch, "%s/%s", slab_names[s], x->name),
+                                    .dtype = ST_F32,
+                                    .rank = x->rank,
+                                    .data = t->slabs[s] + x->offset,
+                                    .bytes = (size_t)x->numel * sizeof(float)};
             memcpy(list[n++].shape, x->shape, (size_t)x->rank * sizeof x->shape[0]);
         }
     cJSON *state = state_to_json(t);
@@ -227,8 +228,8 @@ static enum err_code checkpoint_save(struct trainer *t, struct run_folder *run,
     cJSON_Delete(state);
     const char *keys[] = {"ecgfm.checkpoint", "ecgfm.identity", "ecgfm.state"};
     const char *values[] = {"1", identity, text.data};
-    enum err_code code = safetensors_write(run_path(run, "checkpoint.safetensors"), list, n, keys,
-                                           values, 3, e);
+    enum err_code code =
+        safetensors_write(run_path(run, "checkpoint.safetensors"), list, n, keys, values, 3, e);
     buf_free(&text);
     arena_reset(&scratch);
     return code;
@@ -442,8 +443,9 @@ static enum err_code loop(struct trainer *t, struct loader *l, struct run_folder
             saved = clock_seconds();
         }
         if (stop)
-            FAIL(e, ERR_INTERRUPTED, "%s: state saved at step %lld of %lld; the same command goes on",
-                 interrupt_name(), (long long)t->step, (long long)t->total_steps);
+            FAIL(e, ERR_INTERRUPTED,
+                 "%s: state saved at step %lld of %lld; the same command goes on", interrupt_name(),
+                 (long long)t->step, (long long)t->total_steps);
     }
     return ERR_OK;
 }
@@ -468,22 +470,10 @@ enum err_code trainer_run(struct trainer *t, struct loader *l, struct run_folder
     return ERR_OK;
 }
 
-double trainer_best_score(const struct trainer *t)
-{
-    return t->best_score;
-}
+double trainer_best_score(const struct trainer *t) { return t->best_score; }
 
-int64_t trainer_best_epoch(const struct trainer *t)
-{
-    return t->best_epoch;
-}
+int64_t trainer_best_epoch(const struct trainer *t) { return t->best_epoch; }
 
-int64_t trainer_steps(const struct trainer *t)
-{
-    return t->total_steps;
-}
+int64_t trainer_steps(const struct trainer *t) { return t->total_steps; }
 
-size_t trainer_planned_bytes(const struct trainer *t)
-{
-    return tape_planned_bytes(t->tape);
-}
+size_t trainer_planned_bytes(const struct trainer *t) { return tape_planned_bytes(t->tape); }

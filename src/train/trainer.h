@@ -67,7 +67,7 @@ void trainer_close(struct trainer *t); /* accepts NULL */
 enum err_code trainer_run(struct trainer *t, struct loader *l, struct run_folder *run,
                           const char *identity, struct err *e);
 
-double trainer_best_score(const struct trainer *t); /* NaN: none */
+double trainer_best_score(const struct trainer *t);  /* NaN: none */
 int64_t trainer_best_epoch(const struct trainer *t); /* 1-based, 0: none */
 int64_t trainer_steps(const struct trainer *t);
 size_t trainer_planned_bytes(const struct trainer *t);

@@ -58,8 +58,9 @@ int main(int argc, char **argv)
     struct contract contract;
     contract_default(&contract);
     contract.sample_count = 156 * 16;
-    cJSON *spec = cJSON_Parse("{\"network\":{\"backbone\":\"vit\"},\"vit\":{\"width\":768,\"depth\":12,"
-                              "\"heads\":12,\"patch\":16}}");
+    cJSON *spec =
+        cJSON_Parse("{\"network\":{\"backbone\":\"vit\"},\"vit\":{\"width\":768,\"depth\":12,"
+                    "\"heads\":12,\"patch\":16}}");
     const char *names[] = {"a", "b", "c", "d", "e"};
     struct model_classes classes = {.count = 5, .names = names, .codes = names, .titles = names};
     struct model m;
@@ -86,9 +87,16 @@ int main(int argc, char **argv)
     tape_bind_parameters(t, m.values, gradients);
     tape_bind(signal, x);
     tape_bind(target, y);
-    struct optimizer_options o = {.lr = 1e-4, .min_lr = 1e-6, .warmup_steps = 1, .steps = 1000,
-                                  .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8,
-                                  .weight_decay = 0.05, .clip = 1, .layer_decay = 1};
+    struct optimizer_options o = {.lr = 1e-4,
+                                  .min_lr = 1e-6,
+                                  .warmup_steps = 1,
+                                  .steps = 1000,
+                                  .beta1 = 0.9,
+                                  .beta2 = 0.95,
+                                  .epsilon = 1e-8,
+                                  .weight_decay = 0.05,
+                                  .clip = 1,
+                                  .layer_decay = 1};
     double *whole = calloc((size_t)steps, sizeof *whole), update = 0;
     double before = product_rate(k);
     for (int s = -2; s < steps; s++) {

@@ -198,9 +198,11 @@ static void test_freeze(void **state)
     struct build b = {.tape = t, .params = &m.params};
     struct tensor *signal = tape_input(t, "signal", TENSOR_REAL, false, 3, (int64_t[]){2, 3, 16});
     struct tensor *target = tape_input(t, "target", TENSOR_REAL, false, 2, (int64_t[]){2, 2});
-    struct tensor *loss = t_bce(
-        t, model_logits(&b, &m, model_features(&b, &m, model_encode(&b, &m, signal, NULL).tokens)),
-        target, NULL);
+    struct tensor *loss =
+        t_bce(t,
+              model_logits(&b, &m,
+                           model_features(&b, &m, model_encode(&b, &m, signal, NULL).tokens)),
+              target, NULL);
     assert_int_equal(tape_plan(t, loss, &e), ERR_OK);
     assert_int_equal(model_allocate(&m, 1, &e), ERR_OK);
     tape_set_step(t, 1, 3);
@@ -237,8 +239,12 @@ static void test_model_file(void **state)
         c.mean[i] = 0.25, c.std[i] = 0.5;
     cJSON *spec = cJSON_Parse(tiny_specs[0]);
     const char *names[] = {"NORM", "M,I \"x\""};
-    struct model_classes classes = {
-        .count = 2, .task = "t", .code_system = "scp", .names = names, .codes = names, .titles = names};
+    struct model_classes classes = {.count = 2,
+                                    .task = "t",
+                                    .code_system = "scp",
+                                    .names = names,
+                                    .codes = names,
+                                    .titles = names};
     struct model m, copy;
     assert_int_equal(model_create(&m, spec, &c, &classes, &e), ERR_OK);
     assert_int_equal(model_allocate(&m, 11, &e), ERR_OK);
@@ -332,9 +338,11 @@ static void test_presets(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_objectives), cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_freeze),     cmocka_unit_test(test_model_file),
-        cmocka_unit_test(test_windows),    cmocka_unit_test(test_presets)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_objectives),
+                                       cmocka_unit_test(test_masks),
+                                       cmocka_unit_test(test_freeze),
+                                       cmocka_unit_test(test_model_file),
+                                       cmocka_unit_test(test_windows),
+                                       cmocka_unit_test(test_presets)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,10 +36,7 @@ static void real_set(const struct backend *k, void *p, int64_t i, double v)
 }
 
 /* sum(y r) as an op of this test, so that an arbitrary output gradient r flows back. */
-static void dot_prepare(struct node *n)
-{
-    node_output(n, 1, (int64_t[]){1});
-}
+static void dot_prepare(struct node *n) { node_output(n, 1, (int64_t[]){1}); }
 static const struct backend *dot_backend;
 static double dot_weight(int64_t i)
 {
@@ -61,8 +58,10 @@ static void dot_backward(const struct backend *k, const struct node *n, const st
     for (int64_t i = 0; i < n->input[0]->numel; i++)
         real_set(k, n->input[0]->grad, i, seed * dot_weight(i));
 }
-static const struct op op_dot = {
-    .name = "dot", .prepare = dot_prepare, .forward = dot_forward, .backward = dot_backward};
+static const struct op op_dot = {.name = "dot",
+                                 .prepare = dot_prepare,
+                                 .forward = dot_forward,
+                                 .backward = dot_backward};
 
 static void fill_index(const struct op_case_input *in, int32_t *out, uint64_t sample)
 {
@@ -102,8 +101,8 @@ static void run_open(struct run *run, const struct backend *backend, const struc
             for (int64_t j = 0; j < n; j++) {
                 struct rng g = rng_at(9, RNG_STREAM_TEST, (uint64_t)i, (uint64_t)j);
                 /* Rounded to float so that both precisions see the same numbers. */
-                real_set(backend, run->data[i], j, (double)(float)rng_between(&g, 0.05, 1.3) *
-                                                       (rng_u32(&g) & 1 ? 1 : -1));
+                real_set(backend, run->data[i], j,
+                         (double)(float)rng_between(&g, 0.05, 1.3) * (rng_u32(&g) & 1 ? 1 : -1));
             }
         tape_bind(run->input[i], run->data[i]);
     }
