@@ -139,12 +139,8 @@ check_format() {
         echo "skipped: formatting is checked with clang-format 14, this is $(clang-format --version)"
         return 77
     fi
-    local file status=0
-    for file in src/*/*.[ch] include/*.h tests/*/*.[ch]; do
-        clang-format --dry-run --Werror "$file" 2>/dev/null ||
-            { echo "$file: run clang-format -i on it"; status=1; }
-    done
-    return $status
+    clang-format --dry-run --Werror src/*/*.[ch] include/*.h tests/*/*.[ch] 2>&1 |
+        sed -n 's/:[0-9]*:[0-9]*: error: .*/: run clang-format -i on it/p' | sort -u | report
 }
 
 case ${1-} in
