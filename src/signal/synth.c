@@ -133,16 +133,14 @@ static void finding_put(struct synth_plan *p, const struct finding_row *row, dou
         p->findings[p->finding_count++] = (struct finding){row, clamp(severity, 0, 1), variant};
 }
 
-static double severity_draw(struct rng *r) { return 0.12 + 0.88 * pow(rng_uniform(r), 0.8); }
+static double severity_draw(struct rng *r) { return 0.22 + 0.78 * pow(rng_uniform(r), 0.7); }
 
-/* One more finding of a class with probability p. */
-static void finding_maybe(struct synth_plan *plan, struct rng *r, double p, const char *class)
+/* One finding of a class. */
+static void finding_draw(struct synth_plan *plan, struct rng *r, const char *class)
 {
-    bool wanted = rng_uniform(r) < p;
     const struct finding_row *row = finding_pick(class, rng_uniform(r));
     double severity = severity_draw(r), variant = rng_uniform(r);
-    if (wanted)
-        finding_put(plan, row, severity, variant);
+    finding_put(plan, row, severity, variant);
 }
 
 static void findings_draw(struct synth_plan *p, enum main_class main, double within)
@@ -161,13 +159,16 @@ static void findings_draw(struct synth_plan *p, enum main_class main, double wit
         const char *class = mains[1 + rng_below(&r, 4)].class;
         const struct finding_row *row = finding_pick(class, rng_uniform(&r));
         double little = 0.16 * rng_uniform(&r);
-        if (rng_uniform(&r) < 0.3 && row->stage != STAGE_CONDUCTION)
+        if (rng_uniform(&r) < 0.25 && row->stage != STAGE_CONDUCTION)
             finding_put(p, row, little, variant);
     } else if (main != MAIN_NONE) {
         finding_put(p, finding_pick(mains[main].class, within), severity, variant);
-        for (int other = MAIN_MI; other <= MAIN_HYP; other++)
-            finding_maybe(p, &r, also[main][other], mains[other].class);
-        finding_maybe(p, &r, main == MAIN_CD ? 0.12 : 0, "CD");
+        double u = deal(p, 2, 0.73205080756887729);
+        for (int other = MAIN_MI; other <= MAIN_HYP; u -= also[main][other++])
+            if (u >= 0 && u < also[main][other])
+                finding_draw(p, &r, mains[other].class);
+        if (rng_uniform(&r) < 0.08) /* and sometimes one more */
+            finding_draw(p, &r, mains[1 + rng_below(&r, 4)].class);
     }
     if (p->visit > 0) {
         struct rng again = draw_at(p->seed, DRAW_VISIT, p->index);
