@@ -232,22 +232,30 @@ struct cJSON *model_classes_json(const struct model *m)
     return json;
 }
 
+/* What an objective adds to the table (decoders, projection heads) stays out of the file. */
+static bool part_of_model(const struct param *p)
+{
+    return str_starts_with(p->name, "encoder.") || str_starts_with(p->name, "head.");
+}
+
 enum err_code model_save(const struct model *m, const float *values, const char *path,
                          struct err *e)
 {
     if (!values)
         values = m->values;
-    size_t n = (size_t)m->params.count;
-    struct safetensor *list = calloc(n, sizeof *list);
+    size_t n = 0;
+    struct safetensor *list = calloc((size_t)m->params.count, sizeof *list);
     ASSERT(list, "out of memory");
-    for (size_t i = 0; i < n; i++) {
+    for (int i = 0; i < m->params.count; i++) {
         const struct param *p = m->params.items[i];
-        list[i] = (struct safetensor){.name = p->name,
+        if (!part_of_model(p))
+            continue;
+        list[n] = (struct safetensor){.name = p->name,
                                       .dtype = ST_F32,
                                       .rank = p->rank,
                                       .data = values + p->offset,
                                       .bytes = (size_t)p->numel * sizeof(float)};
-        memcpy(list[i].shape, p->shape, (size_t)p->rank * sizeof p->shape[0]);
+        memcpy(list[n++].shape, p->shape, (size_t)p->rank * sizeof p->shape[0]);
     }
     cJSON *spec = model_spec_json(m), *contract = contract_to_json(&m->contract),
           *classes = model_classes_json(m);
