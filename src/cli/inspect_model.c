@@ -2,6 +2,8 @@
 #include <cjson/cJSON.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/json.h"
 #include "cli/inspect.h"
 #include "model/model.h"
 
@@ -31,7 +33,9 @@ static void print_model_json(const struct model *m, const char *path)
     cJSON_AddItemToObject(json, "contract", contract_to_json(&m->contract));
     cJSON_AddItemToObject(json, "spec", model_spec_json(m));
     cJSON_AddItemToObject(json, "classes", model_classes_json(m));
-    cJSON *provenance = m->provenance ? cJSON_Parse(m->provenance) : NULL;
+    cJSON *provenance = NULL;
+    if (m->provenance)
+        json_parse(m->provenance, strlen(m->provenance), "provenance", &provenance, NULL);
     cJSON_AddItemToObject(json, "provenance", provenance ? provenance : cJSON_CreateObject());
     cJSON_AddItemToObject(json, "parameter_table", parameters_json(m));
     print_json(json, true);
@@ -69,9 +73,10 @@ static void print_model_text(const struct model *m, const char *path)
             printf("  %-12s %s\n", m->classes.names[k], m->classes.titles[k]);
     }
     cJSON *spec = model_spec_json(m);
-    char *text = cJSON_PrintUnformatted(spec);
-    printf("network\n  %s\n", text);
-    cJSON_free(text);
+    struct buf text = {0};
+    json_print(spec, false, &text);
+    printf("network\n  %s\n", text.data);
+    buf_free(&text);
     cJSON_Delete(spec);
     printf("made by\n  %s\n", m->provenance ? m->provenance : "unknown");
     printf("parameters\n");

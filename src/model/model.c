@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "format/safetensors.h"
 #include "model/preset.h"
@@ -19,9 +21,9 @@ static const struct option network_rows[] = {
                "how tokens become the features that a head or probe sees"),
     OPTION_END};
 
-static const struct option model_rows[] = {
-    OPT_STRING(model_options, model, "vit-tiny", "model preset (see `ecgfm list models`)"),
-    OPTION_END};
+static const struct option model_rows[] = {OPT_STRING(model_options, model, "vit-tiny",
+                                                      "model preset (see `ecgfm list models`)"),
+                                           OPTION_END};
 
 /* --- options ------------------------------------------------------------------------------------ */
 
@@ -56,8 +58,8 @@ enum err_code model_options_spec(struct option_set *set, struct model_options *o
     const struct preset *preset = preset_find(options->model, e);
     if (!preset)
         return ERR_USAGE;
-    cJSON *json = cJSON_Parse(preset->json);
-    ASSERT(json, "preset %s is not JSON", preset->name);
+    cJSON *json;
+    TRY(json_parse(preset->json, strlen(preset->json), preset->name, &json, e));
     enum err_code code = option_set_json(set, json, OPTION_FROM_PRESET, e);
     cJSON_Delete(json);
     TRY(code);
@@ -259,17 +261,23 @@ enum err_code model_save(const struct model *m, const float *values, const char 
     }
     cJSON *spec = model_spec_json(m), *contract = contract_to_json(&m->contract),
           *classes = model_classes_json(m);
-    char *spec_text = cJSON_PrintUnformatted(spec);
-    char *contract_text = cJSON_PrintUnformatted(contract);
-    char *classes_text = cJSON_PrintUnformatted(classes);
-    const char *keys[] = {"format", "ecgfm.version", "ecgfm.spec", "ecgfm.contract",
-                          "ecgfm.classes", "ecgfm.provenance"};
-    const char *texts[] = {"pt", MODEL_FORMAT, spec_text, contract_text, classes_text,
+    struct buf spec_text = {0}, contract_text = {0}, classes_text = {0};
+    json_print(spec, false, &spec_text);
+    json_print(contract, false, &contract_text);
+    json_print(classes, false, &classes_text);
+    ASSERT(!spec_text.failed && !contract_text.failed && !classes_text.failed, "out of memory");
+    const char *keys[] = {"format",         "ecgfm.version", "ecgfm.spec",
+                          "ecgfm.contract", "ecgfm.classes", "ecgfm.provenance"};
+    const char *texts[] = {"pt",
+                           MODEL_FORMAT,
+                           spec_text.data,
+                           contract_text.data,
+                           classes_text.data,
                            m->provenance ? m->provenance : "{}"};
     enum err_code code = safetensors_write(path, list, (int64_t)n, keys, texts, 6, e);
-    cJSON_free(spec_text);
-    cJSON_free(contract_text);
-    cJSON_free(classes_text);
+    buf_free(&spec_text);
+    buf_free(&contract_text);
+    buf_free(&classes_text);
     cJSON_Delete(spec);
     cJSON_Delete(contract);
     cJSON_Delete(classes);
@@ -284,7 +292,9 @@ static enum err_code metadata_json(const struct safetensors *st, const char *key
     const char *text = safetensors_metadata(st, key);
     if (!text)
         FAIL(e, ERR_MODEL, "metadata has no %s: this is no ecgfm model file", key);
-    *out = cJSON_Parse(text);
+    struct err why = {0};
+    if (json_parse(text, strlen(text), key, out, &why) != ERR_OK)
+        FAIL(e, ERR_MODEL, "metadata %s", why.message);
     if (!cJSON_IsObject(*out))
         FAIL(e, ERR_MODEL, "metadata %s is no JSON object", key);
     return ERR_OK;
