@@ -83,7 +83,7 @@ static void put_json_line(const struct inference *f, struct buf *b, const char *
         buf_puts(b, ",\"reason\":");
         json_print_string(in->reason, b);
     }
-    if (in->warning_count > 0) {
+    if (in->code == ERR_OK && in->warning_count > 0) {
         buf_puts(b, ",\"warnings\":[");
         for (int i = 0; i < in->warning_count; i++) {
             buf_puts(b, i ? "," : "");

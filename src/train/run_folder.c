@@ -28,6 +28,7 @@ enum err_code run_folder_open(struct run_folder *run, const char *path, bool fre
         FAIL(e, ERR_IO, "run folder %s: %s", path, strerror(errno));
     if (flock(run->lock, LOCK_EX | LOCK_NB) != 0)
         FAIL(e, ERR_USAGE, "run folder %s: another process is working in it", path);
+    dir_remove_temporaries(path);
     for (int i = 0; fresh && own_files[i]; i++)
         if (unlink(run_path(run, own_files[i])) != 0 && errno != ENOENT)
             FAIL(e, ERR_IO, "cannot remove %s: %s", run_path(run, own_files[i]), strerror(errno));
