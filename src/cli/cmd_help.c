@@ -148,6 +148,15 @@ static void print_rows(FILE *out, const char *prefix, const struct option *rows)
     }
 }
 
+/* Groups that share a prefix are shown as one, at the place of the first. */
+static bool is_first_of_prefix(const struct option_set *set, int g)
+{
+    for (int before = 0; before < g; before++)
+        if (strcmp(set->groups[before].prefix, set->groups[g].prefix) == 0)
+            return false;
+    return true;
+}
+
 static void print_examples(FILE *out, const char *examples, const char *indent)
 {
     while (*examples != '\0') {
@@ -172,9 +181,12 @@ void print_help(FILE *out, const struct command *command)
     bool own_seed = option_set_find(&set, "seed") != NULL;
     for (int g = 0; g < set.group_count; g++) {
         const char *prefix = set.groups[g].prefix;
-        if (g == 0 || strcmp(prefix, set.groups[g - 1].prefix) != 0)
-            fprintf(out, "\n%s%soptions:\n", prefix, prefix[0] == '\0' ? "" : " ");
-        print_rows(out, prefix, set.groups[g].rows);
+        if (!is_first_of_prefix(&set, g))
+            continue;
+        fprintf(out, "\n%s%soptions:\n", prefix, prefix[0] == '\0' ? "" : " ");
+        for (int h = g; h < set.group_count; h++)
+            if (strcmp(set.groups[h].prefix, prefix) == 0)
+                print_rows(out, prefix, set.groups[h].rows);
     }
     option_set_free(&set);
     fputs("\ncommon options:\n", out);
@@ -276,11 +288,15 @@ static void print_markdown(FILE *out)
         if (command->options != NULL)
             command->options(&set);
         for (int g = 0; g < set.group_count; g++) {
-            fputc('\n', out);
-            if (set.groups[g].prefix[0] != '\0')
-                fprintf(out, "Options of `%s`:\n\n", set.groups[g].prefix);
-            fputs(markdown_head, out);
-            print_markdown_rows(out, set.groups[g].prefix, set.groups[g].rows);
+            const char *prefix = set.groups[g].prefix;
+            if (!is_first_of_prefix(&set, g))
+                continue;
+            if (prefix[0] != '\0')
+                fprintf(out, "\nOptions of `%s`:\n", prefix);
+            fprintf(out, "\n%s", markdown_head);
+            for (int h = g; h < set.group_count; h++)
+                if (strcmp(set.groups[h].prefix, prefix) == 0)
+                    print_markdown_rows(out, prefix, set.groups[h].rows);
         }
         option_set_free(&set);
         if (command->examples != NULL) {

@@ -23,11 +23,11 @@ static struct infer_options {
 } given;
 
 static const struct option rows[] = {
-    OPT_STRING(infer_options, model, NULL, "model file, or a run folder that holds one"),
-    OPT_STRING(infer_options, csv, NULL,
-               "write a table to this file instead of JSON Lines; -: stdout"),
-    OPT_STRING(infer_options, embeddings, NULL,
-               "also write the features of every scored record to this safetensors file"),
+    OPT_TEXT(infer_options, model, NULL, "PATH", "model file, or a run folder that holds one"),
+    OPT_TEXT(infer_options, csv, NULL, "FILE",
+             "write a table to this file instead of JSON Lines; -: stdout"),
+    OPT_TEXT(infer_options, embeddings, NULL, "FILE",
+             "also write the features of every scored record to this safetensors file"),
     {"stdin", OPTION_BOOL, offsetof(struct infer_options, from_stdin), "false", 0, 0, NULL, NULL,
      "read paths from standard input, one a line", false},
     OPT_BOOL(infer_options, strict, "false", "refuse records whose checksums differ"),

@@ -18,7 +18,7 @@ struct synth_options {
 static struct synth_options values;
 
 static const struct option rows[] = {
-    OPT_STRING(synth_options, out, NULL, "folder to write"),
+    OPT_TEXT(synth_options, out, NULL, "DIR", "folder to write"),
     OPT_INT(synth_options, records, "400", 1, SYNTH_RECORDS_MAX, NULL, "number of recordings"),
     OPT_CHOICE(synth_options, rate, "100", "100|500|both", "sampling rates to write, in Hz"),
     OPT_FLOAT(synth_options, duration, "10", 2, 600, "s", "length of each recording"),

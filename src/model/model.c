@@ -16,13 +16,13 @@
 #define CLASSES_MAX 4096
 
 static const struct option network_rows[] = {
-    OPT_STRING(network_config, backbone, "vit", "backbone (see `ecgfm list backbones`)"),
+    OPT_TEXT(network_config, backbone, "vit", "NAME", "backbone (see `ecgfm list backbones`)"),
     OPT_CHOICE(network_config, pool, "mean_max", "mean|max|mean_max",
                "how tokens become the features that a head or probe sees"),
     OPTION_END};
 
-static const struct option model_rows[] = {OPT_STRING(model_options, model, "vit-tiny",
-                                                      "model preset (see `ecgfm list models`)"),
+static const struct option model_rows[] = {OPT_TEXT(model_options, model, "vit-tiny", "NAME",
+                                                    "model preset (see `ecgfm list models`)"),
                                            OPTION_END};
 
 /* --- options ------------------------------------------------------------------------------------ */

@@ -8,10 +8,10 @@
 #include "model/scorer.h"
 
 const struct option adapt_rows[] = {
-    OPT_STRING(adapt_options, task, NULL,
-               "task of the data set; the default is its first (PTB-XL: super)"),
-    OPT_STRING(adapt_options, weights, NULL,
-               "pre-trained encoder: a run folder or model file; random: the control"),
+    OPT_TEXT(adapt_options, task, NULL, "NAME",
+             "task of the data set; the default is its first (PTB-XL: super)"),
+    OPT_TEXT(adapt_options, weights, NULL, "PATH",
+             "pre-trained encoder: a run folder or model file; random: the control"),
     OPT_INT(adapt_options, bootstrap, "1000", 0, 1000000, NULL, "draws for 95 % intervals"),
     OPTION_END};
 

@@ -15,10 +15,10 @@
 #include "model/scorer.h"
 
 const struct option experiment_rows[] = {
-    OPT_STRING(experiment_options, data, NULL, "folder of the data set"),
-    OPT_STRING(experiment_options, dataset, NULL,
-               "kind of the data set (see `ecgfm list datasets`); recognized if not given"),
-    OPT_STRING(experiment_options, out, NULL, "run folder; made if need be"),
+    OPT_TEXT(experiment_options, data, NULL, "DIR", "folder of the data set"),
+    OPT_TEXT(experiment_options, dataset, NULL, "NAME",
+             "kind of the data set (see `ecgfm list datasets`); recognized if not given"),
+    OPT_TEXT(experiment_options, out, NULL, "DIR", "run folder; made if need be"),
     OPT_BOOL(experiment_options, fresh, "false", "start again even if the run folder has state"),
     OPT_BOOL(experiment_options, strict, "false",
              "quarantine records whose checksums or initial values differ"),
@@ -32,8 +32,8 @@ const struct option input_rows[] = {
     OPT_FLOAT(input_options, seconds, "10", 0.01, 3600, "s", "length the model takes at once"),
     OPT_FLOAT(input_options, highpass_hz, "0", 0, 1000, "Hz", "zero-phase high-pass; 0: none"),
     OPT_FLOAT(input_options, lowpass_hz, "0", 0, 5000, "Hz", "zero-phase low-pass; 0: none"),
-    OPT_STRING(input_options, leads, "I,II,III,aVR,aVL,aVF,V1,V2,V3,V4,V5,V6",
-               "leads the model takes, in order, separated by commas"),
+    OPT_TEXT(input_options, leads, "I,II,III,aVR,aVL,aVF,V1,V2,V3,V4,V5,V6", "LIST",
+             "leads the model takes, in order, separated by commas"),
     OPT_CHOICE(input_options, normalization, "global", "none|global|lead|record",
                "one mean and deviation for the training set, one by lead, or by record"),
     OPTION_END};

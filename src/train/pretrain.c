@@ -7,8 +7,8 @@
 #include "base/log.h"
 
 const struct option pretrain_rows[] = {
-    OPT_STRING(pretrain_options, objective, "mae",
-               "objective, or several with + (see `ecgfm list objectives`)"),
+    OPT_TEXT(pretrain_options, objective, "mae", "NAME",
+             "objective, or several with + (see `ecgfm list objectives`)"),
     OPT_CHOICE(pretrain_options, split, "train", "train|all",
                "records to learn from: the training folds, or every fold"),
     OPTION_END};

@@ -14,6 +14,7 @@ shopt -s nullglob
 strip_c() {
     awk '
     FNR == 1 { inside = 0 }
+    !inside && !/["\047\/]/ { print FILENAME ":" FNR ":" $0; next }
     {
         line = $0; out = ""
         while (length(line) > 0) {
