@@ -17,7 +17,7 @@ static const struct option options[] = {
     OPT_INT(vit_config, width, "192", 8, 8192, NULL, "width of the tokens"),
     OPT_INT(vit_config, depth, "6", 1, 128, NULL, "number of transformer blocks"),
     OPT_INT(vit_config, heads, "3", 1, 128, NULL, "attention heads"),
-    OPT_INT(vit_config, patch, "25", 1, 10000, "samples", "length of a patch"),
+    OPT_INT(vit_config, patch, "10", 1, 10000, "samples", "length of a patch"),
     OPT_CHOICE(vit_config, patch_leads, "all", "all|one",
                "a patch spans all leads, or one lead with a token for each lead"),
     OPT_FLOAT(vit_config, mlp_ratio, "4", 0.25, 16, NULL, "hidden width of the mlp over width"),

@@ -12,7 +12,7 @@ struct mae_config {
 static const struct option options[] = {
     {"weight", OPTION_FLOAT, offsetof(struct mae_config, common.weight), "1", 0, 1e6, NULL, NULL,
      "factor of this loss in a sum of objectives", false},
-    OPT_FLOAT(mae_config, mask_ratio, "0.75", 0.05, 0.95, NULL, "fraction of tokens hidden"),
+    OPT_FLOAT(mae_config, mask_ratio, "0.6", 0.05, 0.95, NULL, "fraction of tokens hidden"),
     OPT_INT(mae_config, width, "128", 8, 4096, NULL, "width of the decoder"),
     OPT_INT(mae_config, depth, "2", 0, 32, NULL, "blocks of the decoder"),
     OPT_INT(mae_config, heads, "4", 1, 64, NULL, "attention heads of the decoder"),

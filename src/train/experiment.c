@@ -29,7 +29,7 @@ const struct option experiment_rows[] = {
 
 const struct option input_rows[] = {
     OPT_FLOAT(input_options, rate_hz, "100", 1, 10000, "Hz", "sampling rate the model works at"),
-    OPT_FLOAT(input_options, seconds, "10", 0.01, 3600, "s", "length the model takes at once"),
+    OPT_FLOAT(input_options, seconds, "2.5", 0.01, 3600, "s", "length the model takes at once"),
     OPT_FLOAT(input_options, highpass_hz, "0", 0, 1000, "Hz", "zero-phase high-pass; 0: none"),
     OPT_FLOAT(input_options, lowpass_hz, "0", 0, 5000, "Hz", "zero-phase low-pass; 0: none"),
     OPT_TEXT(input_options, leads, "I,II,III,aVR,aVL,aVF,V1,V2,V3,V4,V5,V6", "LIST",

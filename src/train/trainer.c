@@ -14,12 +14,12 @@
 #include "train/interrupt.h"
 
 const struct option trainer_rows[] = {
-    OPT_INT(trainer_options, epochs, "60", 1, 1000000, NULL, "passes over the training records"),
+    OPT_INT(trainer_options, epochs, "200", 1, 1000000, NULL, "passes over the training records"),
     OPT_INT(trainer_options, steps, "0", 0, 1e12, NULL,
             "optimizer steps instead of epochs; 0: epochs"),
     OPT_INT(trainer_options, batch, "64", 1, 65536, "records", "records per forward pass"),
     OPT_INT(trainer_options, accumulate, "1", 1, 4096, NULL, "forward passes per optimizer step"),
-    OPT_FLOAT(trainer_options, lr, "1e-3", 0, 10, NULL, "peak learning rate"),
+    OPT_FLOAT(trainer_options, lr, "2e-3", 0, 10, NULL, "peak learning rate"),
     OPT_FLOAT(trainer_options, min_lr, "1e-6", 0, 10, NULL, "final learning rate"),
     OPT_FLOAT(trainer_options, warmup, "0.1", 0, 1, NULL, "fraction of the steps with rising rate"),
     OPT_FLOAT(trainer_options, weight_decay, "0.05", 0, 10, NULL, "decoupled decay of matrices"),
