@@ -255,9 +255,27 @@ static enum err_code write_quarantine(struct experiment *x, struct err *e)
     return file_writer_commit(&w, e);
 }
 
+/* A folder belongs to one command; a probe must not overwrite the encoder it starts from. */
+static enum err_code check_folder(struct experiment *x, struct err *e)
+{
+    if (!run_has(&x->run, "config.json"))
+        return ERR_OK;
+    cJSON *json = NULL;
+    TRY(json_read(run_path(&x->run, "config.json"), 0, &json, e));
+    const cJSON *command = cJSON_GetObjectItemCaseSensitive(json, "command");
+    enum err_code code = ERR_OK;
+    if (!cJSON_IsString(command) || strcmp(command->valuestring, x->command) != 0)
+        code = RAISE(e, ERR_USAGE,
+                     "%s holds a run of %s; choose another --out, or --fresh to replace it",
+                     x->run.path, cJSON_IsString(command) ? command->valuestring : "something else");
+    cJSON_Delete(json);
+    return code == ERR_OK ? trainer_check_folder(&x->run, x->identity.data, e) : code;
+}
+
 enum err_code experiment_describe(struct experiment *x, const char *weights, struct err *e)
 {
     TRY(identity_make(x, weights, e));
+    TRY(check_folder(x, e));
     TRY(write_quarantine(x, e));
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "command", x->command);

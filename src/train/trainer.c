@@ -264,16 +264,38 @@ static enum err_code identity_differs(const char *stored, const char *asked, str
          stored + start, asked + start);
 }
 
-static enum err_code checkpoint_apply(struct trainer *t, const struct safetensors *st,
-                                      const char *identity, struct err *e)
+static enum err_code checkpoint_check(const struct safetensors *st, const char *identity,
+                                      struct err *e)
 {
     const char *version = safetensors_metadata(st, "ecgfm.checkpoint");
     const char *stored = safetensors_metadata(st, "ecgfm.identity");
-    const char *text = safetensors_metadata(st, "ecgfm.state");
-    if (!version || strcmp(version, "1") != 0 || !stored || !text)
+    if (!version || strcmp(version, "1") != 0 || !stored)
         FAIL(e, ERR_FORMAT, "not a checkpoint of this program");
-    if (strcmp(stored, identity) != 0)
-        return identity_differs(stored, identity, e);
+    return strcmp(stored, identity) == 0 ? ERR_OK : identity_differs(stored, identity, e);
+}
+
+enum err_code trainer_check_folder(struct run_folder *run, const char *identity, struct err *e)
+{
+    if (!run_has(run, "checkpoint.safetensors"))
+        return ERR_OK;
+    struct safetensors st = {0};
+    const char *path = run_path(run, "checkpoint.safetensors");
+    enum err_code code = safetensors_open(&st, path, e);
+    if (code == ERR_OK)
+        code = checkpoint_check(&st, identity, e);
+    safetensors_close(&st);
+    if (code != ERR_OK)
+        err_context(e, "checkpoint %s", path);
+    return code;
+}
+
+static enum err_code checkpoint_apply(struct trainer *t, const struct safetensors *st,
+                                      const char *identity, struct err *e)
+{
+    TRY(checkpoint_check(st, identity, e));
+    const char *text = safetensors_metadata(st, "ecgfm.state");
+    if (!text)
+        FAIL(e, ERR_FORMAT, "not a checkpoint of this program");
     cJSON *state = NULL;
     TRY(json_parse(text, strlen(text), "checkpoint state", &state, e));
     enum err_code code = state_from_json(t, state, e);

@@ -52,6 +52,9 @@ struct trainer_task {
 
 struct trainer;
 
+/* ERR_USAGE if the folder has a checkpoint of a run with another identity (see trainer_run). */
+enum err_code trainer_check_folder(struct run_folder *run, const char *identity, struct err *e);
+
 /* Records and plans the training tape for batches of `batch` records; the model's table is complete
  * afterwards, so that model_allocate can follow. Borrows all. */
 enum err_code trainer_open(struct trainer **out, const struct trainer_options *options,

@@ -49,6 +49,9 @@ same whole asked
 same one whole
 "${pre[@]}" --out whole --lr 0.5 2>&1 >/dev/null | grep -o 'holds another run' || true
 
+"${pre[@]}" --out whole >/dev/null && same one whole
+ecgfm probe --data data --weights whole --out whole --quiet 2>&1 >/dev/null | grep -o 'holds a run of pretrain' || true
+
 # Fine-tuning goes on, too, with its best epoch.
 fine=(ecgfm finetune --data data --weights whole --epochs 3 --batch 8 --quiet --seed 5 --bootstrap 20)
 "${fine[@]}" --out fine --threads 2 >/dev/null
