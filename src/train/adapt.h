@@ -11,12 +11,6 @@ struct adapt_options {
 };
 extern const struct option adapt_rows[];
 
-/* A default of a command that differs from the option's own, or from what the encoder was pre-trained
- * with (dropout). */
-struct adapt_default {
-    const char *key, *value; /* the last one is NULL */
-};
-
 /* What both commands are given; the caller fills experiment.command .. threads. */
 struct adapt {
     struct experiment experiment;
@@ -26,7 +20,6 @@ struct adapt {
     struct model_options model;     /* used with --weights random */
     struct trainer_options trainer; /* finetune */
     struct augment_chain augment;   /* finetune */
-    const struct adapt_default *defaults;
     struct option_set *set;
     struct model result;
     struct evaluation evaluation; /* of the test fold */

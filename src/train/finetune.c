@@ -8,7 +8,9 @@
 #include "train/adapt.h"
 
 /* Defaults that differ from pre-training's. */
-static const struct adapt_default defaults[] = {{"epochs", "20"},       {"batch", "32"},          {"lr", "5e-4"},
+static const struct {
+    const char *key, *value;
+} defaults[] = {{"epochs", "20"},       {"batch", "32"},          {"lr", "5e-4"},
                 {"beta2", "0.999"},     {"ema", "0.99"},          {"layer_decay", "0.75"},
                 {"vit.dropout", "0.1"}, {"vit.drop_path", "0.1"}, {NULL, NULL}};
 
@@ -17,7 +19,6 @@ void finetune_options_add(struct adapt *a, struct option_set *set)
     probe_options_add(a, set);
     option_set_add(set, "", trainer_rows, &a->trainer);
     augment_chain_init(&a->augment, set, "augment");
-    a->defaults = defaults;
     struct err e = {0};
     for (int i = 0; defaults[i].key; i++)
         ASSERT(option_set_text(set, defaults[i].key, defaults[i].value, OPTION_FROM_DEFAULT, &e) ==
