@@ -51,8 +51,6 @@ static enum err_code start_from_weights(struct adapt *a, cJSON **spec, struct co
         *contract = encoder.contract;
         /* What the user says about training (drop path, pooling) goes over the file's values. */
         code = option_set_json(a->set, *spec, OPTION_FROM_PRESET, e);
-        for (const struct adapt_default *d = a->defaults; d && d->key && code == ERR_OK; d++)
-            code = option_set_text(a->set, d->key, d->value, OPTION_FROM_PRESET, e);
         cJSON *all = option_set_to_json(a->set, false);
         for (cJSON *group = (*spec)->child; group && code == ERR_OK; group = group->next)
             for (cJSON *value = group->child; value; value = value->next) {
