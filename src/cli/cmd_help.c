@@ -77,11 +77,35 @@ static const char *type_word(const struct option *row)
     return NULL;
 }
 
-/* "--mae.mask-ratio X"; a switch that is on by default is shown by what turns it off. */
-static void option_title(const char *prefix, const struct option *row, char *out, size_t size)
+/* The default as text: what stands in the command's own target, so that a command that changes a
+ * default shows it; rows without a target show their fallback. */
+static const char *default_text(const struct option *row, const void *target, char *out,
+                                size_t size)
 {
-    bool on =
-        row->type == OPTION_BOOL && row->fallback != NULL && strcmp(row->fallback, "true") == 0;
+    if (target == NULL)
+        return row->fallback;
+    const char *value = (const char *)target + row->offset;
+    switch (row->type) {
+    case OPTION_INT:
+        snprintf(out, size, "%lld", (long long)*(const int64_t *)(const void *)value);
+        return out;
+    case OPTION_FLOAT:
+        str_from_f64(*(const double *)(const void *)value, out, size);
+        return out;
+    case OPTION_BOOL:
+        return *(const bool *)(const void *)value ? "true" : "false";
+    case OPTION_STRING:
+    case OPTION_CHOICE:
+        return *(const char *const *)(const void *)value;
+    }
+    return row->fallback;
+}
+
+/* "--mae.mask-ratio X"; a switch that is on by default is shown by what turns it off. */
+static void option_title(const char *prefix, const struct option *row, const char *fallback,
+                         char *out, size_t size)
+{
+    bool on = row->type == OPTION_BOOL && fallback != NULL && strcmp(fallback, "true") == 0;
     const char *word = type_word(row);
     bool choice_fits = row->type != OPTION_CHOICE || strlen(row->choices) <= 20;
     int n = snprintf(out, size, "--%s%s%s%s", on ? "no-" : "", prefix, prefix[0] == '\0' ? "" : ".",
@@ -94,7 +118,7 @@ static void option_title(const char *prefix, const struct option *row, char *out
 }
 
 /* "peak learning rate (default 0.001; 0 to 1)" */
-static void option_notes(const struct option *row, char *out, size_t size)
+static void option_notes(const struct option *row, const char *fallback, char *out, size_t size)
 {
     char low[40], high[40];
     int n = snprintf(out, size, "%s", row->help);
@@ -112,11 +136,11 @@ static void option_notes(const struct option *row, char *out, size_t size)
     if (row->type == OPTION_CHOICE && strlen(row->choices) > 20)
         NOTE("one of %s", row->choices);
     if (row->type == OPTION_BOOL) {
-        if (row->fallback != NULL && strcmp(row->fallback, "true") == 0)
+        if (fallback != NULL && strcmp(fallback, "true") == 0)
             NOTE("default: on");
-    } else if (row->fallback != NULL && row->fallback[0] != '\0') {
+    } else if (fallback != NULL && fallback[0] != '\0') {
         const char *unit = row->type == OPTION_STRING ? NULL : row->unit;
-        NOTE("default %s%s%s", row->fallback, unit != NULL ? " " : "", unit != NULL ? unit : "");
+        NOTE("default %s%s%s", fallback, unit != NULL ? " " : "", unit != NULL ? unit : "");
     } else if (row->unit != NULL && row->type != OPTION_STRING) {
         NOTE("in %s", row->unit);
     }
@@ -133,12 +157,14 @@ static void option_notes(const struct option *row, char *out, size_t size)
         snprintf(out + n, size - (size_t)n, ")");
 }
 
-static void print_rows(FILE *out, const char *prefix, const struct option *rows)
+static void print_rows(FILE *out, const char *prefix, const struct option *rows,
+                       const void *target)
 {
     for (; rows->name != NULL; rows++) {
-        char title[160], notes[1024];
-        option_title(prefix, rows, title, sizeof title);
-        option_notes(rows, notes, sizeof notes);
+        char title[160], notes[1024], text[64];
+        const char *fallback = default_text(rows, target, text, sizeof text);
+        option_title(prefix, rows, fallback, title, sizeof title);
+        option_notes(rows, fallback, notes, sizeof notes);
         int column = fprintf(out, "  %s", title);
         if (column > HELP_COLUMN - 2) {
             fputc('\n', out);
@@ -186,13 +212,13 @@ void print_help(FILE *out, const struct command *command)
         fprintf(out, "\n%s%soptions:\n", prefix, prefix[0] == '\0' ? "" : " ");
         for (int h = g; h < set.group_count; h++)
             if (strcmp(set.groups[h].prefix, prefix) == 0)
-                print_rows(out, prefix, set.groups[h].rows);
+                print_rows(out, prefix, set.groups[h].rows, set.groups[h].target);
     }
     option_set_free(&set);
     fputs("\ncommon options:\n", out);
     if (!own_seed)
-        print_rows(out, "", cli_seed_rows);
-    print_rows(out, "", cli_frame_rows);
+        print_rows(out, "", cli_seed_rows, NULL);
+    print_rows(out, "", cli_frame_rows, NULL);
     if (command->examples != NULL) {
         fputs("\nexamples:\n", out);
         print_examples(out, command->examples, "  ");
@@ -226,12 +252,14 @@ static void print_cell(FILE *out, const char *text)
 
 static const char markdown_head[] = "| option | meaning |\n|---|---|\n";
 
-static void print_markdown_rows(FILE *out, const char *prefix, const struct option *rows)
+static void print_markdown_rows(FILE *out, const char *prefix, const struct option *rows,
+                                const void *target)
 {
     for (; rows->name != NULL; rows++) {
-        char title[160], notes[1024];
-        option_title(prefix, rows, title, sizeof title);
-        option_notes(rows, notes, sizeof notes);
+        char title[160], notes[1024], text[64];
+        const char *fallback = default_text(rows, target, text, sizeof text);
+        option_title(prefix, rows, fallback, title, sizeof title);
+        option_notes(rows, fallback, notes, sizeof notes);
         fputs("| `", out);
         print_cell(out, title);
         fputs("` | ", out);
@@ -272,8 +300,8 @@ static void print_markdown(FILE *out)
     }
     fputs(markdown_common, out);
     fputs(markdown_head, out);
-    print_markdown_rows(out, "", cli_seed_rows);
-    print_markdown_rows(out, "", cli_frame_rows);
+    print_markdown_rows(out, "", cli_seed_rows, NULL);
+    print_markdown_rows(out, "", cli_frame_rows, NULL);
     for (int i = 0; commands[i] != NULL; i++) {
         const struct command *command = commands[i];
         fprintf(out, "\n## ecgfm %s\n\n```\necgfm %s %s\n```\n\n", command->name, command->name,
@@ -296,7 +324,7 @@ static void print_markdown(FILE *out)
             fprintf(out, "\n%s", markdown_head);
             for (int h = g; h < set.group_count; h++)
                 if (strcmp(set.groups[h].prefix, prefix) == 0)
-                    print_markdown_rows(out, prefix, set.groups[h].rows);
+                    print_markdown_rows(out, prefix, set.groups[h].rows, set.groups[h].target);
         }
         option_set_free(&set);
         if (command->examples != NULL) {
