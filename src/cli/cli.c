@@ -127,9 +127,10 @@ static void talk_error(const struct err *e)
 
 /* ---- options ---- */
 
-/* What steers the frame, not the result; so it is no part of a command's configuration. */
+/* What steers the frame, not what is asked for; so it is no part of a command's configuration. */
 struct frame_options {
     int64_t threads;
+    const char *backend;
     const char *config;
     const char *set; /* for help only: --set is repeatable, so parsed by hand */
     bool quiet, verbose, help;
@@ -138,6 +139,8 @@ struct frame_options {
 const struct option cli_frame_rows[] = {
     OPT_INT(frame_options, threads, "0", 0, 1024, NULL,
             "threads for computing and reading; 0: OMP_NUM_THREADS, or all cores"),
+    OPT_CHOICE(frame_options, backend, "cpu", "cpu|onednn|ref",
+               "what computes: our vector code, oneDNN's matrix products in it, or plain C"),
     OPT_TEXT(frame_options, config, NULL, "FILE", "JSON file with values for the options"),
     OPT_TEXT(frame_options, set, NULL, "KEY=VALUE", "sets an option by its key; may be repeated"),
     OPT_BOOL(frame_options, quiet, "false", "or -q: only warnings and errors on standard error"),
@@ -365,7 +368,12 @@ static int run_command(const struct command *command, char **argv)
         talk.verbosity = call.verbosity;
         kernel_set_threads(call.threads);
         log_set_sink(talk_sink, NULL);
-        status = command->run(&call, &e);
+        if (backend_select(p.frame_values.backend))
+            status = command->run(&call, &e);
+        else
+            status =
+                exit_code_of(RAISE(&e, ERR_USAGE, "--backend %s: not available on this machine",
+                                   p.frame_values.backend));
         print_progress(&call, NULL);
         if (e.code != ERR_OK && status != EXIT_FINE)
             talk_error(&e);

@@ -1,8 +1,9 @@
 /* Commands: one row per verb (commands.def, cmd_*.c). Only this floor prints or exits.
  * stdout is data, stderr is talk.
  *
- * Every command understands --threads, --seed, --config FILE, --set key=value, --quiet, --verbose
- * and --help without declaring them: the frame (cli.c) parses them and fills the invocation. */
+ * Every command understands --threads, --backend, --seed, --config FILE, --set key=value, --quiet,
+ * --verbose and --help without declaring them: the frame (cli.c) parses them, selects the backend
+ * and fills the invocation. */
 #ifndef ECGFM_CLI_COMMAND_H
 #define ECGFM_CLI_COMMAND_H
 

@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "base/rng.h"
+#include "kernel/dnnl_bridge.h"
 #include "kernel/vector.h"
 
 #include <cblas.h>
@@ -674,25 +675,14 @@ static void backend_build(void)
     backend.sum_squares = sum_squares;
     backend.ema = ema;
     backend.all_finite = all_finite;
-    snprintf(description, sizeof description, "kernels for %s; %s", detected->isa,
-             openblas_get_config());
+    snprintf(description, sizeof description, "kernels for %s; %s; %s", detected->isa,
+             dnnl_bridge_version(), openblas_get_config());
 }
 
 const struct backend *backend_cpu(void)
 {
     pthread_once(&once, backend_build);
     return &backend;
-}
-
-const struct backend *backend_find(const char *name)
-{
-    if (!strcmp(name, "cpu"))
-        return backend_cpu();
-    if (!strcmp(name, backend_ref.name))
-        return &backend_ref;
-    if (!strcmp(name, backend_ref64.name))
-        return &backend_ref64;
-    return NULL;
 }
 
 /* OpenMP's own number belongs to the thread that sets it; this one to the process. 0: not set. */

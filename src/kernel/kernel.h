@@ -31,7 +31,7 @@ struct adamw_params {
 };
 
 struct backend {
-    const char *name; /* "ref", "ref64", "cpu" */
+    const char *name; /* "ref", "ref64", "cpu", "onednn" */
     size_t real_size;
 
     /* y[M,N] = act(x[M,K] w[N,K]^T + b[N]); b may be NULL. */
@@ -151,8 +151,25 @@ extern const struct backend backend_ref64; /* double, plain C: the oracle */
 /* Float on code vectorized for this machine, members missing there filled from backend_ref. Built
  * once, thread safe. */
 const struct backend *backend_cpu(void);
-/* "cpu", "ref", "ref64"; NULL if unknown. */
+/* The cpu backend with its matrix products by oneDNN: to compare with, and for machines where that
+ * is faster; not the default, because it promises less. NULL where oneDNN has no CPU engine.
+ *   - Where oneDNN runs on AVX-512, the bits depended neither on the number of rows nor on that of
+ *     threads in all that was tried (2.6.3 and 3.2, 26 layers of our models, 1 to 1,248 rows, 1 to 4
+ *     threads); oneDNN itself promises no such thing, and weight gradients of narrow layers are cut by
+ *     threads. On AVX2 and older a row's bits do depend on the number of rows, and some weight
+ *     gradients on that of threads: scores then differ in the last digits with batch and machine.
+ *   - Between versions of oneDNN, bits differ.
+ *   - GELU fused into linear_fwd is oneDNN's, within 2e-6 of the exact one (NaN of infinity in 3.2).
+ *   - oneDNN allocates some small blocks in each call.
+ * Threads: safe. */
+const struct backend *backend_onednn(void);
+/* "cpu", "onednn", "ref", "ref64"; NULL if unknown or not available. */
 const struct backend *backend_find(const char *name);
+
+/* The backend that models and trainers compute with, one for the process: cpu unless another float
+ * one is selected. Select before anything is recorded; false, and no change, if there is none. */
+bool backend_select(const char *name);
+const struct backend *backend_selected(void);
 
 /* Threads of the kernels (OpenMP); results do not depend on it. */
 void kernel_set_threads(int threads);

@@ -27,7 +27,7 @@ static enum err_code tape_open(struct scorer *s, struct scorer_tape *t, int64_t 
 {
     const struct model *m = s->model;
     t->batch = batch;
-    t->tape = tape_new(backend_cpu(), false);
+    t->tape = tape_new(backend_selected(), false);
     struct build b = {.tape = t->tape, .params = &s->params};
     t->signal = tape_input(t->tape, "signal", TENSOR_REAL, false, 3,
                            (int64_t[]){batch, m->contract.lead_count, m->contract.sample_count});

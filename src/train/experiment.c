@@ -211,6 +211,7 @@ static enum err_code identity_make(struct experiment *x, const char *weights, st
     cJSON *all = option_set_to_json(x->set, false);
     cJSON *kept = cJSON_CreateObject();
     cJSON_AddStringToObject(kept, "command", x->command);
+    cJSON_AddStringToObject(kept, "backend", backend_selected()->name);
     enum err_code code = ERR_OK;
     if (weights) {
         uint64_t hash = 0;
@@ -280,6 +281,7 @@ enum err_code experiment_describe(struct experiment *x, const char *weights, str
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "command", x->command);
     cJSON_AddStringToObject(json, "version", ECGFM_VERSION);
+    cJSON_AddStringToObject(json, "backend", backend_selected()->name);
     cJSON_AddStringToObject(json, "libraries", kernel_description());
     cJSON_AddItemToObject(json, "data", data_json(x));
     cJSON_AddItemToObject(json, "contract", contract_to_json(&x->contract));

@@ -79,7 +79,7 @@ enum err_code trainer_open(struct trainer **out, const struct trainer_options *o
     t->options = options;
     t->task = task;
     t->model = m;
-    t->backend = backend_cpu();
+    t->backend = backend_selected();
     t->batch = batch;
     t->seed = seed;
     t->best_score = t->last_score = NAN;

@@ -1,11 +1,13 @@
 /* Every member of every float backend against the double reference, on odd sizes; every member of
  * the cpu backend on each instruction set this machine has, with 1, 2 and 3 threads to the bit.
  * A member of struct backend without a case here fails. */
+#include "kernel/dnnl_bridge.h"
 #include "kernel/kernel.h"
 #include "kernel/vector.h"
 
 #include "kernel_run.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -428,8 +430,13 @@ static void every_member_has_a_case(void **state)
             found |= cases[i].member == at;
         if (!found)
             fail_msg("member %zu of struct backend has no case", (at - first) / step);
-        for (int b = 0; b < 3; b++) {
-            const struct backend *k = backend_find(b == 0 ? "ref" : b == 1 ? "ref64" : "cpu");
+        static const char *const names[] = {"ref", "ref64", "cpu", "onednn"};
+        for (int b = 0; b < 4; b++) {
+            const struct backend *k = backend_find(names[b]);
+            if (!k && !strcmp(names[b], "onednn"))
+                continue;
+            assert_non_null(k);
+            assert_string_equal(k->name, names[b]);
             void (*pointer)(void);
             memcpy(&pointer, (const char *)k + at, sizeof pointer);
             assert_non_null(pointer);
@@ -481,6 +488,76 @@ static void cpu_is_right(void **state)
         compare_all(backend_cpu(), isas[i]);
     }
     kernel_force_isa(NULL);
+}
+
+/* More shapes than are kept, twice over, so that dropped ones are built again. */
+static void *onednn_shapes(void *failed)
+{
+    enum { SHAPES = DNNL_BRIDGE_SHAPES + 40, N = 5, K = 7 };
+    static const struct kernel_case c = {CASE(linear_fwd), {{0}}};
+    for (int i = 0; i < 2 * SHAPES; i++) {
+        const int64_t sizes[6] = {1 + i % SHAPES, N, K, ACTIVATION_RELU, i & 1};
+        struct run truth = run_case(&c, sizes, &backend_ref64);
+        struct run r = run_case(&c, sizes, backend_onednn());
+        double nmse, worst;
+        run_compare(&r, &truth, &nmse, &worst);
+        if (nmse > NMSE_MAX || worst > WORST_MAX || dnnl_bridge_shapes() > DNNL_BRIDGE_SHAPES)
+            *(bool *)failed = true;
+        run_free(&r);
+        run_free(&truth);
+    }
+    if (dnnl_bridge_shapes() != DNNL_BRIDGE_SHAPES)
+        *(bool *)failed = true;
+    return NULL;
+}
+
+static void onednn_is_right(void **state)
+{
+    (void)state;
+    if (!backend_onednn()) {
+        print_message("oneDNN has no engine on this machine: not tested\n");
+        skip();
+    }
+    int before = kernel_threads();
+    for (int threads = 1; threads <= 2; threads++) {
+        kernel_set_threads(threads);
+        compare_all(backend_onednn(), threads == 1 ? "onednn, 1 thread" : "onednn, 2 threads");
+    }
+    /* oneDNN does it, not the kernels it would fall back to, and keeps what it has built. */
+    struct dnnl_product p = {.M = 3, .N = 2, .K = 1, .transpose_b = true, .gelu = true};
+    float y[6], x[3] = {-1, 0, NAN}, w[2] = {1, 2}, bias[2] = {0, 100};
+    assert_true(dnnl_bridge_multiply(y, x, w, bias, &p));
+    assert_true(fabsf(y[0] + 0.158655f) < 1e-6f && y[1] == 98 && y[2] == 0 && y[3] == 100);
+    int kept = dnnl_bridge_shapes();
+    assert_true(dnnl_bridge_multiply(y, x, w, bias, &p));
+    assert_int_equal(dnnl_bridge_shapes(), kept);
+    for (int act = ACTIVATION_NONE; act <= ACTIVATION_RELU; act++) {
+        backend_onednn()->linear_fwd(y, x, w, bias, 3, 2, 1, (enum activation)act);
+        assert_true(isfinite(y[3]) && isnan(y[4]) && isnan(y[5]));
+    }
+    kernel_set_threads(1);
+    pthread_t other[2];
+    bool failed[2] = {false, false};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&other[i], NULL, onednn_shapes, &failed[i]), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(other[i], NULL), 0);
+    assert_false(failed[0] || failed[1]);
+    kernel_set_threads(before);
+}
+
+static void one_backend_is_selected(void **state)
+{
+    (void)state;
+    assert_ptr_equal(backend_selected(), backend_cpu());
+    assert_true(backend_select("ref"));
+    assert_ptr_equal(backend_selected(), &backend_ref);
+    assert_false(backend_select("gpu"));
+    assert_false(backend_select("ref64")); /* models are float */
+    assert_ptr_equal(backend_selected(), &backend_ref);
+    assert_true(backend_select("cpu"));
+    assert_ptr_equal(backend_selected(), backend_cpu());
+    assert_non_null(strstr(kernel_description(), "oneDNN "));
 }
 
 static void threads_do_not_change_bits(void **state)
@@ -601,6 +678,8 @@ int main(void)
         cmocka_unit_test(losses_by_hand),
         cmocka_unit_test(ref_is_right),
         cmocka_unit_test(cpu_is_right),
+        cmocka_unit_test(onednn_is_right),
+        cmocka_unit_test(one_backend_is_selected),
         cmocka_unit_test(threads_do_not_change_bits),
         cmocka_unit_test(gelu_is_exact),
         cmocka_unit_test(special_values),
