@@ -44,7 +44,10 @@ struct inference {
     float *features; /* [scored so far,F] with --embeddings */
     int64_t feature_cap;
     const char **scored_paths;
-    float *row_features, *logits, *scores;
+    int64_t chunk;           /* records read and scored at a time */
+    struct scored *records;  /* [chunk] */
+    float *features_of, *logits_of; /* [chunk,F], [chunk,K] */
+    float *scores;           /* [K] of the record being written */
 };
 
 /* --- output ------------------------------------------------------------------------------------- */
@@ -156,7 +159,8 @@ static void read_one(void *context, int64_t i)
                 given.strict);
 }
 
-static enum err_code keep_features(struct inference *f, const char *path, struct err *e)
+static enum err_code keep_features(struct inference *f, const char *path, const float *row,
+                                   struct err *e)
 {
     int64_t F = model_feature_count(&f->model);
     if (f->scored == f->feature_cap) {
@@ -171,26 +175,45 @@ static enum err_code keep_features(struct inference *f, const char *path, struct
             FAIL(e, ERR_MEMORY, "no memory for the features of %lld records", (long long)cap);
         f->feature_cap = cap;
     }
-    memcpy(f->features + f->scored * F, f->row_features, (size_t)F * sizeof(float));
+    memcpy(f->features + f->scored * F, row, (size_t)F * sizeof(float));
     f->scored_paths[f->scored] = path;
     return ERR_OK;
 }
 
-/* Scores one record that was read and writes its line. */
-static enum err_code finish_one(struct inference *f, const char *path, struct intake *in,
-                                struct buf *line, struct err *e)
+/* Scores the records of a chunk that were read. */
+static void score_chunk(struct inference *f, struct intake *intakes, int64_t n)
 {
-    if (in->code == ERR_OK) {
-        struct err inner = {0};
-        in->code = scorer_record(f->scorer, in->x, in->samples, f->row_features, f->logits, &inner);
-        if (in->code != ERR_OK)
-            in->reason = arena_strdup(&in->arena, inner.message);
+    int64_t F = model_feature_count(&f->model), K = f->model.classes.count, good = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (intakes[i].code == ERR_OK)
+            f->records[good++] = (struct scored){.x = intakes[i].x,
+                                                 .samples = intakes[i].samples,
+                                                 .features = f->features_of + i * F,
+                                                 .logits = f->logits_of + i * K};
+    scorer_records(f->scorer, f->records, good);
+    for (int64_t i = 0, r = 0; i < n; i++) {
+        if (intakes[i].code != ERR_OK)
+            continue;
+        struct scored *scored = &f->records[r++];
+        if (scored->code != ERR_OK) {
+            struct err e = {0};
+            scored_explain(f->scorer, scored, &e);
+            intakes[i].code = scored->code;
+            intakes[i].reason = arena_strdup(&intakes[i].arena, e.message);
+        }
     }
+}
+
+/* Writes the line of record i of a chunk. */
+static enum err_code finish_one(struct inference *f, const char *path, int64_t i,
+                                const struct intake *in, struct buf *line, struct err *e)
+{
+    int64_t F = model_feature_count(&f->model), K = f->model.classes.count;
     if (in->code == ERR_OK) {
-        for (int64_t k = 0; k < f->model.classes.count; k++)
-            f->scores[k] = score_from_logit(f->logits[k]);
+        for (int64_t k = 0; k < K; k++)
+            f->scores[k] = score_from_logit(f->logits_of[i * K + k]);
         if (given.embeddings)
-            TRY(keep_features(f, path, e));
+            TRY(keep_features(f, path, f->features_of + i * F, e));
         f->scored++;
     } else {
         f->refused++;
@@ -205,7 +228,7 @@ static enum err_code finish_one(struct inference *f, const char *path, struct in
 
 static enum err_code score_all(struct inference *f, struct err *e)
 {
-    int64_t chunk = 16 * (int64_t)f->call->threads;
+    int64_t chunk = f->chunk;
     struct intake *intakes = calloc((size_t)chunk, sizeof *intakes);
     struct buf line;
     buf_init(&line, 0);
@@ -220,9 +243,10 @@ static enum err_code score_all(struct inference *f, struct err *e)
         int64_t n = f->paths.count - done < chunk ? f->paths.count - done : chunk;
         struct reading r = {f, intakes, done};
         pool_for(f->call->threads, n, read_one, &r);
+        score_chunk(f, intakes, n);
         for (int64_t i = 0; i < n; i++) {
             if (code == ERR_OK)
-                code = finish_one(f, f->paths.paths[done + i], &intakes[i], &line, e);
+                code = finish_one(f, f->paths.paths[done + i], i, &intakes[i], &line, e);
             arena_reset(&intakes[i].arena);
         }
         if (f->call->progress && clock_seconds() - shown > 0.5) {
@@ -301,10 +325,12 @@ static enum err_code prepare(struct inference *f, struct err *e)
              given.model);
     TRY(scorer_open(&f->scorer, &f->model, NULL, e));
     size_t F = (size_t)model_feature_count(&f->model), K = (size_t)f->model.classes.count;
-    f->row_features = calloc(F, sizeof(float));
-    f->logits = calloc(K + 1, sizeof(float));
+    f->chunk = 32 * (int64_t)f->call->threads;
+    f->records = calloc((size_t)f->chunk, sizeof *f->records);
+    f->features_of = calloc((size_t)f->chunk * F, sizeof(float));
+    f->logits_of = calloc((size_t)f->chunk * K + 1, sizeof(float));
     f->scores = calloc(K + 1, sizeof(float));
-    ASSERT(f->row_features && f->logits && f->scores, "out of memory");
+    ASSERT(f->records && f->features_of && f->logits_of && f->scores, "out of memory");
     if (given.csv && strcmp(given.csv, "-") != 0)
         TRY(file_writer_open(&f->table_file, given.csv, e));
     return ERR_OK;
@@ -319,8 +345,9 @@ static void release(struct inference *f)
     path_list_free(&f->paths);
     free(f->features);
     free(f->scored_paths);
-    free(f->row_features);
-    free(f->logits);
+    free(f->records);
+    free(f->features_of);
+    free(f->logits_of);
     free(f->scores);
 }
 

@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCORER_BATCH 16
+/* Windows run in the largest of these batches that they fill: whole batches keep the products large,
+ * and the bits do not depend on which. */
+static const int64_t batch_sizes[] = {32, 8, 1};
+enum { BATCH_COUNT = sizeof batch_sizes / sizeof *batch_sizes, SCORER_BATCH = 32 };
 
 /* One recorded network for a fixed number of windows. */
 struct scorer_tape {
@@ -17,9 +20,11 @@ struct scorer {
     const struct model *model;
     float *values;
     struct param_table params; /* shares the model's table, closed */
-    struct scorer_tape tapes[2];
+    struct scorer_tape tapes[BATCH_COUNT];
     float *windows;           /* [SCORER_BATCH,L,T] */
     float *features, *logits; /* [SCORER_BATCH,F], [SCORER_BATCH,K] */
+    int64_t *owners;           /* [SCORER_BATCH] record of each window that waits */
+    int64_t waiting;
 };
 
 static enum err_code tape_open(struct scorer *s, struct scorer_tape *t, int64_t batch,
@@ -60,19 +65,23 @@ enum err_code scorer_open(struct scorer **out, const struct model *m, const floa
     if (!s->windows || !s->features || !s->logits)
         FAIL(e, ERR_MEMORY, "no memory for windows of %lld samples",
              (long long)m->contract.sample_count);
-    TRY(tape_open(s, &s->tapes[0], SCORER_BATCH, e));
-    return tape_open(s, &s->tapes[1], 1, e);
+    s->owners = calloc(SCORER_BATCH, sizeof *s->owners);
+    ASSERT(s->owners, "out of memory");
+    for (int i = 0; i < BATCH_COUNT; i++)
+        TRY(tape_open(s, &s->tapes[i], batch_sizes[i], e));
+    return ERR_OK;
 }
 
 void scorer_close(struct scorer *s)
 {
     if (!s)
         return;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < BATCH_COUNT; i++)
         tape_free(s->tapes[i].tape);
     free(s->windows);
     free(s->features);
     free(s->logits);
+    free(s->owners);
     free(s);
 }
 
@@ -81,7 +90,9 @@ void scorer_run(struct scorer *s, const float *windows, int64_t n, float *featur
     size_t window = (size_t)(s->model->contract.lead_count * s->model->contract.sample_count);
     size_t F = (size_t)model_feature_count(s->model), K = (size_t)s->model->classes.count;
     for (int64_t i = 0; i < n;) {
-        struct scorer_tape *t = &s->tapes[n - i >= SCORER_BATCH ? 0 : 1];
+        struct scorer_tape *t = s->tapes;
+        while (t->batch > n - i)
+            t++;
         tape_bind(t->signal, windows + (size_t)i * window);
         tape_forward(t->tape);
         if (features)
@@ -107,53 +118,70 @@ int64_t window_start(const struct contract *c, int64_t samples, int64_t i)
     return n > 1 ? i * (samples - c->sample_count) / (n - 1) : 0;
 }
 
-/* Adds the rows of x [n,width] to sum[width], in order. */
-static void sum_rows(double *sum, const float *x, int64_t n, int64_t width)
+/* Runs the windows that wait and adds their results to the sums [record, F+K], in order. */
+static void flush(struct scorer *s, double *sums)
 {
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < width; j++)
-            sum[j] += (double)x[i * width + j];
-}
-
-static enum err_code mean_out(float *out, const double *sum, int64_t n, int64_t width,
-                              const char *what, struct err *e)
-{
-    for (int64_t j = 0; j < width; j++) {
-        out[j] = (float)(sum[j] / (double)n);
-        if (!isfinite(out[j]))
-            FAIL(e, ERR_NUMERIC, "%s %lld of the model is not finite", what, (long long)j);
+    int64_t F = model_feature_count(s->model), K = s->model->classes.count;
+    scorer_run(s, s->windows, s->waiting, s->features, s->logits);
+    for (int64_t w = 0; w < s->waiting; w++) {
+        double *sum = sums + s->owners[w] * (F + K);
+        for (int64_t j = 0; j < F; j++)
+            sum[j] += (double)s->features[w * F + j];
+        for (int64_t k = 0; k < K; k++)
+            sum[F + k] += (double)s->logits[w * K + k];
     }
-    return ERR_OK;
+    s->waiting = 0;
 }
 
-enum err_code scorer_record(struct scorer *s, const float *x, int64_t samples, float *features,
-                            float *logits, struct err *e)
+static bool mean_out(float *out, const double *sum, int64_t n, int64_t width)
+{
+    bool finite = true;
+    for (int64_t j = 0; j < width; j++) {
+        float mean = (float)(sum[j] / (double)n);
+        finite = finite && isfinite(mean);
+        if (out)
+            out[j] = mean;
+    }
+    return finite;
+}
+
+void scorer_records(struct scorer *s, struct scored *records, int64_t n)
 {
     const struct contract *c = &s->model->contract;
-    int64_t L = c->lead_count, T = c->sample_count, n = window_count(c, samples);
+    int64_t L = c->lead_count, T = c->sample_count;
     int64_t F = model_feature_count(s->model), K = s->model->classes.count;
-    if (n == 0)
-        FAIL(e, ERR_LENGTH,
-             "the recording has %.3f s (%lld samples at %g Hz), the model needs %.3f s",
-             (double)samples / c->rate_hz, (long long)samples, c->rate_hz, (double)T / c->rate_hz);
-    double *sums = calloc((size_t)(F + K), sizeof *sums);
-    ASSERT(sums, "out of memory");
-    for (int64_t done = 0; done < n; done += SCORER_BATCH) {
-        int64_t part = n - done < SCORER_BATCH ? n - done : SCORER_BATCH;
-        for (int64_t i = 0; i < part; i++)
+    double *sums = calloc((size_t)(n * (F + K)), sizeof *sums);
+    ASSERT(sums || n == 0, "out of memory");
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t i = 0; i < window_count(c, records[r].samples); i++) {
+            int64_t start = window_start(c, records[r].samples, i);
             for (int64_t l = 0; l < L; l++)
-                memcpy(s->windows + (i * L + l) * T,
-                       x + l * samples + window_start(c, samples, done + i),
-                       (size_t)T * sizeof(float));
-        scorer_run(s, s->windows, part, s->features, s->logits);
-        sum_rows(sums, s->features, part, F);
-        sum_rows(sums + F, s->logits, part, K);
+                memcpy(s->windows + (s->waiting * L + l) * T,
+                       records[r].x + l * records[r].samples + start, (size_t)T * sizeof(float));
+            s->owners[s->waiting++] = r;
+            if (s->waiting == SCORER_BATCH)
+                flush(s, sums);
+        }
+    flush(s, sums);
+    for (int64_t r = 0; r < n; r++) {
+        int64_t windows = window_count(c, records[r].samples);
+        const double *sum = sums + r * (F + K);
+        records[r].code = windows == 0 ? ERR_LENGTH : ERR_OK;
+        if (windows > 0 && !(mean_out(records[r].features, sum, windows, F) &
+                             mean_out(records[r].logits, sum + F, windows, K)))
+            records[r].code = ERR_NUMERIC;
     }
-    enum err_code code = features ? mean_out(features, sums, n, F, "feature", e) : ERR_OK;
-    if (code == ERR_OK && logits)
-        code = mean_out(logits, sums + F, n, K, "logit", e);
     free(sums);
-    return code;
+}
+
+void scored_explain(const struct scorer *s, const struct scored *r, struct err *e)
+{
+    const struct contract *c = &s->model->contract;
+    if (r->code == ERR_LENGTH)
+        RAISE(e, ERR_LENGTH, "the recording has %.3f s, the model needs %.3f s",
+              (double)r->samples / c->rate_hz, (double)c->sample_count / c->rate_hz);
+    if (r->code == ERR_NUMERIC)
+        RAISE(e, ERR_NUMERIC, "the model's output is not finite");
 }
 
 float score_from_logit(float logit) { return (float)(1.0 / (1.0 + exp(-(double)logit))); }

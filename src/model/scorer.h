@@ -25,10 +25,19 @@ int64_t scorer_feature_count(const struct scorer *s); /* F */
 int64_t window_count(const struct contract *c, int64_t samples);
 int64_t window_start(const struct contract *c, int64_t samples, int64_t i);
 
-/* A converted record x [L,samples] -> features [F], logits [K] (either may be NULL).
- * Errors: ERR_LENGTH naming both lengths; ERR_NUMERIC if a result is not finite. */
-enum err_code scorer_record(struct scorer *s, const float *x, int64_t samples, float *features,
-                            float *logits, struct err *e);
+/* One converted record and where its results go. */
+struct scored {
+    const float *x; /* [L,samples] */
+    int64_t samples;
+    float *features; /* [F], or NULL */
+    float *logits;   /* [K], or NULL */
+    enum err_code code; /* out: ERR_OK, ERR_LENGTH (too short), ERR_NUMERIC (a result is not finite) */
+};
+
+/* Scores n records, their windows packed into full batches. */
+void scorer_records(struct scorer *s, struct scored *records, int64_t n);
+/* One sentence for a code of scorer_records. */
+void scored_explain(const struct scorer *s, const struct scored *r, struct err *e);
 
 /* 1 / (1 + exp(-logit)), computed in double. */
 float score_from_logit(float logit);

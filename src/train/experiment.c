@@ -348,28 +348,31 @@ enum err_code experiment_score(struct experiment *x, struct scorer *s, enum data
                                const int64_t *subset, int64_t count, float *features, float *logits,
                                struct err *e)
 {
-    const struct contract *c = &x->contract;
-    int64_t F = 0, K = x->labels.class_count;
+    enum { PART = 64 };
+    int64_t F = scorer_feature_count(s), K = x->labels.class_count;
     struct store *store = x->stores[split];
-    int64_t longest = 0;
-    for (int64_t i = 0; i < count; i++)
-        if (store_length(store, subset[i]) > longest)
-            longest = store_length(store, subset[i]);
-    float *signal = aligned_calloc((size_t)(c->lead_count * longest), sizeof *signal);
-    if (!signal)
-        FAIL(e, ERR_MEMORY, "no memory for a record of %lld samples", (long long)longest);
-    F = scorer_feature_count(s);
+    struct arena scratch;
+    arena_init(&scratch, "signals", 0);
     enum err_code code = ERR_OK;
-    for (int64_t i = 0; i < count && code == ERR_OK; i++) {
-        int64_t samples = store_length(store, subset[i]);
-        code = store_copy(store, subset[i], 0, samples, signal, e);
+    for (int64_t done = 0; done < count && code == ERR_OK; done += PART) {
+        struct scored records[PART];
+        int64_t n = count - done < PART ? count - done : PART;
+        for (int64_t i = 0; i < n && code == ERR_OK; i++) {
+            int64_t at = done + i;
+            records[i] = (struct scored){.samples = store_length(store, subset[at]),
+                                         .features = features ? features + at * F : NULL,
+                                         .logits = logits ? logits + at * K : NULL};
+            code = store_signal(store, subset[at], &scratch, &records[i].x, e);
+        }
         if (code == ERR_OK)
-            code = scorer_record(s, signal, samples, features ? features + i * F : NULL,
-                                 logits ? logits + i * K : NULL, e);
-        if (code != ERR_OK)
-            err_context(e, "record %s", experiment_entry(x, split, subset[i])->id);
+            scorer_records(s, records, n);
+        for (int64_t i = 0; i < n && code == ERR_OK; i++)
+            if ((code = records[i].code) != ERR_OK) {
+                scored_explain(s, &records[i], e);
+                err_context(e, "record %s", experiment_entry(x, split, subset[done + i])->id);
+            }
+        arena_reset(&scratch);
     }
-    free(signal);
     return code;
 }
 
