@@ -44,7 +44,7 @@ static enum err_code start_from_weights(struct adapt *a, cJSON **spec, struct co
         }
     }
     struct model encoder;
-    char *path = model_path(&a->experiment.manifest.arena, a->options.weights);
+    char *path = model_path(&a->set->arena, a->options.weights);
     enum err_code code = model_load(&encoder, path, e);
     if (code == ERR_OK) {
         *spec = model_spec_json(&encoder);
@@ -93,7 +93,7 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
     }
     cJSON_Delete(spec);
     TRY(code);
-    const char *weights = random ? NULL : model_path(&x->manifest.arena, a->options.weights);
+    const char *weights = random ? NULL : model_path(&a->set->arena, a->options.weights);
     return experiment_describe(x, weights, e);
 }
 
@@ -102,7 +102,7 @@ enum err_code adapt_start(struct adapt *a, struct err *e)
     if (weights_are_random(a))
         return ERR_OK;
     struct model encoder;
-    char *path = model_path(&a->experiment.manifest.arena, a->options.weights);
+    char *path = model_path(&a->set->arena, a->options.weights);
     enum err_code code = model_load(&encoder, path, e);
     if (code == ERR_OK)
         code = model_copy_encoder(&a->result, &encoder, e);
