@@ -157,8 +157,7 @@ static void option_notes(const struct option *row, const char *fallback, char *o
         snprintf(out + n, size - (size_t)n, ")");
 }
 
-static void print_rows(FILE *out, const char *prefix, const struct option *rows,
-                       const void *target)
+static void print_rows(FILE *out, const char *prefix, const struct option *rows, const void *target)
 {
     for (; rows->name != NULL; rows++) {
         char title[160], notes[1024], text[64];

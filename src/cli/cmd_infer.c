@@ -44,10 +44,10 @@ struct inference {
     float *features; /* [scored so far,F] with --embeddings */
     int64_t feature_cap;
     const char **scored_paths;
-    int64_t chunk;           /* records read and scored at a time */
-    struct scored *records;  /* [chunk] */
+    int64_t chunk;                  /* records read and scored at a time */
+    struct scored *records;         /* [chunk] */
     float *features_of, *logits_of; /* [chunk,F], [chunk,K] */
-    float *scores;           /* [K] of the record being written */
+    float *scores;                  /* [K] of the record being written */
 };
 
 /* --- output ------------------------------------------------------------------------------------- */

@@ -23,7 +23,7 @@ struct scorer {
     struct scorer_tape tapes[BATCH_COUNT];
     float *windows;           /* [SCORER_BATCH,L,T] */
     float *features, *logits; /* [SCORER_BATCH,F], [SCORER_BATCH,K] */
-    int64_t *owners;           /* [SCORER_BATCH] record of each window that waits */
+    int64_t *owners;          /* [SCORER_BATCH] record of each window that waits */
     int64_t waiting;
 };
 
@@ -167,8 +167,9 @@ void scorer_records(struct scorer *s, struct scored *records, int64_t n)
         int64_t windows = window_count(c, records[r].samples);
         const double *sum = sums + r * (F + K);
         records[r].code = windows == 0 ? ERR_LENGTH : ERR_OK;
-        if (windows > 0 && !(mean_out(records[r].features, sum, windows, F) &
-                             mean_out(records[r].logits, sum + F, windows, K)))
+        bool finite = windows == 0 || mean_out(records[r].features, sum, windows, F);
+        finite = windows == 0 || (mean_out(records[r].logits, sum + F, windows, K) && finite);
+        if (!finite)
             records[r].code = ERR_NUMERIC;
     }
     free(sums);

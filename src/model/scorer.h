@@ -31,7 +31,8 @@ struct scored {
     int64_t samples;
     float *features; /* [F], or NULL */
     float *logits;   /* [K], or NULL */
-    enum err_code code; /* out: ERR_OK, ERR_LENGTH (too short), ERR_NUMERIC (a result is not finite) */
+    enum err_code
+        code; /* out: ERR_OK, ERR_LENGTH (too short), ERR_NUMERIC (a result is not finite) */
 };
 
 /* Scores n records, their windows packed into full batches. */

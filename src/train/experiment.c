@@ -266,9 +266,10 @@ static enum err_code check_folder(struct experiment *x, struct err *e)
     const cJSON *command = cJSON_GetObjectItemCaseSensitive(json, "command");
     enum err_code code = ERR_OK;
     if (!cJSON_IsString(command) || strcmp(command->valuestring, x->command) != 0)
-        code = RAISE(e, ERR_USAGE,
-                     "%s holds a run of %s; choose another --out, or --fresh to replace it",
-                     x->run.path, cJSON_IsString(command) ? command->valuestring : "something else");
+        code =
+            RAISE(e, ERR_USAGE,
+                  "%s holds a run of %s; choose another --out, or --fresh to replace it",
+                  x->run.path, cJSON_IsString(command) ? command->valuestring : "something else");
     cJSON_Delete(json);
     return code == ERR_OK ? trainer_check_folder(&x->run, x->identity.data, e) : code;
 }

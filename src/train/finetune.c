@@ -10,8 +10,8 @@
 /* Defaults that differ from pre-training's. */
 static const struct {
     const char *key, *value;
-} defaults[] = {{"epochs", "20"},       {"batch", "32"},          {"lr", "5e-4"},
-                {"beta2", "0.999"},     {"ema", "0.99"},          {"layer_decay", "0.75"}, {NULL, NULL}};
+} defaults[] = {{"epochs", "20"}, {"batch", "32"},         {"lr", "5e-4"}, {"beta2", "0.999"},
+                {"ema", "0.99"},  {"layer_decay", "0.75"}, {NULL, NULL}};
 
 void finetune_options_add(struct adapt *a, struct option_set *set)
 {

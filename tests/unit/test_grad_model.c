@@ -121,7 +121,8 @@ static void run_objective(const char *spec_text, const char *objective)
     double *x = aligned_calloc((size_t)(rows * 48), 8);
     fill(x, rows * 48, 8, 1);
     tape_bind(tape_find_input(t, "signal"), x);
-    int64_t N = m.backbone->token_count(m.config, 3, 16), J = visible_count(sum.mask_ratio > 0 ? sum.mask_ratio : 0.5, N), scratch[64];
+    int64_t N = m.backbone->token_count(m.config, 3, 16),
+            J = visible_count(sum.mask_ratio > 0 ? sum.mask_ratio : 0.5, N), scratch[64];
     int32_t visible[256], masked[256];
     if (sum.mask_ratio > 0) {
         for (int64_t r = 0; r < rows; r++)
