@@ -388,6 +388,8 @@ static void records_remove(const struct synth_set *set, struct arena *a)
             *end = '\0';
         if (is_our_record(line)) {
             const char *stem = path_join(a, set->folder, line);
+            if (stem == NULL)
+                break; /* out of memory: what stays is overwritten or harmless */
             unlink(arena_printf(a, "%s.hea", stem));
             unlink(arena_printf(a, "%s.dat", stem));
             rmdir(path_folder(a, stem));

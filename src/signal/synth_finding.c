@@ -495,7 +495,7 @@ void findings_apply(const struct finding *findings, int count, struct heart *h)
             double area[3];
             heart_qrs_area(h, area);
             row->apply(h, row, findings[i].severity, findings[i].variant);
-            /* A mild form changes recovery little: the gradient gives way only in part. */
+            /* Recovery follows the changed activation, as far as it does in this disease. */
             heart_follow_gradient(h, area, row->gradient);
         }
 }
