@@ -459,6 +459,12 @@ static enum err_code loop(struct trainer *t, struct loader *l, struct run_folder
         if (ended || t->step % o->log_steps == 0)
             TRY(metrics_line(t, run, ended, e));
         report(t, started, first_step, loss, ended);
+        if (ended)
+            run_log(run, "step %lld of %lld, loss %.4f, %.1f records/s, %.1f s waited for data",
+                    (long long)t->step, (long long)t->total_steps, loss,
+                    (double)((t->step - first_step) * t->batch * o->accumulate) /
+                        (clock_seconds() - started),
+                    loader_wait_seconds(l));
         bool stop = interrupt_requested() && !last;
         if (last || stop || clock_seconds() - saved >= o->checkpoint_seconds) {
             TRY(checkpoint_save(t, run, identity, e));
@@ -485,7 +491,14 @@ enum err_code trainer_run(struct trainer *t, struct loader *l, struct run_folder
     }
     TRY(run_metrics_open(run, t->metrics_bytes, e));
     interrupt_install();
-    TRY(loop(t, l, run, identity, e));
+    run_log(run, "start at step %lld of %lld, kernels with %d threads", (long long)t->step,
+            (long long)t->total_steps, kernel_threads());
+    enum err_code code = loop(t, l, run, identity, e);
+    run_log(run, "end at step %lld: %s", (long long)t->step,
+            code == ERR_OK ? "done"
+            : e            ? e->message
+                           : "failed");
+    TRY(code);
     const float *final = t->best_epoch > 0 ? t->slabs[SLAB_BEST] : current_values(t);
     if (final != t->model->values)
         memcpy(t->model->values, final, (size_t)t->model->params.total * sizeof(float));
