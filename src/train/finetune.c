@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "model/scorer.h"
 #include "train/adapt.h"
+#include "train/interrupt.h"
 
 /* Defaults that differ from pre-training's. */
 static const struct {
@@ -125,6 +126,7 @@ static enum err_code train(struct finetuning *c, struct trainer *t, int64_t batc
 enum err_code finetune_run(struct adapt *a, struct err *e)
 {
     struct finetuning c = {.a = a};
+    interrupt_install(); /* a signal while data is read is kept for the first step */
     TRY(adapt_open(a, &c.data, e));
     int64_t count = c.data.count[SPLIT_TRAIN];
     int64_t batch = a->trainer.batch < count ? a->trainer.batch : count;

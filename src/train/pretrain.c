@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "train/interrupt.h"
 
 const struct option pretrain_rows[] = {
     OPT_TEXT(pretrain_options, objective, "mae", "NAME",
@@ -149,6 +150,7 @@ enum err_code pretrain_run(struct pretrain *p, struct err *e)
     cJSON *spec = NULL;
     struct contract contract;
     enum data_split split = strcmp(p->options.split, "all") == 0 ? SPLIT_ALL : SPLIT_TRAIN;
+    interrupt_install(); /* a signal while data is read is kept for the first step */
     x->options = &p->data;
     x->set = p->set;
     TRY(objective_sum_parse(&c.sum, p->set, p->options.objective, e));

@@ -65,7 +65,7 @@ void trainer_close(struct trainer *t); /* accepts NULL */
 /* Trains from the run folder's checkpoint, or from m->values. identity: text that must be the same for
  * a run to go on (resolved configuration and data hash). At the end m->values are the values to save
  * (best epoch, or EMA, or last).
- * Errors: ERR_INTERRUPTED after a signal (state saved), ERR_NUMERIC with step and records, ERR_USAGE
+ * Errors: ERR_INTERRUPTED after a signal (state saved; the caller has called interrupt_install), ERR_NUMERIC with step and records, ERR_USAGE
  * if the folder holds another run. */
 enum err_code trainer_run(struct trainer *t, struct loader *l, struct run_folder *run,
                           const char *identity, struct err *e);

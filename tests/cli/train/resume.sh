@@ -29,7 +29,7 @@ same whole killed
 
 # Asked to stop in the middle.
 "${pre[@]}" --out asked --checkpoint_seconds 1000 --epochs 4 >/dev/null 2>asked.txt &
-for _ in $(seq 500); do
+for _ in $(seq 10000); do
     [ -s asked/metrics.jsonl ] && break
     sleep 0.002
 done
@@ -43,6 +43,14 @@ case $code in
 esac
 "${pre[@]}" --out asked >/dev/null
 same whole asked
+
+# A signal that comes at once, or while data is read, is not lost.
+"${pre[@]}" --out early --checkpoint_seconds 1000 >/dev/null 2>&1 &
+sleep 0.02
+kill -TERM $! 2>/dev/null || true
+wait $! || true
+"${pre[@]}" --out early >/dev/null
+same whole early
 
 # What was finished stays as it is; another configuration is refused.
 "${pre[@]}" --out whole >/dev/null
