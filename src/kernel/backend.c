@@ -37,6 +37,13 @@ static void linear_bwd_w(void *dw, void *db, const void *dy, const void *x, int6
         backend_cpu()->add_rows_bwd(db, dy, M, N);
 }
 
+/* Packed by the reference: as they are. */
+static void linear_packed(void *y, const void *x, const void *packed, const void *b, int64_t M,
+                          int64_t N, int64_t K, enum activation act)
+{
+    linear_fwd(y, x, packed, b, M, N, K, act);
+}
+
 static struct backend onednn;
 static pthread_once_t onednn_once = PTHREAD_ONCE_INIT;
 
@@ -45,6 +52,9 @@ static void onednn_build(void)
     onednn = *backend_cpu();
     onednn.name = "onednn";
     onednn.linear_fwd = linear_fwd;
+    onednn.pack_bytes = backend_ref.pack_bytes;
+    onednn.pack = backend_ref.pack;
+    onednn.linear_packed = linear_packed;
     onednn.linear_bwd_x = linear_bwd_x;
     onednn.linear_bwd_w = linear_bwd_w;
 }

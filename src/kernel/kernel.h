@@ -30,6 +30,17 @@ struct adamw_params {
     int64_t step;          /* 1-based, for bias correction */
 };
 
+/* How weights lie in a file or in memory. */
+enum storage { STORAGE_F32, STORAGE_BF16, STORAGE_INT8 };
+
+/* A weight matrix [N,K] as it was loaded, row-major: value (n,k) is data[n,k], times scale[n] for
+ * STORAGE_INT8 (NULL for the others). */
+struct weight {
+    const void *data;
+    enum storage storage;
+    const float *scale;
+};
+
 struct backend {
     const char *name; /* "ref", "ref64", "cpu", "onednn" */
     size_t real_size;
@@ -37,6 +48,13 @@ struct backend {
     /* y[M,N] = act(x[M,K] w[N,K]^T + b[N]); b may be NULL. */
     void (*linear_fwd)(void *y, const void *x, const void *w, const void *b, int64_t M, int64_t N,
                        int64_t K, enum activation act);
+    /* Products with weights that stay the same (inference): packed once, into the order and precision
+     * that the product reads; pack_bytes is a multiple of 64. With STORAGE_F32 weights linear_packed
+     * gives the same bits as linear_fwd of the same backend. */
+    size_t (*pack_bytes)(int64_t N, int64_t K);
+    void (*pack)(void *packed, const struct weight *w, int64_t N, int64_t K);
+    void (*linear_packed)(void *y, const void *x, const void *packed, const void *b, int64_t M,
+                          int64_t N, int64_t K, enum activation act);
     /* dx[M,K] (add) = dy[M,N] w[N,K] */
     void (*linear_bwd_x)(void *dx, const void *dy, const void *w, int64_t M, int64_t N, int64_t K,
                          int add);

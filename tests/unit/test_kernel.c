@@ -28,6 +28,44 @@ static void linear_fwd(struct run *r, const int64_t *s)
     r->k->linear_fwd(y, x, w, s[4] ? NULL : b, s[0], s[1], s[2], (enum activation)s[3]);
 }
 
+static float real_at(const struct run *r, const void *x, int64_t i)
+{
+    return r->k->real_size == sizeof(float) ? ((const float *)x)[i] : (float)((const double *)x)[i];
+}
+
+/* s[4]: how the weights are stored. */
+static void linear_packed(struct run *r, const int64_t *s)
+{
+    int64_t M = s[0], N = s[1], K = s[2];
+    void *y = run_out(r, M * N), *x = run_in(r, M * K, -1, 1), *w = run_in(r, N * K, -1, 1);
+    void *b = run_in(r, N, -1, 1);
+    run_seal(r);
+    float *values = malloc(sizeof *values * (size_t)(N * K + N)), *scale = values + N * K;
+    uint16_t *bf16 = malloc(sizeof *bf16 * (size_t)(N * K));
+    int8_t *int8 = malloc((size_t)(N * K));
+    assert_true(values && bf16 && int8);
+    for (int64_t i = 0; i < N * K; i++) {
+        uint32_t bits;
+        values[i] = real_at(r, w, i);
+        memcpy(&bits, &values[i], sizeof bits);
+        bf16[i] = (uint16_t)(bits >> 16);
+        int8[i] = (int8_t)(127 * values[i]);
+    }
+    for (int64_t n = 0; n < N; n++)
+        scale[n] = (float)(n + 1) / (float)(127 * N);
+    const struct weight as[] = {{values, STORAGE_F32, NULL},
+                                {bf16, STORAGE_BF16, NULL},
+                                {int8, STORAGE_INT8, scale}};
+    void *packed = aligned_alloc(64, r->k->pack_bytes(N, K));
+    assert_non_null(packed);
+    r->k->pack(packed, &as[s[4]], N, K);
+    r->k->linear_packed(y, x, packed, b, M, N, K, (enum activation)s[3]);
+    free(packed);
+    free(values);
+    free(bf16);
+    free(int8);
+}
+
 static void linear_bwd_x(struct run *r, const int64_t *s)
 {
     void *dx = run_out(r, s[0] * s[2]);
@@ -367,6 +405,17 @@ struct kernel_case {
 static const struct kernel_case cases[] = {
     {CASE(linear_fwd),
      {{1, 1, 1, 0}, {3, 5, 7, 1}, {13, 37, 300, 0}, {67, 33, 29, 2, 1}, {70, 100, 513, 1}}},
+    {"pack_bytes", offsetof(struct backend, pack_bytes), linear_packed, {{1, 1, 1, 0, 0}}},
+    {"pack",
+     offsetof(struct backend, pack),
+     linear_packed,
+     {{13, 37, 301, 0, 1}, {5, 33, 29, 1, 2}}},
+    {CASE(linear_packed),
+     {{1, 1, 1, 0, 0},
+      {3, 5, 7, 1, 1},
+      {13, 37, 301, 0, 2},
+      {67, 33, 29, 2, 0},
+      {70, 100, 513, 1, 1}}},
     {CASE(linear_bwd_x), {{1, 1, 1, 0}, {3, 5, 7, 1}, {13, 300, 37, 0}, {70, 513, 99, 1}}},
     {CASE(linear_bwd_w), {{1, 1, 1, 0}, {7, 5, 3, 1}, {300, 13, 37, 0}, {513, 70, 99, 0}}},
     {CASE(activation_fwd), {{1, 1}, {35, 0}, {70001, 1}, {70001, 2}}},
