@@ -31,6 +31,7 @@ static const struct op_case cases[] = {{1, {{0, 2, {3, 11}, 0}}, {{ACTIVATION_GE
 const struct op op_activation = {
     .name = "activation",
     .help = "element-wise GELU (exact), ReLU or identity",
+    .cheap = true,
     .backward_needs = 1u << 0,
     .prepare = prepare,
     .forward = forward,

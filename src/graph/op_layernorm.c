@@ -48,6 +48,7 @@ static const struct op_case cases[] = {
 const struct op op_layernorm = {
     .name = "layernorm",
     .help = "layer normalization over the last axis",
+    .cheap = true,
     .backward_needs = 1u << 0 | 1u << 1,
     .always_adds = 1u << 1 | 1u << 2,
     .prepare = prepare,

@@ -3,8 +3,11 @@
 struct tensor *t_linear(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
                         enum activation act)
 {
-    return tape_record(t, &op_linear, 3, (struct tensor *[]){x, w, b},
-                       &(struct op_attributes){.i = {act}});
+    /* The gradient of an activation needs what it was given. */
+    bool fused = !tape_is_training(t);
+    struct tensor *y = tape_record(t, &op_linear, 3, (struct tensor *[]){x, w, b},
+                                   &(struct op_attributes){.i = {fused ? act : ACTIVATION_NONE}});
+    return fused || act == ACTIVATION_NONE ? y : t_activation(t, y, act);
 }
 
 static void prepare(struct node *n)
@@ -12,29 +15,20 @@ static void prepare(struct node *n)
     const struct tensor *x = n->input[0], *w = n->input[1], *b = n->input[2];
     node_check(n, w->rank == 2 && tensor_width(x) == w->shape[1], "width of x is not that of w");
     node_check(n, !b || (b->rank == 1 && b->shape[0] == w->shape[0]), "bias is not [N]");
+    node_check(n, !n->training || n->attr.i[0] == ACTIVATION_NONE, "activation while training");
     int64_t shape[TENSOR_RANK_MAX];
     for (int i = 0; i < x->rank; i++)
         shape[i] = x->shape[i];
     shape[x->rank - 1] = w->shape[0];
     node_output(n, x->rank, shape);
-    /* Before the activation; without training it is fused into the product and never stored. */
-    if (n->training && n->attr.i[0] != ACTIVATION_NONE)
-        n->saved_numel[0] = n->output->numel;
 }
 
 static void forward(const struct backend *k, const struct node *n, const struct tape_step *s)
 {
     (void)s;
     const struct tensor *x = n->input[0], *w = n->input[1], *b = n->input[2];
-    int64_t M = tensor_rows(x), N = w->shape[0], K = w->shape[1];
-    enum activation act = (enum activation)n->attr.i[0];
-    const void *bias = b ? b->data : NULL;
-    if (n->saved[0]) {
-        k->linear_fwd(n->saved[0], x->data, w->data, bias, M, N, K, ACTIVATION_NONE);
-        k->activation_fwd(n->output->data, n->saved[0], M * N, act);
-    } else {
-        k->linear_fwd(n->output->data, x->data, w->data, bias, M, N, K, act);
-    }
+    k->linear_fwd(n->output->data, x->data, w->data, b ? b->data : NULL, tensor_rows(x),
+                  w->shape[0], w->shape[1], (enum activation)n->attr.i[0]);
 }
 
 static void backward(const struct backend *k, const struct node *n, const struct tape_step *s)
@@ -42,9 +36,7 @@ static void backward(const struct backend *k, const struct node *n, const struct
     (void)s;
     const struct tensor *x = n->input[0], *w = n->input[1], *b = n->input[2];
     int64_t M = tensor_rows(x), N = w->shape[0], K = w->shape[1];
-    void *dy = n->output->grad;
-    if (n->saved[0]) /* in place: nobody reads dy after this node */
-        k->activation_bwd(dy, dy, n->saved[0], M * N, (enum activation)n->attr.i[0], 0);
+    const void *dy = n->output->grad;
     if (x->grad)
         k->linear_bwd_x(x->grad, dy, w->data, M, N, K, n->add[0]);
     void *db = b ? b->grad : NULL;
@@ -61,8 +53,8 @@ static double flops(const struct node *n)
 
 static const struct op_case cases[] = {
     {3, {{0, 2, {5, 7}, 0}, {0, 2, {3, 7}, 0}, {0, 1, {3}, 0}}, {{ACTIVATION_NONE}, {0}}, 0},
-    {3, {{0, 3, {2, 3, 5}, 0}, {0, 2, {9, 5}, 0}, {0, 1, {9}, 0}}, {{ACTIVATION_GELU}, {0}}, 0},
-    {3, {{0, 2, {4, 6}, 0}, {0, 2, {8, 6}, 0}, {0, 0, {0}, 0}}, {{ACTIVATION_RELU}, {0}}, 0},
+    {3, {{0, 3, {2, 3, 5}, 0}, {0, 2, {9, 5}, 0}, {0, 1, {9}, 0}}, {{ACTIVATION_NONE}, {0}}, 0},
+    {3, {{0, 2, {4, 6}, 0}, {0, 2, {8, 6}, 0}, {0, 0, {0}, 0}}, {{ACTIVATION_NONE}, {0}}, 0},
     {3, {{0, 2, {1, 17}, 0}, {0, 2, {1, 17}, 0}, {0, 0, {0}, 0}}, {{ACTIVATION_NONE}, {0}}, 0},
     {0}};
 

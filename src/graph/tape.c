@@ -17,6 +17,7 @@ struct tape {
     struct node **nodes;
     int node_count, node_cap;
     struct tensor *loss;
+    int64_t owned_gradients; /* elements, at the start of `memory`; 0: bound from outside */
     bool planned;
     void *memory;
     size_t planned_bytes, unshared_bytes;
@@ -95,6 +96,13 @@ struct tensor *tape_input(struct tape *t, const char *name, enum tensor_type typ
 struct tensor *tape_parameter(struct tape *t, const char *name, bool trainable, int64_t offset,
                               int rank, const int64_t *shape)
 {
+    /* Used twice, it is one tensor with one gradient. */
+    for (int i = 0; i < t->tensor_count; i++)
+        if (t->tensors[i]->kind == TENSOR_PARAMETER && t->tensors[i]->offset == offset) {
+            ASSERT(strcmp(t->tensors[i]->name, name) == 0, "parameters %s and %s share a place",
+                   t->tensors[i]->name, name);
+            return t->tensors[i];
+        }
     struct tensor *x = tensor_new(t, name, TENSOR_PARAMETER);
     tensor_set_shape(x, rank, shape);
     x->needs_grad = trainable && t->training;
@@ -116,6 +124,7 @@ struct tensor *tape_record(struct tape *t, const struct op *op, int input_count,
     n->op = op;
     n->index = t->node_count;
     n->input_count = input_count;
+    n->again_before = -1;
     n->output = tensor_new(t, op->name, TENSOR_RESULT);
     n->output->producer = n->index;
     if (attr)
@@ -143,30 +152,35 @@ void tape_keep(struct tape *t, struct tensor *x)
 /* One block of planned memory, alive from time `birth` to `death` of a run. The forward pass of node i
  * is time i, its backward pass is time 2n-1-i. */
 struct region {
-    void **place;
+    void **place; /* told the address; NULL: nobody asks */
     size_t bytes, offset;
     int birth, death, order;
 };
+
+#define ANYWHERE SIZE_MAX
 
 struct plan {
     struct region *regions;
     int count, cap;
 };
 
-static void plan_add(struct plan *p, void **place, int64_t numel, size_t size, int birth, int death)
+static void plan_add(struct plan *p, void **place, int64_t numel, size_t size, int birth, int death,
+                     size_t offset)
 {
     if (p->count == p->cap) {
         p->cap = p->cap ? 2 * p->cap : 256;
         p->regions = must(realloc(p->regions, (size_t)p->cap * sizeof *p->regions));
     }
     size_t bytes = ((size_t)numel * size + 63) & ~(size_t)63;
-    p->regions[p->count] = (struct region){place, bytes, 0, birth, death, p->count};
+    p->regions[p->count] = (struct region){place, bytes, offset, birth, death, p->count};
     p->count++;
 }
 
 static int region_larger_first(const void *a, const void *b)
 {
     const struct region *x = a, *y = b;
+    if ((x->offset == ANYWHERE) != (y->offset == ANYWHERE))
+        return x->offset == ANYWHERE ? 1 : -1;
     if (x->bytes != y->bytes)
         return x->bytes < y->bytes ? 1 : -1;
     return x->order - y->order;
@@ -178,7 +192,8 @@ static int region_by_offset(const void *a, const void *b)
     return (*x)->offset < (*y)->offset ? -1 : (*x)->offset > (*y)->offset;
 }
 
-/* Greedy by size: each region goes to the lowest gap left by those it overlaps in time. */
+/* Those with an offset first; then greedy by size: each region goes to the lowest gap left by those it
+ * overlaps in time. */
 static size_t plan_place(struct plan *p)
 {
     size_t total = 0;
@@ -188,7 +203,7 @@ static size_t plan_place(struct plan *p)
     for (int i = 0; i < p->count; i++) {
         struct region *r = &p->regions[i];
         int n = 0;
-        for (int j = 0; j < i; j++) {
+        for (int j = 0; j < i && r->offset == ANYWHERE; j++) {
             struct region *q = &p->regions[j];
             if (q->birth <= r->death && r->birth <= q->death)
                 overlapping[n++] = q;
@@ -201,8 +216,9 @@ static size_t plan_place(struct plan *p)
             size_t end = overlapping[j]->offset + overlapping[j]->bytes;
             at = end > at ? end : at;
         }
-        r->offset = at;
-        total = at + r->bytes > total ? at + r->bytes : total;
+        if (r->offset == ANYWHERE)
+            r->offset = at;
+        total = r->offset + r->bytes > total ? r->offset + r->bytes : total;
     }
     free(overlapping);
     return total;
@@ -229,10 +245,11 @@ static void plan_gradients(struct tape *t)
             if (!gradient_flows(n, j))
                 continue;
             struct tensor *x = n->input[j];
-            /* Parameter slabs are cleared once per optimizer step and always added to. */
-            bool first = x->kind != TENSOR_PARAMETER && !x->grad_written;
-            n->add[j] = !first;
-            n->zero[j] = first && (n->op->always_adds >> j & 1);
+            /* Parameter slabs from outside are cleared there and always added to. */
+            bool parameter = x->kind == TENSOR_PARAMETER;
+            bool first = !x->grad_written && (!parameter || t->owned_gradients);
+            n->add[j] = parameter || !first;
+            n->zero[j] = first && (parameter || n->op->always_adds >> j & 1);
             x->grad_written = true;
         }
     }
@@ -244,47 +261,136 @@ static void raise_to(int *value, int at_least)
         *value = at_least;
 }
 
+/* When a tensor's memory is needed. */
+struct life {
+    int forward;     /* last forward pass that writes or reads the data */
+    int first, last; /* backward passes that read it; first > last: none */
+    int gradient;    /* first backward pass that writes its gradient */
+};
+
+static void life_reads(struct life *x, int backward)
+{
+    x->first = backward < x->first ? backward : x->first;
+    raise_to(&x->last, backward);
+}
+
+static struct life *plan_lives(const struct tape *t)
+{
+    int n = t->node_count, end = 2 * n;
+    struct life *lives = must(calloc((size_t)t->tensor_count + 1, sizeof *lives));
+    for (int i = 0; i < t->tensor_count; i++)
+        lives[i] = (struct life){.forward = -1, .first = end, .last = -1, .gradient = end};
+    if (t->loss)
+        lives[t->loss->id].gradient = n; /* seeded before the first backward step */
+    for (int i = 0; i < n; i++) {
+        const struct node *node = t->nodes[i];
+        int backward = 2 * n - 1 - i;
+        raise_to(&lives[node->output->id].forward, i);
+        if (node->runs_backward && node->op->backward_needs & OP_NEEDS_OUTPUT)
+            life_reads(&lives[node->output->id], backward);
+        for (int j = 0; j < node->input_count; j++) {
+            if (!node->input[j])
+                continue;
+            struct life *x = &lives[node->input[j]->id];
+            raise_to(&x->forward, i);
+            if (node->runs_backward && node->op->backward_needs >> j & 1)
+                life_reads(x, backward);
+            if (gradient_flows(node, j) && backward < x->gradient)
+                x->gradient = backward;
+        }
+    }
+    return lives;
+}
+
+/* A cheap op's output that the backward pass reads is made again there if its inputs are still there
+ * then anyhow: not themselves made again, and read by a backward pass no earlier. */
+static void plan_again(struct tape *t, const struct life *lives)
+{
+    for (int i = 0; i < t->node_count; i++) {
+        struct node *n = t->nodes[i];
+        const struct life *y = &lives[n->output->id];
+        bool again = n->op->cheap && n->runs_backward && !n->output->kept && y->first <= y->last;
+        for (int j = 0; again && j < n->input_count; j++) {
+            const struct tensor *x = n->input[j];
+            again = !x || x->kept ||
+                    (lives[x->id].last >= y->first && t->nodes[x->producer]->again_before < 0);
+        }
+        if (again)
+            n->again_before = 2 * t->node_count - 1 - y->first;
+    }
+}
+
+/* The gradients of parameters, each where the slab has it: alive from when it is first written. */
+static void plan_owned_gradients(struct tape *t, struct plan *plan, const struct life *lives)
+{
+    size_t real = t->backend->real_size;
+    int64_t *birth = must(malloc(sizeof *birth * (size_t)(t->owned_gradients / 16 + 1)));
+    for (int64_t i = 0; i < t->owned_gradients / 16; i++)
+        birth[i] = 0;
+    for (int i = 0; i < t->tensor_count; i++) {
+        const struct tensor *x = t->tensors[i];
+        if (x->kind != TENSOR_PARAMETER || !x->grad_written)
+            continue;
+        ASSERT(x->offset % 16 == 0 && x->offset + x->numel <= t->owned_gradients,
+               "parameter %s lies outside the slab of gradients", x->name);
+        for (int64_t at = x->offset / 16; at < (x->offset + x->numel + 15) / 16; at++)
+            birth[at] = lives[i].gradient;
+    }
+    for (int64_t at = 0, next; at < t->owned_gradients / 16; at = next) {
+        for (next = at + 1; next < t->owned_gradients / 16 && birth[next] == birth[at];)
+            next++;
+        plan_add(plan, NULL, (next - at) * 16, real, (int)birth[at], 2 * t->node_count,
+                 (size_t)at * 16 * real);
+    }
+    free(birth);
+}
+
 /* Lists every region with its lifetime. */
 static void plan_regions(struct tape *t, struct plan *plan)
 {
-    int n = t->node_count, last = 2 * n;
+    int n = t->node_count, end = 2 * n;
     size_t real = t->backend->real_size;
-    int *data_death = must(calloc((size_t)t->tensor_count + 1, sizeof(int)));
-    int *grad_birth = must(calloc((size_t)t->tensor_count + 1, sizeof(int)));
-    for (int i = 0; i < t->tensor_count; i++) {
-        data_death[i] = t->tensors[i]->kept ? last : -1;
-        grad_birth[i] = last;
-    }
-    if (t->loss)
-        grad_birth[t->loss->id] = n; /* seeded before the first backward step */
+    struct life *lives = plan_lives(t);
+    plan_again(t, lives);
+    if (t->owned_gradients)
+        plan_owned_gradients(t, plan, lives);
     for (int i = 0; i < n; i++) {
         struct node *node = t->nodes[i];
+        struct tensor *y = node->output;
+        const struct life *life = &lives[y->id];
         int backward = node->runs_backward ? 2 * n - 1 - i : i;
-        raise_to(&data_death[node->output->id],
-                 node->op->backward_needs & OP_NEEDS_OUTPUT ? backward : i);
-        for (int j = 0; j < node->input_count; j++) {
-            struct tensor *x = node->input[j];
-            if (!x)
-                continue;
-            raise_to(&data_death[x->id], node->op->backward_needs >> j & 1 ? backward : i);
-            if (gradient_flows(node, j) && backward < grad_birth[x->id])
-                grad_birth[x->id] = backward;
-        }
         for (int s = 0; s < NODE_SAVED_MAX; s++)
             if (node->saved_numel[s] > 0)
                 plan_add(plan, &node->saved[s], node->saved_numel[s],
-                         node->saved_is_index[s] ? sizeof(int32_t) : real, i, backward);
+                         node->saved_is_index[s] ? sizeof(int32_t) : real, i, backward, ANYWHERE);
+        if (node->again_before >= 0) {
+            plan_add(plan, &node->output_forward, y->numel, real, i, life->forward, ANYWHERE);
+            plan_add(plan, &node->output_again, y->numel, real, life->first, life->last, ANYWHERE);
+        } else {
+            int death = y->kept ? end : life->last > life->forward ? life->last : life->forward;
+            plan_add(plan, &y->data, y->numel, real, i, death, ANYWHERE);
+        }
     }
     for (int i = 0; i < t->tensor_count; i++) {
         struct tensor *x = t->tensors[i];
-        if (x->kind == TENSOR_RESULT)
-            plan_add(plan, &x->data, x->numel, real, x->producer, data_death[i]);
         if (x->kind != TENSOR_PARAMETER && x->needs_grad && x->grad_written)
-            plan_add(plan, &x->grad, x->numel, real, grad_birth[i],
-                     x->kind == TENSOR_RESULT ? 2 * n - 1 - x->producer : last);
+            plan_add(plan, &x->grad, x->numel, real, lives[i].gradient,
+                     x->kind == TENSOR_RESULT ? 2 * n - 1 - x->producer : end, ANYWHERE);
     }
-    free(data_death);
-    free(grad_birth);
+    free(lives);
+}
+
+void tape_own_gradients(struct tape *t, int64_t numel)
+{
+    ASSERT(!t->planned && t->training && numel > 0 && numel % 16 == 0,
+           "tape_own_gradients of %lld elements", (long long)numel);
+    t->owned_gradients = numel;
+}
+
+void *tape_gradients(const struct tape *t)
+{
+    ASSERT(t->planned, "tape_gradients before planning");
+    return t->owned_gradients ? t->memory : NULL;
 }
 
 enum err_code tape_plan(struct tape *t, struct tensor *loss, struct err *e)
@@ -302,12 +408,16 @@ enum err_code tape_plan(struct tape *t, struct tensor *loss, struct err *e)
     t->memory = aligned_calloc(t->planned_bytes ? t->planned_bytes : 64, 1);
     if (t->memory)
         for (int i = 0; i < plan.count; i++)
-            *plan.regions[i].place = (char *)t->memory + plan.regions[i].offset;
+            if (plan.regions[i].place)
+                *plan.regions[i].place = (char *)t->memory + plan.regions[i].offset;
     free(plan.regions);
     if (!t->memory)
         FAIL(e, ERR_MEMORY,
              "activations need %.1f MiB, which the system refused; a smaller batch needs less",
              (double)t->planned_bytes / 1048576.0);
+    for (int i = 0; i < t->node_count; i++)
+        if (t->nodes[i]->again_before >= 0)
+            t->nodes[i]->output->data = t->nodes[i]->output_forward;
     t->planned = true;
     return ERR_OK;
 }
@@ -315,6 +425,8 @@ enum err_code tape_plan(struct tape *t, struct tensor *loss, struct err *e)
 void tape_bind_parameters(struct tape *t, void *values, void *gradients)
 {
     size_t real = t->backend->real_size;
+    if (t->owned_gradients)
+        gradients = tape_gradients(t);
     for (int i = 0; i < t->tensor_count; i++) {
         struct tensor *x = t->tensors[i];
         if (x->kind != TENSOR_PARAMETER)
@@ -345,17 +457,33 @@ void tape_set_step(struct tape *t, uint64_t seed, uint64_t step)
     t->step = (struct tape_step){seed, step};
 }
 
+static void node_forward(struct tape *t, struct node *n)
+{
+    double start = t->timing ? clock_seconds() : 0;
+    n->op->forward(t->backend, n, &t->step);
+    if (t->timing)
+        t->seconds[2 * n->index] += clock_seconds() - start;
+}
+
 void tape_forward(struct tape *t)
 {
     ASSERT(t->planned, "tape_forward before planning");
+    for (int i = 0; i < t->node_count; i++)
+        if (t->nodes[i]->again_before >= 0) {
+            t->nodes[i]->output->data = t->nodes[i]->output_forward;
+            t->nodes[i]->made_again = false;
+        }
     for (int i = 0; i < t->tensor_count; i++)
         ASSERT(t->tensors[i]->data, "tape_forward: %s is not bound", t->tensors[i]->name);
-    for (int i = 0; i < t->node_count; i++) {
-        double start = t->timing ? clock_seconds() : 0;
-        t->nodes[i]->op->forward(t->backend, t->nodes[i], &t->step);
-        if (t->timing)
-            t->seconds[2 * i] += clock_seconds() - start;
-    }
+    for (int i = 0; i < t->node_count; i++)
+        node_forward(t, t->nodes[i]);
+}
+
+/* Gradients begin at multiples of 16 elements, and what is between them belongs to the one before. */
+static void gradient_clear(struct tensor *x, size_t real)
+{
+    int64_t numel = x->kind == TENSOR_PARAMETER ? (x->numel + 15) / 16 * 16 : x->numel;
+    memset(x->grad, 0, (size_t)numel * real);
 }
 
 void tape_backward(struct tape *t, double seed)
@@ -370,10 +498,20 @@ void tape_backward(struct tape *t, double seed)
         struct node *n = t->nodes[i];
         if (!n->runs_backward)
             continue;
+        /* What n reads and nobody kept, its own output included. */
+        for (int j = 0; j <= n->input_count; j++) {
+            struct tensor *x = j < n->input_count ? n->input[j] : n->output;
+            struct node *from = x && x->producer >= 0 ? t->nodes[x->producer] : NULL;
+            if (!from || from->again_before != i || from->made_again)
+                continue;
+            x->data = from->output_again;
+            from->made_again = true;
+            node_forward(t, from);
+        }
         double start = t->timing ? clock_seconds() : 0;
         for (int j = 0; j < n->input_count; j++)
             if (n->zero[j])
-                memset(n->input[j]->grad, 0, (size_t)n->input[j]->numel * real);
+                gradient_clear(n->input[j], real);
         n->op->backward(t->backend, n, &t->step);
         if (t->timing)
             t->seconds[2 * i + 1] += clock_seconds() - start;
@@ -381,6 +519,8 @@ void tape_backward(struct tape *t, double seed)
 }
 
 /* --- looking ------------------------------------------------------------------------------------ */
+
+bool tape_is_training(const struct tape *t) { return t->training; }
 
 size_t tape_planned_bytes(const struct tape *t) { return t->planned_bytes; }
 

@@ -54,6 +54,11 @@ struct node {
     int input_count;
     struct tensor *input[NODE_INPUTS_MAX]; /* NULL where optional and absent */
     struct tensor *output;
+    /* Where op->cheap: the output is not kept for the backward pass but made again there, in other
+     * memory, right before node `again_before` runs backward; -1: not made again. */
+    int again_before;
+    void *output_forward, *output_again; /* may be the same */
+    bool made_again;                     /* since the last forward pass */
     struct op_attributes attr;
     /* Asked for by op->prepare; real elements unless saved_is_index. */
     int64_t saved_numel[NODE_SAVED_MAX];
@@ -97,6 +102,7 @@ struct op {
     unsigned always_adds;    /* bit i: the kernel always adds into the gradient of input i */
     unsigned no_gradient;    /* bit i: no gradient is defined for input i (targets, indices) */
     bool batch_coupled;      /* a record's result depends on the others (contrastive losses) */
+    bool cheap;              /* costs little beside reading its inputs: made again, not kept */
     void (*prepare)(struct node *n); /* checks inputs, sets the output's shape and saved sizes */
     void (*forward)(const struct backend *k, const struct node *n, const struct tape_step *s);
     void (*backward)(const struct backend *k, const struct node *n, const struct tape_step *s);
@@ -112,7 +118,8 @@ void tape_free(struct tape *t); /* accepts NULL */
 
 struct tensor *tape_input(struct tape *t, const char *name, enum tensor_type type, bool needs_grad,
                           int rank, const int64_t *shape);
-/* offset: element offset in the parameter slabs. Not trainable: no gradient is computed. */
+/* offset: element offset in the parameter slabs, a multiple of 16. Not trainable: no gradient is
+ * computed. The same parameter asked for again is the same tensor. */
 struct tensor *tape_parameter(struct tape *t, const char *name, bool trainable, int64_t offset,
                               int rank, const int64_t *shape);
 /* Records one op; inputs may hold NULL where the op allows it. */
@@ -121,19 +128,30 @@ struct tensor *tape_record(struct tape *t, const struct op *op, int input_count,
 /* Data of x stays readable after tape_forward. */
 void tape_keep(struct tape *t, struct tensor *x);
 
+/* Before tape_plan, on a training tape: parameter gradients, a slab of `numel` elements, get their
+ * memory from the plan too. A gradient's place is used for activations until it is first written, and
+ * tape_backward clears it then: gradients are those of the last backward pass and must be read before
+ * the next forward pass. Parameters that no gradient flows to keep a gradient of zero. */
+void tape_own_gradients(struct tape *t, int64_t numel);
+/* The slab, after tape_plan; NULL without tape_own_gradients. */
+void *tape_gradients(const struct tape *t);
+
 /* Plans memory; loss (one element) is where backward starts, NULL for inference.
  * Errors: ERR_MEMORY naming the size. */
 enum err_code tape_plan(struct tape *t, struct tensor *loss, struct err *e);
 
-/* Base addresses of the parameter slabs; gradients may be NULL without training. */
+/* Base addresses of the parameter slabs; gradients may be NULL without training, and are those of the
+ * tape after tape_own_gradients. */
 void tape_bind_parameters(struct tape *t, void *values, void *gradients);
 /* Data of an input (borrowed until the next bind). */
 void tape_bind(struct tensor *input, const void *data);
+bool tape_is_training(const struct tape *t);
 struct tensor *tape_find_input(const struct tape *t, const char *name); /* or NULL */
 
 void tape_set_step(struct tape *t, uint64_t seed, uint64_t step);
 void tape_forward(struct tape *t);
-/* Seeds the loss gradient with `seed` and walks back. Parameter gradients are added to. */
+/* Seeds the loss gradient with `seed` and walks back. Parameter gradients are added to, unless the
+ * tape owns them. */
 void tape_backward(struct tape *t, double seed);
 
 size_t tape_planned_bytes(const struct tape *t);

@@ -53,7 +53,8 @@ struct trainer {
     int part_count;
     int64_t batch;
     uint64_t seed;
-    float *gradients, *slabs[SLAB_COUNT]; /* slabs[SLAB_VALUES] is model->values */
+    float *gathered;          /* gradients of several batches; NULL: the tape's own are used */
+    float *slabs[SLAB_COUNT]; /* slabs[SLAB_VALUES] is model->values */
     int64_t steps_per_epoch, total_steps;
     struct optimizer_options optimizer;
     /* State of the run, in the checkpoint. */
@@ -91,6 +92,8 @@ enum err_code trainer_open(struct trainer **out, const struct trainer_options *o
     struct build b = {.tape = t->tape, .params = &m->params};
     t->loss = task->build(task->context, &b, batch, t->parts, t->part_names, &t->part_count);
     tape_keep(t->tape, t->loss);
+    if (options->accumulate == 1) /* else gradients outlive a forward pass */
+        tape_own_gradients(t->tape, m->params.total);
     m->params.closed = true;
     return tape_plan(t->tape, t->loss, e);
 }
@@ -100,7 +103,7 @@ void trainer_close(struct trainer *t)
     if (!t)
         return;
     tape_free(t->tape);
-    free(t->gradients);
+    free(t->gathered);
     for (int i = SLAB_FIRST; i < SLAB_COUNT; i++)
         free(t->slabs[i]);
     free(t);
@@ -110,8 +113,9 @@ static enum err_code slabs_allocate(struct trainer *t, struct err *e)
 {
     size_t n = (size_t)t->model->params.total;
     t->slabs[SLAB_VALUES] = t->model->values;
-    t->gradients = aligned_calloc(n, sizeof(float));
-    bool good = t->gradients != NULL;
+    if (t->options->accumulate > 1)
+        t->gathered = aligned_calloc(n, sizeof(float));
+    bool good = t->options->accumulate == 1 || t->gathered;
     for (int i = SLAB_FIRST; i < SLAB_COUNT; i++) {
         if ((i == SLAB_EMA && t->options->ema <= 0) || (i == SLAB_BEST && !t->task->epoch_end))
             continue;
@@ -124,7 +128,7 @@ static enum err_code slabs_allocate(struct trainer *t, struct err *e)
     for (int i = SLAB_EMA; i < SLAB_COUNT; i++)
         if (t->slabs[i])
             memcpy(t->slabs[i], t->slabs[SLAB_VALUES], n * sizeof(float));
-    tape_bind_parameters(t->tape, t->slabs[SLAB_VALUES], t->gradients);
+    tape_bind_parameters(t->tape, t->slabs[SLAB_VALUES], t->gathered);
     return ERR_OK;
 }
 
@@ -346,7 +350,8 @@ static enum err_code not_finite(const struct trainer *t, const struct batch *bat
 static enum err_code step_run(struct trainer *t, struct loader *l, struct err *e)
 {
     const struct trainer_options *o = t->options;
-    memset(t->gradients, 0, (size_t)t->model->params.total * sizeof(float));
+    if (t->gathered)
+        memset(t->gathered, 0, (size_t)t->model->params.total * sizeof(float));
     double loss = 0, parts[TRAINER_PARTS_MAX] = {0}, norm = 0;
     for (int64_t a = 0; a < o->accumulate; a++) {
         const struct batch *batch;
@@ -366,7 +371,8 @@ static enum err_code step_run(struct trainer *t, struct loader *l, struct err *e
         }
         if (code == ERR_OK && a == o->accumulate - 1) {
             norm = optimizer_step(t->backend, &t->model->params, &t->optimizer, t->step,
-                                  1.0 / (double)o->accumulate, t->slabs[SLAB_VALUES], t->gradients,
+                                  1.0 / (double)o->accumulate, t->slabs[SLAB_VALUES],
+                                  t->gathered ? t->gathered : tape_gradients(t->tape),
                                   t->slabs[SLAB_FIRST], t->slabs[SLAB_SECOND]);
             if (!isfinite(norm))
                 code = not_finite(t, batch, "the gradient's norm", norm, e);
