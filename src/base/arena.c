@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define ARENA_ASAN 1
@@ -26,6 +27,7 @@
 #endif
 
 #define ALIGNMENT ((size_t)64)
+#define HUGE_PAGE ((size_t)2 << 20)
 #define CHUNK_FIRST ((size_t)4096)
 #define CHUNK_LARGEST ((size_t)1 << 20)
 
@@ -144,8 +146,15 @@ void *aligned_calloc(size_t count, size_t size)
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > (size_t)PTRDIFF_MAX / 2)
         return NULL;
-    bytes = (bytes + (bytes == 0) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    void *block = aligned_alloc(ALIGNMENT, bytes);
+    /* What is large asks for huge pages: fewer faults on the first touch, fewer misses later. */
+    bool large = bytes >= 4 * HUGE_PAGE;
+    size_t unit = large ? HUGE_PAGE : ALIGNMENT;
+    bytes = (bytes + (bytes == 0) + unit - 1) / unit * unit;
+    void *block = aligned_alloc(unit, bytes);
+#if defined(MADV_HUGEPAGE)
+    if (large && block != NULL)
+        (void)madvise(block, bytes, MADV_HUGEPAGE); /* as well without */
+#endif
     if (block != NULL)
         memset(block, 0, bytes);
     return block;

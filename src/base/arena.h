@@ -35,7 +35,8 @@ char *arena_printf(struct arena *a, const char *format, ...) __attribute__((form
 /* Frees everything; the arena can be used again. */
 void arena_reset(struct arena *a);
 
-/* 64-byte aligned, zeroed heap block for long-lived slabs; free with free(). NULL when out. */
+/* 64-byte aligned, zeroed heap block for long-lived slabs; 2 MiB aligned and in huge pages, where the
+ * system has them, when it is large. Free with free(). NULL when out. */
 void *aligned_calloc(size_t count, size_t size);
 
 #endif

@@ -33,7 +33,7 @@ const struct objective objective_simclr = {
     .options = options,
     .config_size = sizeof(struct simclr_config),
     .views = 2,
-    .defaults = "epochs=40 lr=1e-3 augment.time_out.probability=0.5 "
+    .defaults = "epochs=100 lr=1e-3 augment.time_out.probability=0.5 "
                 "augment.amplitude_scale.probability=0.5 augment.jitter.probability=0.5 "
                 "augment.baseline_wander.probability=0.5 augment.lead_mask.probability=0.5",
     .build = build,
