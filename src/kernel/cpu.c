@@ -691,14 +691,16 @@ static atomic_int threads_set;
 void kernel_set_threads(int threads)
 {
     threads_set = threads < 1 ? 1 : threads;
+    omp_set_dynamic(0); /* oneDNN counts on every thread that it asks for */
     omp_set_num_threads(threads_set);
     openblas_set_num_threads(threads_set);
 }
 
 int kernel_threads(void)
 {
-    int threads = threads_set;
-    return threads ? threads : omp_get_max_threads();
+    int threads = threads_set, most = omp_get_thread_limit(); /* OMP_THREAD_LIMIT */
+    threads = threads ? threads : omp_get_max_threads();
+    return threads < most ? threads : most;
 }
 
 const char *kernel_description(void)
