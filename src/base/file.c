@@ -102,6 +102,8 @@ enum err_code file_read(const char *path, size_t max_bytes, struct buf *out, str
             code = RAISE(e, ERR_LIMIT, "%s is too large: more than %zu bytes", path, max_bytes);
             goto out;
         }
+        if ((size_t)n < want && out->len == size)
+            break; /* all that was there when it was opened, and nothing behind it */
         want = (size_t)n < want ? want - (size_t)n : 65536;
     }
     out->data[out->len] = '\0';

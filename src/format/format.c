@@ -31,22 +31,32 @@ static size_t read_head(const char *path, unsigned char *head)
     return n;
 }
 
+/* The format that fits best, or NULL. */
+static const struct format *format_find(const char *path, const unsigned char *head,
+                                        size_t head_size, int *score)
+{
+    const struct format *best = NULL;
+    *score = 0;
+    for (const struct format *const *f = formats; *f != NULL; f++) {
+        int found = (*f)->probe(path, head, head_size);
+        if (found > *score) {
+            best = *f;
+            *score = found;
+        }
+    }
+    return best;
+}
+
 enum err_code record_read(const char *path, const struct read_options *options,
                           struct ecg_record *out, struct err *e)
 {
     static const struct read_options defaults = {0};
     ecg_record_init(out);
     unsigned char head[HEAD_BYTES];
-    size_t head_size = read_head(path, head);
-    const struct format *best = NULL;
-    int best_score = 0;
-    for (const struct format *const *f = formats; *f != NULL; f++) {
-        int score = (*f)->probe(path, head, head_size);
-        if (score > best_score) {
-            best = *f;
-            best_score = score;
-        }
-    }
+    int score;
+    const struct format *best = format_find(path, head, 0, &score);
+    if (score < 100) /* the name alone does not tell */
+        best = format_find(path, head, read_head(path, head), &score);
     if (best != NULL)
         return best->read(path, options != NULL ? options : &defaults, out, e);
     if (dir_exists(path))

@@ -14,7 +14,8 @@
 #include "format/mat4.h"
 #include "signal/unit.h"
 
-#define PIECE_SAMPLES 65536 /* decoded at a time; a frame of more is a piece of its own */
+#define PIECE_SAMPLES 8192 /* decoded at a time: a frame of more is a piece of its own */
+#define TILE_FRAMES 64     /* of a piece, sorted into signals while they are in the first cache */
 #define FLAC_CHANNELS_MAX 8
 
 /* A signal file read by position: no map, so a file that shrinks under us is a short read. */
@@ -322,13 +323,44 @@ struct piece {
     int64_t frame_stride, sample_stride;
 };
 
-/* Takes one signal out of a piece. `start` is its first sample; *level is the running sum of a
+/* Takes one signal with one sample in each frame out of a piece, `start` its first sample: the usual
+ * case, in which the loop over wanted frames has no choices. */
+static void take_plain(const struct piece *p, int64_t start, const struct wfdb_signal *s,
+                       const struct wfdb_span *span, struct wfdb_destination *to)
+{
+    const int32_t *in = p->values + start;
+    int64_t stride = p->frame_stride, n = p->frame_count;
+    if (!to->has_initial && n > 0) {
+        to->initial = in[0];
+        to->has_initial = true;
+    }
+    uint32_t sum = to->checksum;
+    for (int64_t j = 0; j < n; j++)
+        sum += (uint32_t)in[j * stride];
+    to->checksum = (uint16_t)sum;
+    if (to->values == NULL)
+        return;
+    int64_t shift = p->first_frame - s->skew - span->begin; /* frame j goes to row shift + j */
+    int64_t first = shift < 0 ? -shift : 0, end = span->end - span->begin - shift;
+    int32_t *out = to->values + shift, invalid = s->codec->invalid;
+    bool has_invalid = s->codec->has_invalid;
+    for (int64_t j = first; j < n && j < end; j++) {
+        int32_t value = in[j * stride];
+        out[j] = has_invalid && value == invalid ? ADC_INVALID : value;
+    }
+}
+
+/* Takes any signal out of a piece. `start` is its first sample; *level is the running sum of a
  * difference format. */
 static void take_signal(const struct piece *p, int64_t start, const struct wfdb_signal *s,
                         const struct wfdb_span *span, uint32_t *level, struct wfdb_destination *to)
 {
     const struct wfdb_codec *codec = s->codec;
     int64_t per_frame = s->per_frame, out_per_frame = span->per_frame_out;
+    if (per_frame == 1 && out_per_frame == 1 && !codec->is_difference) {
+        take_plain(p, start, s, span, to);
+        return;
+    }
     uint16_t sum = to->checksum;
     for (int64_t j = 0; j < p->frame_count; j++) {
         const int32_t *in = p->values + start + j * p->frame_stride;
@@ -423,10 +455,17 @@ static enum err_code group_read(struct group *g, const struct wfdb_span *span,
             p.frame_stride = frame_samples;
             p.sample_stride = 1;
         }
-        int64_t start = 0;
-        for (int64_t i = 0; i < g->count; i++) {
-            take_signal(&p, start, &signals[i], span, &levels[i], &destinations[g->first + i]);
-            start += codec->is_flac ? 1 : signals[i].per_frame;
+        for (int64_t j = 0; j < p.frame_count; j += TILE_FRAMES) {
+            struct piece tile = p;
+            tile.values += j * p.frame_stride;
+            tile.first_frame += j;
+            tile.frame_count = p.frame_count - j < TILE_FRAMES ? p.frame_count - j : TILE_FRAMES;
+            int64_t start = 0;
+            for (int64_t i = 0; i < g->count; i++) {
+                take_signal(&tile, start, &signals[i], span, &levels[i],
+                            &destinations[g->first + i]);
+                start += codec->is_flac ? 1 : signals[i].per_frame;
+            }
         }
         frame += p.frame_count;
         if (p.frame_count < want)

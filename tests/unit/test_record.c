@@ -10,6 +10,7 @@
 
 #include "signal/lead.h"
 #include "signal/record.h"
+#include "signal/unit.h"
 
 static void test_lead_names(void **state)
 {
@@ -98,9 +99,50 @@ static void test_record_comment(void **state)
     ecg_record_free(&r);
 }
 
+/* Whatever way is taken, the bits are those of the formula in double. */
+static void test_adc_conversion(void **state)
+{
+    (void)state;
+    static const struct adc_scale scales[] = {
+        {1000, 0, 1},    {200, 0, 1},       {-200, 1024, 1},    {4.88, -3, 1},     {1000.5, 7, 1},
+        {3, -32768, 1},  {1e-6, 0, 1},      {1e-7, 0, 1},       {999999937, 1, 1}, {1000, 0.5, 1},
+        {1000, 0, 1e-3}, {327.68, 12, 1e3}, {1000, 1 << 24, 1}, {7, 1 << 23, 1},   {2e9, 0, 1},
+    };
+    enum { COUNT = 3 * 1024 + 17 };
+    static int32_t digital[COUNT];
+    static float physical[COUNT];
+    for (size_t k = 0; k < sizeof scales / sizeof *scales; k++)
+        for (int bits = 8; bits <= 32; bits += 4) {
+            const struct adc_scale *s = &scales[k];
+            uint32_t random = 12345;
+            int64_t invalid = 0;
+            for (int i = 0; i < COUNT; i++) {
+                random = random * 1664525u + 1013904223u;
+                digital[i] = (int32_t)random >> (32 - bits);
+                if (random % 97 == 0 || digital[i] == ADC_INVALID) {
+                    digital[i] = ADC_INVALID;
+                    invalid++;
+                }
+            }
+            digital[5] = digital[5] == ADC_INVALID ? ADC_INVALID : (int32_t)s->baseline;
+            memcpy(physical, digital, sizeof physical);
+            assert_int_equal(adc_convert(s, physical, COUNT), invalid);
+            for (int i = 0; i < COUNT; i++) {
+                float expected = (float)(((double)digital[i] - s->baseline) / s->gain * s->factor);
+                if (digital[i] == ADC_INVALID)
+                    assert_true(isnan(physical[i]));
+                else if (memcmp(&expected, &physical[i], sizeof expected) != 0)
+                    fail_msg("(%d - %g) / %g * %g: expected %.9g, found %.9g", (int)digital[i],
+                             s->baseline, s->gain, s->factor, (double)expected,
+                             (double)physical[i]);
+            }
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_adc_conversion),
         cmocka_unit_test(test_lead_names),
         cmocka_unit_test(test_record_life),
         cmocka_unit_test(test_record_comment),
