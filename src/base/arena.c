@@ -141,10 +141,9 @@ void arena_reset(struct arena *a)
     a->used_bytes = 0;
 }
 
-void *aligned_calloc(size_t count, size_t size)
+void *large_alloc(size_t bytes)
 {
-    size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > (size_t)PTRDIFF_MAX / 2)
+    if (bytes > (size_t)PTRDIFF_MAX / 2)
         return NULL;
     /* What is large asks for huge pages: fewer faults on the first touch, fewer misses later. */
     bool large = bytes >= 4 * HUGE_PAGE;
@@ -155,6 +154,15 @@ void *aligned_calloc(size_t count, size_t size)
     if (large && block != NULL)
         (void)madvise(block, bytes, MADV_HUGEPAGE); /* as well without */
 #endif
+    return block;
+}
+
+void *aligned_calloc(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    void *block = large_alloc(bytes);
     if (block != NULL)
         memset(block, 0, bytes);
     return block;

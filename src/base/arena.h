@@ -38,5 +38,7 @@ void arena_reset(struct arena *a);
 /* 64-byte aligned, zeroed heap block for long-lived slabs; 2 MiB aligned and in huge pages, where the
  * system has them, when it is large. Free with free(). NULL when out. */
 void *aligned_calloc(size_t count, size_t size);
+/* The same with undefined contents, for blocks that are written whole. */
+void *large_alloc(size_t bytes);
 
 #endif

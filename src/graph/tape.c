@@ -474,7 +474,8 @@ void tape_forward(struct tape *t)
             t->nodes[i]->made_again = false;
         }
     for (int i = 0; i < t->tensor_count; i++)
-        ASSERT(t->tensors[i]->data, "tape_forward: %s is not bound", t->tensors[i]->name);
+        ASSERT(t->tensors[i]->data || t->tensors[i]->weight.data, "tape_forward: %s is not bound",
+               t->tensors[i]->name);
     for (int i = 0; i < t->node_count; i++)
         node_forward(t, t->nodes[i]);
 }
@@ -528,7 +529,11 @@ size_t tape_unshared_bytes(const struct tape *t) { return t->unshared_bytes; }
 
 int tape_node_count(const struct tape *t) { return t->node_count; }
 
-const struct node *tape_node(const struct tape *t, int i) { return t->nodes[i]; }
+struct node *tape_node(const struct tape *t, int i) { return t->nodes[i]; }
+
+int tape_tensor_count(const struct tape *t) { return t->tensor_count; }
+
+struct tensor *tape_tensor(const struct tape *t, int i) { return t->tensors[i]; }
 
 double tape_forward_flops(const struct tape *t)
 {

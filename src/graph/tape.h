@@ -34,12 +34,13 @@ struct tensor {
     int rank;
     int64_t shape[TENSOR_RANK_MAX];
     int64_t numel;
-    bool needs_grad; /* a gradient flows into it */
-    bool kept;       /* data stays readable after the run */
-    int64_t offset;  /* parameters: element offset in the slab */
-    void *data;      /* valid after planning (results) or binding (inputs, parameters) */
-    void *grad;      /* NULL when no gradient flows */
-    int producer;    /* node index, -1 for inputs and parameters */
+    bool needs_grad;      /* a gradient flows into it */
+    bool kept;            /* data stays readable after the run */
+    int64_t offset;       /* parameters: element offset in the slab */
+    void *data;           /* valid after planning (results) or binding (inputs, parameters) */
+    struct weight weight; /* parameters of inference: where it lies; data is NULL if not float32 */
+    void *grad;           /* NULL when no gradient flows */
+    int producer;         /* node index, -1 for inputs and parameters */
     bool grad_written;
 };
 
@@ -64,6 +65,7 @@ struct node {
     int64_t saved_numel[NODE_SAVED_MAX];
     bool saved_is_index[NODE_SAVED_MAX];
     void *saved[NODE_SAVED_MAX]; /* written forward, read backward; NULL if numel is 0 */
+    const void *packed;          /* made by op->pack; NULL on tapes bound to slabs */
     bool training;               /* a backward pass may come */
     bool runs_backward;
     int add[NODE_INPUTS_MAX];   /* gradient of input i: 0 overwrite, 1 add */
@@ -107,6 +109,13 @@ struct op {
     void (*forward)(const struct backend *k, const struct node *n, const struct tape_step *s);
     void (*backward)(const struct backend *k, const struct node *n, const struct tape_step *s);
     double (*flops)(const struct node *n); /* forward; NULL: none worth counting */
+    /* Inference with parameters prepared once (graph/weights.h); all three or none. bit i of packs:
+     * with node->packed, parameter i is read by pack only, as input[i]->weight in any storage; the
+     * first of them names the packed form. pack_bytes 0: this backend reads them as they are. Called
+     * on several threads at once. */
+    unsigned packs;
+    size_t (*pack_bytes)(const struct backend *k, const struct node *n);
+    void (*pack)(const struct backend *k, const struct node *n, void *packed);
     const struct op_case *cases;
 };
 
@@ -141,7 +150,7 @@ void *tape_gradients(const struct tape *t);
 enum err_code tape_plan(struct tape *t, struct tensor *loss, struct err *e);
 
 /* Base addresses of the parameter slabs; gradients may be NULL without training, and are those of the
- * tape after tape_own_gradients. */
+ * tape after tape_own_gradients. For inference see graph/weights.h. */
 void tape_bind_parameters(struct tape *t, void *values, void *gradients);
 /* Data of an input (borrowed until the next bind). */
 void tape_bind(struct tensor *input, const void *data);
@@ -158,7 +167,9 @@ size_t tape_planned_bytes(const struct tape *t);
 size_t tape_unshared_bytes(const struct tape *t); /* what it would need without sharing memory */
 double tape_forward_flops(const struct tape *t);
 int tape_node_count(const struct tape *t);
-const struct node *tape_node(const struct tape *t, int i);
+struct node *tape_node(const struct tape *t, int i);
+int tape_tensor_count(const struct tape *t);
+struct tensor *tape_tensor(const struct tape *t, int i);
 /* Seconds spent per node so far, when timing is on. */
 void tape_set_timing(struct tape *t, bool on);
 void tape_node_seconds(const struct tape *t, int i, double *forward, double *backward);

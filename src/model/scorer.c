@@ -4,21 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "graph/weights.h"
+
 /* Windows run in the largest of these batches that they fill: whole batches keep the products large,
  * and the bits do not depend on which. */
-static const int64_t batch_sizes[] = {32, 8, 1};
+static const int64_t batch_sizes[] = {32, 8, 4, 2, 1};
 enum { BATCH_COUNT = sizeof batch_sizes / sizeof *batch_sizes, SCORER_BATCH = 32 };
 
-/* One recorded network for a fixed number of windows. */
+/* One network for a fixed number of windows, recorded when it is first needed. */
 struct scorer_tape {
     int64_t batch;
+    bool refused; /* no memory for it: smaller batches do */
     struct tape *tape;
     struct tensor *signal, *features, *logits;
 };
 
 struct scorer {
     const struct model *model;
-    float *values;
+    struct weights *weights;
     struct param_table params; /* shares the model's table, closed */
     struct scorer_tape tapes[BATCH_COUNT];
     float *windows;           /* [SCORER_BATCH,L,T] */
@@ -27,15 +31,13 @@ struct scorer {
     int64_t waiting;
 };
 
-static enum err_code tape_open(struct scorer *s, struct scorer_tape *t, int64_t batch,
-                               struct err *e)
+static enum err_code tape_open(struct scorer *s, struct scorer_tape *t, struct err *e)
 {
     const struct model *m = s->model;
-    t->batch = batch;
     t->tape = tape_new(backend_selected(), false);
     struct build b = {.tape = t->tape, .params = &s->params};
     t->signal = tape_input(t->tape, "signal", TENSOR_REAL, false, 3,
-                           (int64_t[]){batch, m->contract.lead_count, m->contract.sample_count});
+                           (int64_t[]){t->batch, m->contract.lead_count, m->contract.sample_count});
     struct encoding enc = model_encode(&b, m, t->signal, NULL);
     t->features = model_features(&b, m, enc.tokens);
     tape_keep(t->tape, t->features);
@@ -44,8 +46,37 @@ static enum err_code tape_open(struct scorer *s, struct scorer_tape *t, int64_t 
         tape_keep(t->tape, t->logits);
     }
     TRY(tape_plan(t->tape, NULL, e));
-    tape_bind_parameters(t->tape, s->values, NULL);
-    return ERR_OK;
+    return tape_bind_weights(t->tape, s->weights, e);
+}
+
+/* The largest tape for at most n windows; that for one was recorded when the scorer was opened. */
+static struct scorer_tape *tape_for(struct scorer *s, int64_t n)
+{
+    struct scorer_tape *t = s->tapes;
+    for (;; t++) {
+        if (t->batch > n || t->refused)
+            continue;
+        if (t->tape)
+            return t;
+        struct err e = {0};
+        if (tape_open(s, t, &e) == ERR_OK)
+            return t;
+        log_warning("batches of %lld windows: %s", (long long)t->batch, e.message);
+        tape_free(t->tape);
+        t->tape = NULL;
+        t->refused = true;
+    }
+}
+
+/* Where each parameter lies. */
+static struct weights *weights_of(const struct model *m, const float *values)
+{
+    struct weights *w = weights_new(backend_selected());
+    for (int i = 0; i < m->params.count; i++) {
+        const struct param *p = m->params.items[i];
+        weights_add(w, p->offset, &(struct weight){values + p->offset, STORAGE_F32, NULL});
+    }
+    return w;
 }
 
 enum err_code scorer_open(struct scorer **out, const struct model *m, const float *values,
@@ -55,7 +86,7 @@ enum err_code scorer_open(struct scorer **out, const struct model *m, const floa
     *out = s;
     ASSERT(s, "out of memory");
     s->model = m;
-    s->values = values ? (float *)values : m->values;
+    s->weights = weights_of(m, values ? values : m->values);
     s->params = m->params;
     s->params.closed = true;
     size_t window = (size_t)(m->contract.lead_count * m->contract.sample_count);
@@ -68,9 +99,11 @@ enum err_code scorer_open(struct scorer **out, const struct model *m, const floa
     s->owners = calloc(SCORER_BATCH, sizeof *s->owners);
     ASSERT(s->owners, "out of memory");
     for (int i = 0; i < BATCH_COUNT; i++)
-        TRY(tape_open(s, &s->tapes[i], batch_sizes[i], e));
-    return ERR_OK;
+        s->tapes[i].batch = batch_sizes[i];
+    return tape_open(s, &s->tapes[BATCH_COUNT - 1], e);
 }
+
+void scorer_weights_changed(struct scorer *s) { weights_changed(s->weights); }
 
 void scorer_close(struct scorer *s)
 {
@@ -78,6 +111,7 @@ void scorer_close(struct scorer *s)
         return;
     for (int i = 0; i < BATCH_COUNT; i++)
         tape_free(s->tapes[i].tape);
+    weights_free(s->weights);
     free(s->windows);
     free(s->features);
     free(s->logits);
@@ -90,9 +124,7 @@ void scorer_run(struct scorer *s, const float *windows, int64_t n, float *featur
     size_t window = (size_t)(s->model->contract.lead_count * s->model->contract.sample_count);
     size_t F = (size_t)model_feature_count(s->model), K = (size_t)s->model->classes.count;
     for (int64_t i = 0; i < n;) {
-        struct scorer_tape *t = s->tapes;
-        while (t->batch > n - i)
-            t++;
+        struct scorer_tape *t = tape_for(s, n - i);
         tape_bind(t->signal, windows + (size_t)i * window);
         tape_forward(t->tape);
         if (features)

@@ -10,11 +10,14 @@
 
 struct scorer;
 
-/* m and values (NULL: m->values) are borrowed and may change between runs, but not their address.
+/* m and values (NULL: m->values) are borrowed. What products read is packed here, once: after a
+ * change of values in place, tell the scorer.
  * Threads: one scorer, one thread. */
 enum err_code scorer_open(struct scorer **out, const struct model *m, const float *values,
                           struct err *e);
 void scorer_close(struct scorer *s); /* accepts NULL */
+/* The values changed; without this call runs go on with a mixture of old and new ones. */
+void scorer_weights_changed(struct scorer *s);
 
 /* windows [n,L,T] -> features [n,F] and logits [n,K]; either may be NULL. */
 void scorer_run(struct scorer *s, const float *windows, int64_t n, float *features, float *logits);

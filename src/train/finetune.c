@@ -68,6 +68,7 @@ static enum err_code epoch_end(void *context, const float *values, cJSON *line, 
     int64_t n = c->data.count[SPLIT_VALIDATION], K = x->labels.class_count;
     const int64_t *subset = c->data.subset[SPLIT_VALIDATION];
     memcpy(c->values, values, (size_t)c->a->result.params.total * sizeof *values);
+    scorer_weights_changed(c->scorer);
     TRY(experiment_score(x, c->scorer, SPLIT_VALIDATION, subset, n, NULL, c->scores, e));
     double *by_class = calloc((size_t)K, sizeof *by_class);
     double *column = calloc((size_t)n, sizeof *column);
