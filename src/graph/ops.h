@@ -13,11 +13,19 @@
 /* x [..,K], w [N,K], b [N] or NULL -> act(x w^T + b) [..,N] */
 struct tensor *t_linear(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
                         enum activation act);
+/* x [B,T,C], w [O,C/groups,width], b [O] or NULL -> act of the convolution over tokens [B,T,O]:
+ * w[..,i] meets token t + i - width / 2, zero outside the record */
+struct tensor *t_conv(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
+                      int64_t groups, enum activation act);
 /* x -> act(x), same shape */
 struct tensor *t_activation(struct tape *t, struct tensor *x, enum activation act);
 /* x [..,D], g [D], b [D] (both or none) -> normalized rows. Source: Ba et al. 2016 */
 struct tensor *t_layernorm(struct tape *t, struct tensor *x, struct tensor *g, struct tensor *b,
                            double epsilon);
+/* x [B,T,C], g [C], b [C] -> each group of C/groups channels of a record normalized over its tokens.
+ * Source: Wu and He 2018 */
+struct tensor *t_groupnorm(struct tape *t, struct tensor *x, struct tensor *g, struct tensor *b,
+                           int64_t groups, double epsilon);
 /* Softmax over the last axis. */
 struct tensor *t_softmax(struct tape *t, struct tensor *x);
 /* qkv [B,N,3*H*E] -> [B,N,H*E]; scale 1/sqrt(E). Source: Vaswani et al. 2017 eq. 1 */
@@ -32,11 +40,14 @@ struct tensor *t_add_rows(struct tape *t, struct tensor *x, struct tensor *p);
 struct tensor *t_outer_add(struct tape *t, struct tensor *a, struct tensor *b);
 /* x [B,N,D], index [B,J] distinct in a row -> [B,J,D] */
 struct tensor *t_gather(struct tape *t, struct tensor *x, struct tensor *index);
-/* x [B,J,D], fill [D], index [B,J] -> [B,N,D]: rows at index are x, all others fill */
+/* x [B,J,D], fill [D] or NULL (zero), index [B,J] -> [B,N,D]: rows at index are x, all others fill */
 struct tensor *t_scatter(struct tape *t, struct tensor *x, struct tensor *fill,
                          struct tensor *index, int64_t token_count);
 /* signal [B,L,T] -> [B,T/P,L*P] with all_leads, else [B,L*T/P,P] (lead-major tokens) */
 struct tensor *t_patchify(struct tape *t, struct tensor *signal, int64_t patch, bool all_leads);
+/* x [B,T,C] -> [B,(T-width)/stride+1,width*C]: windows of tokens, one token after the other. What does
+ * not fill a window at the end is left out. */
+struct tensor *t_fold(struct tape *t, struct tensor *x, int64_t width, int64_t stride);
 /* x [B,N,D] -> [B,D] */
 struct tensor *t_pool(struct tape *t, struct tensor *x, enum pool_kind kind);
 /* a [M,X], b [M,Y] -> [M,X+Y] */

@@ -407,7 +407,8 @@ static void scatter_bwd(void *dx_, void *dfill, const void *dy_, const int32_t *
             vector->scale(dx + r * D, dy + row * D, 1, D, add);
         }
     });
-    column_sums(dfill, dy, covered, B * N, D);
+    if (dfill)
+        column_sums(dfill, dy, covered, B * N, D);
 }
 
 static void patchify_fwd(void *y_, const void *x_, int64_t B, int64_t L, int64_t T, int64_t P,

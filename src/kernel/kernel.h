@@ -41,6 +41,13 @@ struct weight {
     const float *scale;
 };
 
+/* A convolution over tokens that keeps their number, channels in groups: output channel o of group g
+ * sums w[o,c,i] x[b, t + i - width / 2, g C/groups + c]; tokens outside the record are zero. groups
+ * divides C and O. */
+struct conv {
+    int64_t B, T, C, O, width, groups;
+};
+
 struct backend {
     const char *name; /* "ref", "ref64", "cpu", "onednn" */
     size_t real_size;
@@ -102,11 +109,12 @@ struct backend {
                        int64_t J, int64_t D);
     void (*gather_bwd)(void *dx, const void *dy, const int32_t *index, int64_t B, int64_t N,
                        int64_t J, int64_t D, int add); /* add 0 zeroes the rows not gathered */
-    /* The inverse: y[B,N,D] = fill[D], then y[b,index[b,j],:] = x[b,j,:]. */
+    /* The inverse: y[B,N,D] = fill[D] (NULL: zero), then y[b,index[b,j],:] = x[b,j,:]. */
     void (*scatter_fwd)(void *y, const void *x, const void *fill, const int32_t *index, int64_t B,
                         int64_t N, int64_t J, int64_t D);
     void (*scatter_bwd)(void *dx, void *dfill, const void *dy, const int32_t *index, int64_t B,
-                        int64_t N, int64_t J, int64_t D, int add); /* dfill always adds */
+                        int64_t N, int64_t J, int64_t D,
+                        int add); /* dfill always adds; may be NULL */
 
     /* Patches of a signal x[B,L,T], N = T / P (T a multiple of P).
      *   all_leads: y[B,N,L*P], lead-major inside a patch; else y[B,L*N,P], lead-major tokens. */
@@ -114,6 +122,36 @@ struct backend {
                          int all_leads);
     void (*patchify_bwd)(void *dx, const void *dy, int64_t B, int64_t L, int64_t T, int64_t P,
                          int all_leads, int add);
+
+    /* Windows over tokens: y[B,N,width*C], N = (T - width) / stride + 1 rounded down; row n is tokens
+     * n stride to n stride + width - 1 of x[B,T,C], one after the other. With stride = width these are
+     * the tokens themselves, `width` of them to a row. */
+    void (*fold_fwd)(void *y, const void *x, int64_t B, int64_t T, int64_t C, int64_t width,
+                     int64_t stride);
+    void (*fold_bwd)(void *dx, const void *dy, int64_t B, int64_t T, int64_t C, int64_t width,
+                     int64_t stride, int add);
+
+    /* Each record and group of C/groups channels of x[B,T,C] by itself over all tokens: y = (x - mean)
+     * rstd g[C] + b[C], with mean and rstd [B,groups] saved. Source: Wu and He 2018 eq. 1-7. */
+    void (*groupnorm_fwd)(void *y, void *mean, void *rstd, const void *x, const void *g,
+                          const void *b, int64_t B, int64_t T, int64_t C, int64_t groups,
+                          double epsilon);
+    /* dg, db (either both or none NULL) always add. */
+    void (*groupnorm_bwd)(void *dx, void *dg, void *db, const void *dy, const void *x,
+                          const void *g, const void *mean, const void *rstd, int64_t B, int64_t T,
+                          int64_t C, int64_t groups, int add);
+
+    /* y[B,T,O] = act(conv(x[B,T,C], w[O,C/groups,width]) + b[O]); b may be NULL. */
+    void (*conv_fwd)(void *y, const void *x, const void *w, const void *b, const struct conv *s,
+                     enum activation act);
+    /* With weights packed once, as linear_packed: w as a weight [O, C/groups * width]; B and T of s are
+     * not looked at when packing. */
+    size_t (*conv_pack_bytes)(const struct conv *s);
+    void (*conv_pack)(void *packed, const struct weight *w, const struct conv *s);
+    void (*conv_packed)(void *y, const void *x, const void *packed, const void *b,
+                        const struct conv *s, enum activation act);
+    void (*conv_bwd_x)(void *dx, const void *dy, const void *w, const struct conv *s, int add);
+    void (*conv_bwd_w)(void *dw, void *db, const void *dy, const void *x, const struct conv *s);
 
     /* Over tokens: y[B,D] = mean or max over N of x[B,N,D]. argmax[B,D] is written for POOL_MAX. */
     void (*pool_fwd)(void *y, int32_t *argmax, const void *x, int64_t B, int64_t N, int64_t D,

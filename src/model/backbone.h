@@ -9,9 +9,10 @@
 #include "nn/layer.h"
 
 struct encoding {
-    struct tensor *tokens;  /* [B,N',D]; N' is the number of visible tokens */
-    struct tensor *patches; /* [B,N,P] as cut from the signal */
-    int64_t token_count;    /* N */
+    struct tensor *tokens; /* [B,N',D]; N' is the number of visible tokens */
+    struct tensor
+        *patches; /* [B,N,P] the samples that each token stands for; NULL if all are visible */
+    int64_t token_count; /* N */
 };
 
 struct backbone {
@@ -25,7 +26,7 @@ struct backbone {
     int64_t (*token_count)(const void *config, int64_t L, int64_t T); /* N */
     int64_t (*width)(const void *config);                             /* D */
     /* Records it under the current scope. signal [B,L,T]; visible [B,J]: only these tokens enter the
-     * encoder, NULL: all. */
+     * encoder, NULL: all. What a backbone mixes before its encoder is mixed among the visible. */
     struct encoding (*build)(struct build *b, const void *config, struct tensor *signal,
                              struct tensor *visible);
 };

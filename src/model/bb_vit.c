@@ -83,7 +83,7 @@ static struct encoding build(struct build *b, const void *config, struct tensor 
         scope_leave(b, scope);
     }
     b->layer = (int)c->depth + 1;
-    out.tokens = nn_layernorm(b, "norm", x);
+    out.tokens = nn_layernorm(b, "norm", x, 0);
     return out;
 }
 

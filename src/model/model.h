@@ -44,7 +44,8 @@ struct model_options {
 };
 void model_options_add(struct option_set *set, struct model_options *target);
 /* Applies the preset named by --model (weaker than what the user set) and gives the spec; caller
- * cJSON_Deletes. Errors: ERR_USAGE with the nearest preset name. */
+ * cJSON_Deletes. A preset may set options of the group "input" too, which the set must hold: read
+ * them after this call. Errors: ERR_USAGE with the nearest preset name. */
 enum err_code model_options_spec(struct option_set *set, struct model_options *options,
                                  struct cJSON **spec, struct err *e);
 

@@ -4,7 +4,8 @@
 
 struct preset {
     const char *name; /* "vit-tiny" */
-    const char *json; /* {"network": {...}, "<backbone>": {...}} */
+    const char
+        *json; /* {"network": {...}, "<backbone>": {...}}, and "input" where it has its own */
 };
 
 extern const struct preset presets[]; /* ends with a NULL name */

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double layernorm_epsilon = 1e-6;
-
 size_t scope_enter(struct build *b, const char *format, ...)
 {
     size_t length = strlen(b->scope);
@@ -43,14 +41,14 @@ struct tensor *nn_linear(struct build *b, const char *name, struct tensor *x, in
     return t_linear(b->tape, x, w, bias, act);
 }
 
-struct tensor *nn_layernorm(struct build *b, const char *name, struct tensor *x)
+struct tensor *nn_layernorm(struct build *b, const char *name, struct tensor *x, double epsilon)
 {
     int64_t D = tensor_width(x);
     size_t scope = scope_enter(b, "%s", name);
     struct tensor *g = nn_param(b, "weight", 1, &D, PARAM_ONE, 0, false);
     struct tensor *o = nn_param(b, "bias", 1, &D, PARAM_ZERO, 0, false);
     scope_leave(b, scope);
-    return t_layernorm(b->tape, x, g, o, layernorm_epsilon);
+    return t_layernorm(b->tape, x, g, o, epsilon > 0 ? epsilon : 1e-6);
 }
 
 static struct tensor *residual(struct build *b, struct tensor *x, struct tensor *branch,
@@ -61,16 +59,27 @@ static struct tensor *residual(struct build *b, struct tensor *x, struct tensor 
     return t_add(b->tape, x, branch);
 }
 
-struct tensor *nn_block(struct build *b, struct tensor *x, const struct block_options *o)
+static struct tensor *attention(struct build *b, struct tensor *x, const struct block_options *o)
 {
     int64_t D = tensor_width(x);
-    struct tensor *h = nn_layernorm(b, "norm1", x);
-    h = nn_linear(b, "attention.qkv", h, 3 * D, ACTIVATION_NONE);
-    h = t_attention(b->tape, h, o->heads);
-    h = nn_linear(b, "attention.out", h, D, ACTIVATION_NONE);
-    x = residual(b, x, h, o);
-    h = nn_layernorm(b, "norm2", x);
-    h = nn_linear(b, "mlp.up", h, o->hidden, ACTIVATION_GELU);
-    h = nn_linear(b, "mlp.down", h, D, ACTIVATION_NONE);
-    return residual(b, x, h, o);
+    x = nn_linear(b, "attention.qkv", x, 3 * D, ACTIVATION_NONE);
+    x = t_attention(b->tape, x, o->heads);
+    return nn_linear(b, "attention.out", x, D, ACTIVATION_NONE);
+}
+
+static struct tensor *mlp(struct build *b, struct tensor *x, const struct block_options *o)
+{
+    int64_t D = tensor_width(x);
+    x = nn_linear(b, "mlp.up", x, o->hidden, ACTIVATION_GELU);
+    return nn_linear(b, "mlp.down", x, D, ACTIVATION_NONE);
+}
+
+struct tensor *nn_block(struct build *b, struct tensor *x, const struct block_options *o)
+{
+    if (o->post_norm) {
+        x = nn_layernorm(b, "norm1", residual(b, x, attention(b, x, o), o), o->epsilon);
+        return nn_layernorm(b, "norm2", residual(b, x, mlp(b, x, o), o), o->epsilon);
+    }
+    x = residual(b, x, attention(b, nn_layernorm(b, "norm1", x, o->epsilon), o), o);
+    return residual(b, x, mlp(b, nn_layernorm(b, "norm2", x, o->epsilon), o), o);
 }

@@ -24,17 +24,19 @@ struct tensor *nn_param(struct build *b, const char *name, int rank, const int64
 /* "<name>.weight" [out, width of x] (Xavier) and "<name>.bias" [out] (zero). */
 struct tensor *nn_linear(struct build *b, const char *name, struct tensor *x, int64_t out,
                          enum activation act);
-/* "<name>.weight" and "<name>.bias" [D]. */
-struct tensor *nn_layernorm(struct build *b, const char *name, struct tensor *x);
+/* "<name>.weight" and "<name>.bias" [D]; epsilon 0: 1e-6. */
+struct tensor *nn_layernorm(struct build *b, const char *name, struct tensor *x, double epsilon);
 
 struct block_options {
     int64_t heads;
     int64_t hidden;   /* width of the mlp */
     double dropout;   /* after attention and mlp */
     double drop_path; /* of each residual branch */
+    double epsilon;   /* of the layer norms; 0: 1e-6 */
+    bool post_norm;
 };
-/* Pre-norm transformer block: x + attention(norm(x)), then + mlp(norm(.)). x [B,N,D].
- * Source: Xiong et al. 2020, figure 1b. */
+/* Transformer block. x [B,N,D]. Pre-norm: x + attention(norm(x)), then + mlp(norm(.)); post-norm:
+ * norm(x + attention(x)), then norm(. + mlp(.)). Source: Xiong et al. 2020, figure 1b and 1a. */
 struct tensor *nn_block(struct build *b, struct tensor *x, const struct block_options *options);
 
 #endif

@@ -48,7 +48,7 @@ static struct tensor *build(const struct scene *s, const void *config)
         scope_leave(b, scope);
     }
     x = t_gather(b->tape, x, s->masked);
-    x = nn_layernorm(b, "norm", x);
+    x = nn_layernorm(b, "norm", x, 0);
     x = nn_linear(b, "predict", x, tensor_width(s->encoding.patches), ACTIVATION_NONE);
     return t_mse_patch(b->tape, x, s->encoding.patches, s->masked, c->normalize_target);
 }

@@ -23,8 +23,8 @@ static bool weights_are_random(const struct adapt *a)
 static enum err_code start_from_options(struct adapt *a, cJSON **spec, struct contract *contract,
                                         struct err *e)
 {
-    TRY(input_contract(&a->input, contract, e));
-    return model_options_spec(a->set, &a->model, spec, e);
+    TRY(model_options_spec(a->set, &a->model, spec, e)); /* a preset may say what its input is */
+    return input_contract(&a->input, contract, e);
 }
 
 /* The encoder file decides architecture and contract; options that say otherwise are refused rather

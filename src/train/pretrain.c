@@ -155,9 +155,10 @@ enum err_code pretrain_run(struct pretrain *p, struct err *e)
     x->set = p->set;
     TRY(objective_sum_parse(&c.sum, p->set, p->options.objective, e));
     TRY(objective_sum_resolve(&c.sum, e));
-    TRY(input_contract(&p->input, &contract, e));
-    TRY(model_options_spec(p->set, &p->model, &spec, e));
-    enum err_code code = experiment_open(x, "", contract.rate_hz, e);
+    TRY(model_options_spec(p->set, &p->model, &spec, e)); /* a preset may say what its input is */
+    enum err_code code = input_contract(&p->input, &contract, e);
+    if (code == ERR_OK)
+        code = experiment_open(x, "", contract.rate_hz, e);
     if (code == ERR_OK)
         code = experiment_fit_contract(x, &contract, split, e);
     if (code == ERR_OK)

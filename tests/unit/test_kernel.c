@@ -33,6 +33,41 @@ static float real_at(const struct run *r, const void *x, int64_t i)
     return r->k->real_size == sizeof(float) ? ((const float *)x)[i] : (float)((const double *)x)[i];
 }
 
+/* w[N,K] in each storage. */
+struct stored {
+    float *values, *scale;
+    uint16_t *bf16;
+    int8_t *int8;
+    struct weight as[3]; /* by enum storage */
+};
+
+static struct stored stored_open(const struct run *r, const void *w, int64_t N, int64_t K)
+{
+    struct stored out = {.values = malloc(sizeof(float) * (size_t)(N * K)),
+                         .scale = malloc(sizeof(float) * (size_t)N),
+                         .bf16 = malloc(sizeof(uint16_t) * (size_t)(N * K)),
+                         .int8 = malloc((size_t)(N * K))};
+    assert_true(out.values && out.scale && out.bf16 && out.int8);
+    for (int64_t i = 0; i < N * K; i++) {
+        uint32_t bits;
+        out.values[i] = real_at(r, w, i);
+        memcpy(&bits, &out.values[i], sizeof bits);
+        out.bf16[i] = (uint16_t)(bits >> 16);
+        out.int8[i] = (int8_t)(127 * out.values[i]);
+    }
+    for (int64_t n = 0; n < N; n++)
+        out.scale[n] = (float)(n + 1) / (float)(127 * N);
+    out.as[STORAGE_F32] = (struct weight){out.values, STORAGE_F32, NULL};
+    out.as[STORAGE_BF16] = (struct weight){out.bf16, STORAGE_BF16, NULL};
+    out.as[STORAGE_INT8] = (struct weight){out.int8, STORAGE_INT8, out.scale};
+    return out;
+}
+
+static void stored_close(struct stored *s)
+{
+    free(s->values), free(s->scale), free(s->bf16), free(s->int8);
+}
+
 /* s[4]: how the weights are stored. */
 static void linear_packed(struct run *r, const int64_t *s)
 {
@@ -40,30 +75,13 @@ static void linear_packed(struct run *r, const int64_t *s)
     void *y = run_out(r, M * N), *x = run_in(r, M * K, -1, 1), *w = run_in(r, N * K, -1, 1);
     void *b = run_in(r, N, -1, 1);
     run_seal(r);
-    float *values = malloc(sizeof *values * (size_t)(N * K + N)), *scale = values + N * K;
-    uint16_t *bf16 = malloc(sizeof *bf16 * (size_t)(N * K));
-    int8_t *int8 = malloc((size_t)(N * K));
-    assert_true(values && bf16 && int8);
-    for (int64_t i = 0; i < N * K; i++) {
-        uint32_t bits;
-        values[i] = real_at(r, w, i);
-        memcpy(&bits, &values[i], sizeof bits);
-        bf16[i] = (uint16_t)(bits >> 16);
-        int8[i] = (int8_t)(127 * values[i]);
-    }
-    for (int64_t n = 0; n < N; n++)
-        scale[n] = (float)(n + 1) / (float)(127 * N);
-    const struct weight as[] = {{values, STORAGE_F32, NULL},
-                                {bf16, STORAGE_BF16, NULL},
-                                {int8, STORAGE_INT8, scale}};
+    struct stored stored = stored_open(r, w, N, K);
     void *packed = aligned_alloc(64, r->k->pack_bytes(N, K));
     assert_non_null(packed);
-    r->k->pack(packed, &as[s[4]], N, K);
+    r->k->pack(packed, &stored.as[s[4]], N, K);
     r->k->linear_packed(y, x, packed, b, M, N, K, (enum activation)s[3]);
     free(packed);
-    free(values);
-    free(bf16);
-    free(int8);
+    stored_close(&stored);
 }
 
 static void linear_bwd_x(struct run *r, const int64_t *s)
@@ -204,7 +222,7 @@ static void scatter_fwd(struct run *r, const int64_t *s)
     void *fill = run_in(r, s[3], -1, 1);
     int32_t *index = run_index(r, s[0], s[1], s[2]);
     run_seal(r);
-    r->k->scatter_fwd(y, x, fill, index, s[0], s[1], s[2], s[3]);
+    r->k->scatter_fwd(y, x, s[5] ? NULL : fill, index, s[0], s[1], s[2], s[3]);
 }
 
 static void scatter_bwd(struct run *r, const int64_t *s)
@@ -213,7 +231,7 @@ static void scatter_bwd(struct run *r, const int64_t *s)
     void *dy = run_in(r, s[0] * s[1] * s[3], -1, 1);
     int32_t *index = run_index(r, s[0], s[1], s[2]);
     run_seal(r);
-    r->k->scatter_bwd(dx, dfill, dy, index, s[0], s[1], s[2], s[3], (int)s[4]);
+    r->k->scatter_bwd(dx, s[5] ? NULL : dfill, dy, index, s[0], s[1], s[2], s[3], (int)s[4]);
 }
 
 static void patchify_fwd(struct run *r, const int64_t *s)
@@ -228,6 +246,90 @@ static void patchify_bwd(struct run *r, const int64_t *s)
     void *dx = run_out(r, s[0] * s[1] * s[2]), *dy = run_in(r, s[0] * s[1] * s[2], -1, 1);
     run_seal(r);
     r->k->patchify_bwd(dx, dy, s[0], s[1], s[2], s[3], (int)s[4], (int)s[5]);
+}
+
+static void fold_fwd(struct run *r, const int64_t *s)
+{
+    int64_t N = (s[1] - s[3]) / s[4] + 1;
+    void *y = run_out(r, s[0] * N * s[3] * s[2]), *x = run_in(r, s[0] * s[1] * s[2], -1, 1);
+    run_seal(r);
+    r->k->fold_fwd(y, x, s[0], s[1], s[2], s[3], s[4]);
+}
+
+static void fold_bwd(struct run *r, const int64_t *s)
+{
+    int64_t N = (s[1] - s[3]) / s[4] + 1;
+    void *dx = run_out(r, s[0] * s[1] * s[2]), *dy = run_in(r, s[0] * N * s[3] * s[2], -1, 1);
+    run_seal(r);
+    r->k->fold_bwd(dx, dy, s[0], s[1], s[2], s[3], s[4], (int)s[5]);
+}
+
+static void groupnorm_fwd(struct run *r, const int64_t *s)
+{
+    int64_t n = s[0] * s[1] * s[2];
+    void *y = run_out(r, n), *mean = run_out(r, s[0] * s[3]), *rstd = run_out(r, s[0] * s[3]);
+    void *x = run_in(r, n, -1, 3), *g = run_in(r, s[2], 0.5, 1.5), *b = run_in(r, s[2], -1, 1);
+    run_seal(r);
+    r->k->groupnorm_fwd(y, mean, rstd, x, g, b, s[0], s[1], s[2], s[3], 1e-5);
+}
+
+static void groupnorm_bwd(struct run *r, const int64_t *s)
+{
+    int64_t n = s[0] * s[1] * s[2];
+    void *dx = run_out(r, n), *dg = run_out(r, s[2]), *db = run_out(r, s[2]);
+    void *dy = run_in(r, n, -1, 1), *x = run_in(r, n, -1, 3), *g = run_in(r, s[2], 0.5, 1.5);
+    void *mean = run_in(r, s[0] * s[3], 0.9, 1.1), *rstd = run_in(r, s[0] * s[3], 0.5, 1);
+    run_seal(r);
+    r->k->groupnorm_bwd(dx, s[5] ? NULL : dg, s[5] ? NULL : db, dy, x, g, mean, rstd, s[0], s[1],
+                        s[2], s[3], (int)s[4]);
+}
+
+static struct conv conv_of(const int64_t *s)
+{
+    return (struct conv){s[0], s[1], s[2], s[3], s[4], s[5]};
+}
+
+static void conv_fwd(struct run *r, const int64_t *s)
+{
+    struct conv c = conv_of(s);
+    void *y = run_out(r, c.B * c.T * c.O), *x = run_in(r, c.B * c.T * c.C, -1, 1);
+    void *w = run_in(r, c.O * c.C / c.groups * c.width, -1, 1), *b = run_in(r, c.O, -1, 1);
+    run_seal(r);
+    r->k->conv_fwd(y, x, w, s[7] ? NULL : b, &c, (enum activation)s[6]);
+}
+
+static void conv_packed(struct run *r, const int64_t *s)
+{
+    struct conv c = conv_of(s);
+    int64_t K = c.C / c.groups * c.width;
+    void *y = run_out(r, c.B * c.T * c.O), *x = run_in(r, c.B * c.T * c.C, -1, 1);
+    void *w = run_in(r, c.O * K, -1, 1), *b = run_in(r, c.O, -1, 1);
+    run_seal(r);
+    struct stored stored = stored_open(r, w, c.O, K);
+    void *packed = aligned_alloc(64, r->k->conv_pack_bytes(&c));
+    assert_non_null(packed);
+    r->k->conv_pack(packed, &stored.as[s[7]], &c);
+    r->k->conv_packed(y, x, packed, b, &c, (enum activation)s[6]);
+    free(packed);
+    stored_close(&stored);
+}
+
+static void conv_bwd_x(struct run *r, const int64_t *s)
+{
+    struct conv c = conv_of(s);
+    void *dx = run_out(r, c.B * c.T * c.C), *dy = run_in(r, c.B * c.T * c.O, -1, 1);
+    void *w = run_in(r, c.O * c.C / c.groups * c.width, -1, 1);
+    run_seal(r);
+    r->k->conv_bwd_x(dx, dy, w, &c, (int)s[6]);
+}
+
+static void conv_bwd_w(struct run *r, const int64_t *s)
+{
+    struct conv c = conv_of(s);
+    void *dw = run_out(r, c.O * c.C / c.groups * c.width), *db = run_out(r, c.O);
+    void *dy = run_in(r, c.B * c.T * c.O, -1, 1), *x = run_in(r, c.B * c.T * c.C, -1, 1);
+    run_seal(r);
+    r->k->conv_bwd_w(dw, s[6] ? NULL : db, dy, x, &c);
 }
 
 static void pool_fwd(struct run *r, const int64_t *s)
@@ -397,7 +499,7 @@ struct kernel_case {
     const char *name;
     size_t member;
     void (*run)(struct run *r, const int64_t *s);
-    int64_t sizes[6][6]; /* up to the first that begins with 0 */
+    int64_t sizes[6][8]; /* up to the first that begins with 0 */
 };
 
 #define CASE(f) #f, offsetof(struct backend, f), f
@@ -434,10 +536,44 @@ static const struct kernel_case cases[] = {
     {CASE(add_rows_bwd), {{1, 1}, {3, 37}, {517, 300}}},
     {CASE(gather_fwd), {{1, 1, 1, 1}, {3, 11, 4, 37}, {5, 70, 69, 193}}},
     {CASE(gather_bwd), {{1, 1, 1, 1, 0}, {3, 11, 4, 37, 1}, {5, 70, 69, 193, 0}}},
-    {CASE(scatter_fwd), {{1, 1, 1, 1}, {3, 11, 4, 37}, {5, 70, 33, 193}}},
-    {CASE(scatter_bwd), {{1, 1, 1, 1, 0}, {3, 11, 4, 37, 1}, {5, 70, 33, 193, 0}}},
+    {CASE(scatter_fwd), {{1, 1, 1, 1}, {3, 11, 4, 37}, {5, 70, 33, 193}, {2, 9, 3, 20, 0, 1}}},
+    {CASE(scatter_bwd),
+     {{1, 1, 1, 1, 0}, {3, 11, 4, 37, 1}, {5, 70, 33, 193, 0}, {2, 9, 3, 20, 0, 1}}},
     {CASE(patchify_fwd), {{1, 1, 1, 1, 0}, {3, 12, 100, 25, 1}, {7, 12, 500, 25, 0}}},
     {CASE(patchify_bwd), {{1, 1, 1, 1, 0, 0}, {3, 12, 100, 25, 1, 1}, {7, 12, 500, 25, 0, 0}}},
+    {CASE(fold_fwd), {{1, 1, 1, 1, 1}, {3, 11, 5, 2, 2}, {7, 625, 64, 2, 2}, {5, 70, 33, 4, 3}}},
+    {CASE(fold_bwd),
+     {{1, 1, 1, 1, 1, 0}, {3, 11, 5, 2, 2, 1}, {7, 625, 64, 2, 2, 0}, {5, 70, 33, 4, 3, 1}}},
+    {CASE(groupnorm_fwd), {{1, 1, 1, 1}, {3, 37, 5, 5}, {2, 300, 70, 70}, {3, 130, 195, 3}}},
+    {CASE(groupnorm_bwd),
+     {{1, 1, 1, 1, 0}, {3, 37, 5, 5, 1}, {2, 300, 70, 70, 0}, {3, 130, 195, 3, 1, 1}}},
+    {CASE(conv_fwd),
+     {{1, 1, 1, 1, 1, 1, 0},
+      {3, 5, 6, 9, 4, 3, 1},
+      {2, 37, 34, 26, 128, 2, 0, 1},
+      {2, 156, 96, 96, 31, 2, 1},
+      {1, 70, 7, 7, 5, 7, 2}}},
+    {"conv_pack_bytes",
+     offsetof(struct backend, conv_pack_bytes),
+     conv_packed,
+     {{1, 1, 1, 1, 1, 1, 0, 0}}},
+    {"conv_pack",
+     offsetof(struct backend, conv_pack),
+     conv_packed,
+     {{3, 5, 6, 9, 4, 3, 1, 2}, {2, 37, 34, 26, 128, 2, 0, 1}}},
+    {CASE(conv_packed), {{2, 156, 96, 96, 31, 2, 1, 0}, {1, 70, 7, 7, 5, 7, 2, 2}}},
+    {CASE(conv_bwd_x),
+     {{1, 1, 1, 1, 1, 1, 0},
+      {3, 5, 6, 9, 4, 3, 1},
+      {2, 37, 34, 26, 128, 2, 0},
+      {2, 156, 96, 96, 31, 2, 1},
+      {1, 70, 7, 7, 5, 7, 0}}},
+    {CASE(conv_bwd_w),
+     {{1, 1, 1, 1, 1, 1, 0},
+      {3, 5, 6, 9, 4, 3, 1},
+      {2, 37, 34, 26, 128, 2, 0},
+      {19, 156, 24, 24, 7, 2, 1},
+      {1, 70, 7, 7, 5, 7, 0}}},
     {CASE(pool_fwd), {{1, 1, 1, 0}, {3, 11, 37, 1}, {5, 70, 193, 0}, {5, 70, 193, 1}}},
     {CASE(pool_bwd), {{1, 1, 1, 0, 0}, {3, 11, 37, 1, 1}, {5, 70, 193, 0, 1}, {5, 70, 193, 1, 0}}},
     {CASE(l2norm_fwd), {{2, 1}, {3, 37}, {300, 193}}},

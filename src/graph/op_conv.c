@@ -1,0 +1,86 @@
+/* Convolution over tokens, as many out as in, channels in groups: zero padding of width / 2 in front,
+ * the rest behind. */
+#include "graph/ops.h"
+
+struct tensor *t_conv(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
+                      int64_t groups, enum activation act)
+{
+    /* The gradient of an activation needs what it was given. */
+    bool fused = !tape_is_training(t);
+    struct tensor *y =
+        tape_record(t, &op_conv, 3, (struct tensor *[]){x, w, b},
+                    &(struct op_attributes){.i = {groups, fused ? act : ACTIVATION_NONE}});
+    return fused || act == ACTIVATION_NONE ? y : t_activation(t, y, act);
+}
+
+static struct conv sizes(const struct node *n)
+{
+    const struct tensor *x = n->input[0], *w = n->input[1];
+    return (struct conv){.B = x->shape[0],
+                         .T = x->shape[1],
+                         .C = x->shape[2],
+                         .O = w->shape[0],
+                         .width = w->shape[2],
+                         .groups = n->attr.i[0]};
+}
+
+static void prepare(struct node *n)
+{
+    const struct tensor *x = n->input[0], *w = n->input[1], *b = n->input[2];
+    node_check(n, x->rank == 3 && w->rank == 3, "x is not [B,T,C] or w not [O,C/groups,width]");
+    struct conv s = sizes(n);
+    node_check(n,
+               s.groups > 0 && s.C % s.groups == 0 && s.O % s.groups == 0 &&
+                   w->shape[1] == s.C / s.groups,
+               "channels of x are not groups times those of w");
+    node_check(n, !b || b->numel == s.O, "bias is not [O]");
+    node_check(n, !n->training || n->attr.i[1] == ACTIVATION_NONE, "activation while training");
+    node_output(n, 3, (int64_t[]){s.B, s.T, s.O});
+}
+
+static void forward(const struct backend *k, const struct node *n, const struct tape_step *step)
+{
+    (void)step;
+    struct conv s = sizes(n);
+    k->conv_fwd(n->output->data, n->input[0]->data, n->input[1]->data,
+                n->input[2] ? n->input[2]->data : NULL, &s, (enum activation)n->attr.i[1]);
+}
+
+static void backward(const struct backend *k, const struct node *n, const struct tape_step *step)
+{
+    (void)step;
+    struct conv s = sizes(n);
+    const struct tensor *x = n->input[0], *w = n->input[1], *b = n->input[2];
+    void *db = b ? b->grad : NULL;
+    if (x->grad)
+        k->conv_bwd_x(x->grad, n->output->grad, w->data, &s, n->add[0]);
+    if (w->grad)
+        k->conv_bwd_w(w->grad, db, n->output->grad, x->data, &s);
+    else if (db)
+        k->add_rows_bwd(db, n->output->grad, s.B * s.T, s.O);
+}
+
+static double flops(const struct node *n)
+{
+    const struct tensor *w = n->input[1];
+    return 2.0 * (double)n->output->numel * (double)(w->shape[1] * w->shape[2]);
+}
+
+static const struct op_case cases[] = {
+    {3, {{0, 3, {2, 7, 6}, 0}, {0, 3, {4, 3, 4}, 0}, {0, 1, {4}, 0}}, {{2}, {0}}, 0},
+    {3, {{0, 3, {1, 9, 5}, 0}, {0, 3, {3, 5, 3}, 0}, {0, 0, {0}, 0}}, {{1}, {0}}, 0},
+    {3, {{0, 3, {2, 3, 4}, 0}, {0, 3, {4, 1, 9}, 0}, {0, 1, {4}, 0}}, {{4}, {0}}, 0},
+    {3, {{0, 3, {1, 40, 14}, 0}, {0, 3, {26, 7, 10}, 0}, {0, 1, {26}, 0}}, {{2}, {0}}, 0},
+    {0}};
+
+const struct op op_conv = {
+    .name = "conv",
+    .help = "convolution over tokens in groups of channels, as many tokens out as in",
+    .backward_needs = 1u << 0 | 1u << 1,
+    .always_adds = 1u << 1 | 1u << 2,
+    .prepare = prepare,
+    .forward = forward,
+    .backward = backward,
+    .flops = flops,
+    .cases = cases,
+};

@@ -1,0 +1,384 @@
+/* The wav2vec2 backbone against a second statement of the network, written from the description of
+ * ECG-FM alone: convolutions by their definition, one sum at a time, channels first, in double. And
+ * the configurations that must be refused. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/arena.h"
+#include "base/rng.h"
+#include "model/model.h"
+
+struct shape {
+    const char *spec;
+    int64_t L, T;
+    int64_t conv_layers, conv_width, kernel, stride, conv_groups;
+    int64_t D, depth, heads, hidden, place_kernel, place_groups;
+    bool post;
+};
+
+#define WAV2VEC2(options)                                                                          \
+    "{\"network\":{\"backbone\":\"wav2vec2\",\"pool\":\"mean\"},\"wav2vec2\":{" options "}}"
+
+static const struct shape shapes[] = {
+    {WAV2VEC2("\"width\":8,\"depth\":2,\"heads\":2,\"mlp_ratio\":4,\"conv_layers\":3,"
+              "\"conv_width\":6,\"conv_groups\":6,\"place_kernel\":4,\"place_groups\":2"),
+     3, 37, 3, 6, 2, 2, 6, 8, 2, 2, 32, 4, 2, true},
+    {WAV2VEC2("\"width\":48,\"depth\":2,\"heads\":3,\"mlp_ratio\":2,\"conv_layers\":4,"
+              "\"conv_width\":20,\"conv_groups\":5,\"place_kernel\":128,\"place_groups\":4"),
+     12, 625, 4, 20, 2, 2, 5, 48, 2, 3, 96, 128, 4, true},
+    {WAV2VEC2("\"width\":12,\"depth\":1,\"heads\":1,\"mlp_ratio\":1,\"norm\":\"pre\","
+              "\"conv_layers\":2,\"conv_width\":10,\"conv_kernel\":5,\"conv_stride\":3,"
+              "\"conv_groups\":0,\"place_kernel\":7,\"place_groups\":1"),
+     2, 100, 2, 10, 5, 3, 0, 12, 1, 1, 12, 7, 1, false},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes, B = 2 };
+
+/* ---- the network in plain words -------------------------------------------------------------- */
+
+struct weights {
+    const struct param_table *table;
+    const double *values;
+};
+
+static const double *named(const struct weights *w, const char *format, int i)
+{
+    char name[96];
+    snprintf(name, sizeof name, format, i);
+    const struct param *p = param_find(w->table, name);
+    if (!p)
+        fail_msg("no parameter %s", name);
+    return w->values + p->offset;
+}
+
+static double gelu(double x) { return 0.5 * x * (1 + erf(x / sqrt(2))); }
+
+static double *zeros(int64_t n)
+{
+    double *x = calloc((size_t)n, sizeof *x);
+    assert_non_null(x);
+    return x;
+}
+
+/* rows of x[n,D] in place */
+static void layernorm(double *x, int64_t n, int64_t D, const double *g, const double *b)
+{
+    for (int64_t r = 0; r < n; r++) {
+        double mean = 0, variance = 0;
+        for (int64_t d = 0; d < D; d++)
+            mean += x[r * D + d] / (double)D;
+        for (int64_t d = 0; d < D; d++)
+            variance += (x[r * D + d] - mean) * (x[r * D + d] - mean) / (double)D;
+        for (int64_t d = 0; d < D; d++)
+            x[r * D + d] = (x[r * D + d] - mean) / sqrt(variance + 1e-5) * g[d] + b[d];
+    }
+}
+
+static double *linear(const double *x, int64_t n, int64_t in, int64_t out, const double *w,
+                      const double *b)
+{
+    double *y = zeros(n * out);
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t o = 0; o < out; o++) {
+            y[r * out + o] = b[o];
+            for (int64_t i = 0; i < in; i++)
+                y[r * out + o] += w[o * in + i] * x[r * in + i];
+        }
+    return y;
+}
+
+static double *self_attention(const double *x, int64_t n, int64_t D, int64_t heads,
+                              const struct weights *w, int layer)
+{
+    double *qkv = linear(x, n, D, 3 * D, named(w, "encoder.block.%d.attention.qkv.weight", layer),
+                         named(w, "encoder.block.%d.attention.qkv.bias", layer));
+    double *mixed = zeros(n * D), *score = zeros(n);
+    int64_t E = D / heads;
+    for (int64_t h = 0; h < heads; h++)
+        for (int64_t i = 0; i < n; i++) {
+            double sum = 0;
+            for (int64_t j = 0; j < n; j++) {
+                double s = 0;
+                for (int64_t e = 0; e < E; e++)
+                    s += qkv[i * 3 * D + h * E + e] * qkv[j * 3 * D + D + h * E + e];
+                score[j] = exp(s / sqrt((double)E));
+                sum += score[j];
+            }
+            for (int64_t j = 0; j < n; j++)
+                for (int64_t e = 0; e < E; e++)
+                    mixed[i * D + h * E + e] += score[j] / sum * qkv[j * 3 * D + 2 * D + h * E + e];
+        }
+    double *y = linear(mixed, n, D, D, named(w, "encoder.block.%d.attention.out.weight", layer),
+                       named(w, "encoder.block.%d.attention.out.bias", layer));
+    free(qkv), free(mixed), free(score);
+    return y;
+}
+
+static double *feed_forward(const double *x, int64_t n, int64_t D, int64_t hidden,
+                            const struct weights *w, int layer)
+{
+    double *h = linear(x, n, D, hidden, named(w, "encoder.block.%d.mlp.up.weight", layer),
+                       named(w, "encoder.block.%d.mlp.up.bias", layer));
+    for (int64_t i = 0; i < n * hidden; i++)
+        h[i] = gelu(h[i]);
+    double *y = linear(h, n, hidden, D, named(w, "encoder.block.%d.mlp.down.weight", layer),
+                       named(w, "encoder.block.%d.mlp.down.bias", layer));
+    free(h);
+    return y;
+}
+
+static void block(double *x, int64_t n, const struct shape *s, const struct weights *w, int layer)
+{
+    for (int half = 0; half < 2; half++) {
+        const double *g =
+            named(w, half ? "encoder.block.%d.norm2.weight" : "encoder.block.%d.norm1.weight",
+                  layer);
+        const double *b =
+            named(w, half ? "encoder.block.%d.norm2.bias" : "encoder.block.%d.norm1.bias", layer);
+        double *in = zeros(n * s->D);
+        memcpy(in, x, sizeof *in * (size_t)(n * s->D));
+        if (!s->post)
+            layernorm(in, n, s->D, g, b);
+        double *branch = half ? feed_forward(in, n, s->D, s->hidden, w, layer)
+                              : self_attention(in, n, s->D, s->heads, w, layer);
+        for (int64_t i = 0; i < n * s->D; i++)
+            x[i] += branch[i];
+        if (s->post)
+            layernorm(x, n, s->D, g, b);
+        free(in), free(branch);
+    }
+}
+
+/* signal[L,T] of one record -> tokens[n,D]; caller frees. */
+static double *network(const struct shape *s, const struct weights *w, const double *signal,
+                       int64_t *token_count)
+{
+    int64_t C = s->L, T = s->T;
+    double *x = zeros(C * T); /* channels first: x[c,t] */
+    memcpy(x, signal, sizeof *x * (size_t)(C * T));
+    for (int layer = 0; layer < s->conv_layers; layer++) {
+        const double *weight = named(w, "encoder.conv.%d.weight", layer);
+        int64_t out = s->conv_width, n = (T - s->kernel) / s->stride + 1;
+        double *y = zeros(out * n);
+        for (int64_t o = 0; o < out; o++)
+            for (int64_t t = 0; t < n; t++)
+                for (int64_t c = 0; c < C; c++)
+                    for (int64_t i = 0; i < s->kernel; i++)
+                        y[o * n + t] +=
+                            weight[(o * s->kernel + i) * C + c] * x[c * T + t * s->stride + i];
+        if (layer == 0 && s->conv_groups) {
+            const double *g = named(w, "encoder.conv.0.norm.weight", 0);
+            const double *b = named(w, "encoder.conv.0.norm.bias", 0);
+            int64_t size = out / s->conv_groups; /* a group's channels are beside each other */
+            for (int64_t k = 0; k < s->conv_groups; k++) {
+                double *group = y + k * size * n, mean = 0, variance = 0;
+                for (int64_t i = 0; i < size * n; i++)
+                    mean += group[i] / (double)(size * n);
+                for (int64_t i = 0; i < size * n; i++)
+                    variance += (group[i] - mean) * (group[i] - mean) / (double)(size * n);
+                for (int64_t i = 0; i < size * n; i++)
+                    group[i] = (group[i] - mean) / sqrt(variance + 1e-5) * g[k * size + i / n] +
+                               b[k * size + i / n];
+            }
+        }
+        for (int64_t i = 0; i < out * n; i++)
+            y[i] = gelu(y[i]);
+        free(x);
+        x = y, C = out, T = n;
+    }
+    double *rows = zeros(T * C);
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t c = 0; c < C; c++)
+            rows[t * C + c] = x[c * T + t];
+    free(x);
+    layernorm(rows, T, C, named(w, "encoder.conv.norm.weight", 0),
+              named(w, "encoder.conv.norm.bias", 0));
+    double *tokens = linear(rows, T, C, s->D, named(w, "encoder.embed.weight", 0),
+                            named(w, "encoder.embed.bias", 0));
+    free(rows);
+    /* Tap i of the place convolution meets token t + i - width / 2. */
+    const double *weight = named(w, "encoder.place.weight", 0);
+    const double *bias = named(w, "encoder.place.bias", 0);
+    double *place = zeros(T * s->D);
+    int64_t size = s->D / s->place_groups;
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t o = 0; o < s->D; o++) {
+            double sum = bias[o];
+            for (int64_t c = 0; c < size; c++)
+                for (int64_t i = 0; i < s->place_kernel; i++) {
+                    int64_t from = t + i - s->place_kernel / 2;
+                    if (from >= 0 && from < T)
+                        sum += weight[(o * size + c) * s->place_kernel + i] *
+                               tokens[from * s->D + o / size * size + c];
+                }
+            place[t * s->D + o] = gelu(sum);
+        }
+    for (int64_t i = 0; i < T * s->D; i++)
+        tokens[i] += place[i];
+    free(place);
+    const double *g = named(w, "encoder.norm.weight", 0), *b = named(w, "encoder.norm.bias", 0);
+    if (s->post)
+        layernorm(tokens, T, s->D, g, b);
+    for (int layer = 0; layer < s->depth; layer++)
+        block(tokens, T, s, w, layer);
+    if (!s->post)
+        layernorm(tokens, T, s->D, g, b);
+    *token_count = T;
+    return tokens;
+}
+
+/* ---- against the recorded one ---------------------------------------------------------------- */
+
+static double at(const struct backend *k, const void *x, int64_t i)
+{
+    return k->real_size == sizeof(float) ? (double)((const float *)x)[i] : ((const double *)x)[i];
+}
+
+static void set(const struct backend *k, void *x, int64_t i, double value)
+{
+    if (k->real_size == sizeof(float))
+        ((float *)x)[i] = (float)value;
+    else
+        ((double *)x)[i] = value;
+}
+
+/* Largest difference between tokens of the recorded network on a backend and those of network(). */
+static double difference(const struct shape *s, const struct backend *k)
+{
+    struct err e = {0};
+    struct contract c;
+    contract_default(&c);
+    c.lead_count = s->L;
+    c.sample_count = s->T;
+    cJSON *spec = cJSON_Parse(s->spec);
+    struct model m;
+    if (model_create(&m, spec, &c, NULL, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    struct tape *t = tape_new(k, false);
+    struct build b = {.tape = t, .params = &m.params};
+    struct tensor *signal =
+        tape_input(t, "signal", TENSOR_REAL, false, 3, (int64_t[]){B, s->L, s->T});
+    struct encoding enc = model_encode(&b, &m, signal, NULL);
+    tape_keep(t, enc.tokens);
+    assert_int_equal(tape_plan(t, NULL, &e), ERR_OK);
+    int64_t n = m.params.total, samples = s->L * s->T, tokens;
+    double *values = aligned_calloc((size_t)n, 8), *x = zeros(B * samples);
+    void *own = aligned_calloc((size_t)n, k->real_size);
+    void *own_x = aligned_calloc((size_t)(B * samples), k->real_size);
+    param_initialize(&m.params, values, 8, 3);
+    struct rng r = rng_at(8, RNG_STREAM_TEST, 0, 0);
+    for (int64_t i = 0; i < n; i++) { /* nothing may be 0 or 1 by its start */
+        values[i] = (double)(float)(values[i] + 0.2 * rng_between(&r, -1, 1));
+        set(k, own, i, values[i]);
+    }
+    for (int64_t i = 0; i < B * samples; i++) {
+        x[i] = (double)(float)rng_between(&r, -2, 2);
+        set(k, own_x, i, x[i]);
+    }
+    tape_bind_parameters(t, own, NULL);
+    tape_bind(signal, own_x);
+    tape_forward(t);
+    double worst = 0;
+    for (int64_t i = 0; i < B; i++) {
+        struct weights w = {&m.params, values};
+        double *expected = network(s, &w, x + i * samples, &tokens);
+        assert_int_equal(tokens, enc.token_count);
+        assert_int_equal(enc.tokens->shape[1], tokens);
+        for (int64_t j = 0; j < tokens * s->D; j++)
+            worst = fmax(worst, fabs(at(k, enc.tokens->data, i * tokens * s->D + j) - expected[j]));
+        free(expected);
+    }
+    tape_free(t);
+    model_free(&m);
+    cJSON_Delete(spec);
+    free(values), free(x), free(own), free(own_x);
+    return worst;
+}
+
+static void test_network(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SHAPES; i++) {
+        double exact = difference(&shapes[i], &backend_ref64);
+        double fast = difference(&shapes[i], backend_cpu());
+        print_message("shape %d: %.2g in double, %.2g on cpu\n", i, exact, fast);
+        assert_true(exact < 1e-12);
+        assert_true(fast < 1e-5);
+    }
+}
+
+/* ---- what cannot be built -------------------------------------------------------------------- */
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *options, *named;
+        int64_t T;
+    } cases[] = {
+        {"\"heads\":7", "wav2vec2.heads 7", 2500},
+        {"\"place_groups\":5", "wav2vec2.place_groups 5", 2500},
+        {"\"conv_groups\":100", "wav2vec2.conv_groups 100", 2500},
+        {"\"conv_stride\":3", "wav2vec2.conv_stride 3", 2500},
+        {"\"conv_layers\":4", "too short for wav2vec2.conv_layers 4", 15},
+        {"\"conv_layers\":12,\"conv_kernel\":64,\"conv_stride\":64", "too short", 1 << 20},
+        {"\"conv_layers\":1", "wav2vec2.conv_stride", 1 << 20},
+        {"\"conv_layers\":0", "wav2vec2.conv_layers", 2500},
+        {"\"conv_stride\":1", "wav2vec2.conv_stride", 2500},
+        {"\"place_kernel\":1e9", "wav2vec2.place_kernel", 2500},
+        {"\"norm\":\"none\"", "wav2vec2.norm", 2500},
+        {"\"dropout\":1", "wav2vec2.dropout", 2500},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "{\"network\":{\"backbone\":\"wav2vec2\"},\"wav2vec2\":{%s}}",
+                 cases[i].options);
+        cJSON *spec = cJSON_Parse(text);
+        assert_non_null(spec);
+        struct err e = {0};
+        struct contract c;
+        contract_default(&c);
+        c.sample_count = cases[i].T;
+        struct model m;
+        enum err_code code = model_create(&m, spec, &c, NULL, &e);
+        if (code != ERR_USAGE || !strstr(e.message, cases[i].named))
+            fail_msg("%s: code %d, \"%s\"", cases[i].options, (int)code, e.message);
+        model_free(&m);
+        cJSON_Delete(spec);
+    }
+}
+
+/* Samples left out at the end, as every layer rounds down. */
+static void test_token_counts(void **state)
+{
+    (void)state;
+    static const int64_t counts[][2] = {{16, 1}, {31, 1}, {32, 2}, {2500, 156}, {5000, 312}};
+    cJSON *spec = cJSON_Parse("{\"network\":{\"backbone\":\"wav2vec2\"},\"wav2vec2\":{}}");
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct err e = {0};
+        struct contract c;
+        contract_default(&c);
+        c.sample_count = counts[i][0];
+        struct model m;
+        assert_int_equal(model_create(&m, spec, &c, NULL, &e), ERR_OK);
+        assert_int_equal(m.backbone->token_count(m.config, 12, counts[i][0]), counts[i][1]);
+        model_free(&m);
+    }
+    cJSON_Delete(spec);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_network),
+                                       cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_token_counts)};
+    return cmocka_run_group_tests_name("wav2vec2", tests, NULL, NULL);
+}
