@@ -33,8 +33,10 @@ const struct objective objective_simclr = {
     .options = options,
     .config_size = sizeof(struct simclr_config),
     .views = 2,
-    .defaults = "epochs=100 lr=1e-3 augment.time_out.probability=0.5 "
+    .defaults = "lr=1e-3 augment.time_out.probability=0.5 "
                 "augment.amplitude_scale.probability=0.5 augment.jitter.probability=0.5 "
                 "augment.baseline_wander.probability=0.5 augment.lead_mask.probability=0.5",
+    .defaults_alone = "epochs=40",
+    .defaults_in_sum = "epochs=100",
     .build = build,
 };

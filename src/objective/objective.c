@@ -36,7 +36,7 @@ static const void *group_target(const struct option_set *set, const char *prefix
 static enum err_code apply_defaults(struct option_set *set, const char *defaults, struct err *e)
 {
     char text[1024];
-    ASSERT(str_copy(text, sizeof text, defaults), "objective defaults too long");
+    ASSERT(str_copy(text, sizeof text, defaults ? defaults : ""), "objective defaults too long");
     char *rest = text;
     for (char *word; (word = strsep(&rest, " ")) != NULL;) {
         char *equals = strchr(word, '=');
@@ -80,10 +80,13 @@ enum err_code objective_sum_parse(struct objective_sum *out, struct option_set *
                 FAIL(e, ERR_USAGE, "objective %s: %s is named twice", text, word);
         if (out->count == OBJECTIVES_MAX)
             FAIL(e, ERR_USAGE, "objective %s: more than %d", text, OBJECTIVES_MAX);
-        if (row->defaults)
-            TRY(apply_defaults(set, row->defaults, e));
+        TRY(apply_defaults(set, row->defaults, e));
         out->rows[out->count] = row;
         out->configs[out->count++] = group_target(set, row->name);
+    }
+    for (int i = 0; i < out->count; i++) {
+        const struct objective *row = out->rows[i];
+        TRY(apply_defaults(set, out->count > 1 ? row->defaults_in_sum : row->defaults_alone, e));
     }
     return ERR_OK;
 }

@@ -29,8 +29,10 @@ struct objective {
     const char *help;
     const struct option *options; /* first row: weight */
     size_t config_size;
-    int views;            /* V it needs at least */
-    const char *defaults; /* "key=value ..." of other groups that it works best with; NULL: none */
+    int views; /* V it needs at least */
+    /* "key=value ..." of other groups that it works best with, NULL: none; first what holds always,
+     * then what holds alone and what in a sum. */
+    const char *defaults, *defaults_alone, *defaults_in_sum;
     double (*mask_ratio)(const void *config); /* NULL: no masks */
     /* NULL, or checks what single bounds cannot. Errors: ERR_USAGE naming the option. */
     enum err_code (*check)(const void *config, struct err *e);
