@@ -27,6 +27,7 @@ enum err_code tape_bind_weights(struct tape *t, struct weights *w, struct err *e
  * packed before. */
 void weights_changed(struct weights *w);
 
+/* Of all that has been packed. */
 size_t weights_packed_bytes(const struct weights *w);
 
 #endif
