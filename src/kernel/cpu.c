@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "kernel/dnnl_bridge.h"
+#include "kernel/split.h"
 #include "kernel/vector.h"
 
 #include <cblas.h>
@@ -90,101 +91,43 @@ bool kernel_force_isa(const char *name)
     return true;
 }
 
-/* ---- splitting work -------------------------------------------------------------------------- */
-
-/* Elements below which waking the other threads costs more than it brings. */
-#define PARALLEL_MIN 32768
-
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* Threads for that many elements of work. */
-static int threads_for(int64_t elements) { return elements < PARALLEL_MIN ? 1 : kernel_threads(); }
-
-/* The share of thread t of T in 0..n, in units of `grain`. */
-static int64_t share(int64_t n, int64_t grain, int64_t t, int64_t T)
-{
-    int64_t units = (n + grain - 1) / grain;
-    return min_i64(n, units * t / T * grain);
-}
-
-/* Runs the statement for each share [from, to) of 0..n; what is done for one element must not
- * depend on where a share begins. */
-#define PARALLEL_SHARES(n, grain, elements, ...)                                                   \
-    do {                                                                                           \
-        int team = threads_for(elements);                                                          \
-        _Pragma(                                                                                   \
-            "omp parallel for schedule(static) num_threads(team) if (team > 1)") for (int t = 0;   \
-                                                                                      t < team;    \
-                                                                                      t++)         \
-        {                                                                                          \
-            int64_t from = share(n, grain, t, team), to = share(n, grain, t + 1, team);            \
-            if (from < to) {                                                                       \
-                __VA_ARGS__                                                                        \
-            }                                                                                      \
-        }                                                                                          \
-    } while (0)
-
 /* ---- linear ---------------------------------------------------------------------------------- */
 
-/* C[M,N] = op(A)[M,K] op(B)[K,N]; op transposes where asked: A is then stored [K,M], B [N,K]. */
-struct product {
-    int64_t M, N, K;
-    bool transpose_a, transpose_b;
-    bool add; /* C += */
-};
-
-static int64_t piece_size(int64_t n, int64_t grain, int64_t pieces)
-{
-    int64_t units = (n + grain - 1) / grain;
-    return (units + pieces - 1) / pieces * grain;
-}
-
-/* Runs a product on all threads, and the activation on what is done. C is cut into pieces so that
- * the longest takes least: 16 multiply-adds for each element of C, and packing its operands. */
-static void multiply(float *c, const float *a, const float *b, const float *bias,
-                     const struct product *p, enum activation act)
-{
-    enum { ROWS = 12, COLUMNS = 32 };
-    int team = threads_for(p->M * p->N * p->K / 64), across = 1;
-    for (int64_t n = 1, best = INT64_MAX; n <= team; n++) {
-        if (team % n)
-            continue;
-        int64_t rows = piece_size(p->M, ROWS, team / n), columns = piece_size(p->N, COLUMNS, n);
-        int64_t cost = rows * columns / 16 + rows + columns;
-        if (cost < best)
-            best = cost, across = (int)n;
-    }
-    int64_t a_row = p->transpose_a ? 1 : p->K, a_column = p->transpose_a ? p->M : 1;
-    int64_t b_row = p->transpose_b ? 1 : p->N, b_column = p->transpose_b ? p->K : 1;
-#pragma omp parallel for schedule(static) num_threads(team) if (team > 1)
-    for (int piece = 0; piece < team; piece++) {
-        int64_t i = share(p->M, ROWS, piece / across, team / across);
-        int64_t j = share(p->N, COLUMNS, piece % across, across);
-        int64_t rows = share(p->M, ROWS, piece / across + 1, team / across) - i;
-        int64_t columns = share(p->N, COLUMNS, piece % across + 1, across) - j;
-        if (rows <= 0 || columns <= 0)
-            continue;
-        float *to = c + i * p->N + j;
-        vector->gemm(to, p->N, a + i * a_row, a_row, a_column, b + j * b_column, b_row, b_column,
-                     bias ? bias + j : NULL, rows, columns, p->K, p->add);
-        if (act != ACTIVATION_NONE)
-            for (int64_t r = 0; r < rows; r++)
-                vector->activation_fwd(to + r * p->N, to + r * p->N, columns, act);
-    }
-}
+static void multiply(const struct product *p) { split_product(p, 16, vector->gemm); }
 
 static void linear_fwd(void *y, const void *x, const void *w, const void *b, int64_t M, int64_t N,
                        int64_t K, enum activation act)
 {
-    struct product p = {.M = M, .N = N, .K = K, .transpose_b = true};
-    multiply(y, x, w, b, &p, act);
+    struct product p = product_fwd(y, x, b, M, N, K, act);
+    p.b = w;
+    multiply(&p);
+}
+
+static size_t pack_bytes(int64_t N, int64_t K)
+{
+    int64_t columns = vector->pack_columns;
+    return ((size_t)((N + columns - 1) / columns * columns * K) * sizeof(float) + 63) & ~(size_t)63;
+}
+
+static void pack(void *packed, const struct weight *w, int64_t N, int64_t K)
+{
+    PARALLEL_SHARES(N, vector->pack_columns, N * K,
+                    { vector->pack_weights(packed, w, from, to - from, K); });
+}
+
+static void linear_packed(void *y, const void *x, const void *packed, const void *b, int64_t M,
+                          int64_t N, int64_t K, enum activation act)
+{
+    struct product p = product_fwd(y, x, b, M, N, K, act);
+    p.packed = packed;
+    multiply(&p);
 }
 
 static void linear_bwd_x(void *dx, const void *dy, const void *w, int64_t M, int64_t N, int64_t K,
                          int add)
 {
-    struct product p = {.M = M, .N = K, .K = N, .add = add};
-    multiply(dx, dy, w, NULL, &p, ACTIVATION_NONE);
+    struct product p = product_bwd_x(dx, dy, w, M, N, K, add);
+    multiply(&p);
 }
 
 static void column_sums(float *out, const float *x, const uint8_t *skip, int64_t M, int64_t n)
@@ -196,8 +139,8 @@ static void column_sums(float *out, const float *x, const uint8_t *skip, int64_t
 static void linear_bwd_w(void *dw, void *db, const void *dy, const void *x, int64_t M, int64_t N,
                          int64_t K)
 {
-    struct product p = {.M = N, .N = K, .K = M, .transpose_a = true, .add = true};
-    multiply(dw, dy, x, NULL, &p, ACTIVATION_NONE);
+    struct product p = product_bwd_w(dw, dy, x, M, N, K);
+    multiply(&p);
     if (db)
         column_sums(db, dy, NULL, M, N);
 }
@@ -540,8 +483,7 @@ static void ntxent_fwd(void *loss, void *prob_, const void *z, int64_t B, int64_
 {
     float *prob = prob_;
     int64_t n = 2 * B;
-    struct product similarity = {.M = n, .N = n, .K = D, .transpose_b = true};
-    multiply(prob, z, z, NULL, &similarity, ACTIVATION_NONE);
+    linear_fwd(prob, z, z, NULL, n, n, D, ACTIVATION_NONE);
     float *term = kernel_scratch(SCRATCH_SHARED, n);
     PARALLEL_SHARES(n, 1, n * n, {
         for (int64_t i = from; i < to; i++) {
@@ -574,10 +516,8 @@ static void ntxent_bwd(void *dz_, const void *dloss, const void *prob, const voi
     int64_t n = 2 * B;
     float factor = (float)(*(const float *)dloss / ((double)n * temperature));
     float *pull = kernel_scratch(SCRATCH_SHARED, n * D); /* (prob + prob^T - 2 positive) z */
-    struct product p = {.M = n, .N = D, .K = n};
-    multiply(pull, prob, z, NULL, &p, ACTIVATION_NONE);
-    p.transpose_a = p.add = true;
-    multiply(pull, prob, z, NULL, &p, ACTIVATION_NONE);
+    linear_bwd_x(pull, prob, z, n, n, D, 0);
+    linear_bwd_w(pull, NULL, prob, z, n, n, D);
     PARALLEL_SHARES(n, 1, n * D, {
         for (int64_t i = from; i < to; i++) {
             vector->scale(pull + i * D, z + (i + B) % n * D, -2, D, 1);
@@ -643,6 +583,9 @@ static void backend_build(void)
     backend = backend_ref; /* keeps bce, which is small */
     backend.name = "cpu";
     backend.linear_fwd = linear_fwd;
+    backend.pack_bytes = pack_bytes;
+    backend.pack = pack;
+    backend.linear_packed = linear_packed;
     backend.linear_bwd_x = linear_bwd_x;
     backend.linear_bwd_w = linear_bwd_w;
     backend.activation_fwd = activation_fwd;

@@ -8,15 +8,35 @@
 
 #include "base/rng.h"
 
+/* C[M,N] = act(A[M,K] B[K,N] + bias[N]), or C += A B when `add`. C is contiguous, element (i,j) of
+ * A and B is at i row + j column. `packed`, where not NULL, stands for B; bias may be NULL. */
+struct product {
+    float *c;
+    const float *a, *b;
+    const void *packed;
+    const float *bias;
+    int64_t M, N, K;
+    int64_t a_row, a_column, b_row, b_column;
+    bool add;
+    enum activation act;
+};
+
 struct vector_kernels {
     const char *isa; /* "avx512", "avx2", "plain" */
 
-    /* C[M,N] = A[M,K] B[K,N] + bias[N] (may be NULL), or += when `add`; element (i,j) of A and B is
-     * at i row + j column. Each element of C is summed in the order of k and in pieces cut by k
-     * alone, so its bits do not depend on M, N or where it stands. */
-    void (*gemm)(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column,
-                 const float *b, int64_t b_row, int64_t b_column, const float *bias, int64_t M,
-                 int64_t N, int64_t K, bool add);
+    /* The part of a product that is rows i to i + rows and columns j to j + columns of C; with
+     * packed weights j is a multiple of pack_columns. Each element of C is summed in the order of k
+     * and in pieces cut by k alone, so its bits do not depend on M, N or where it stands, nor on
+     * whether B was packed before. */
+    void (*gemm)(const struct product *p, int64_t i, int64_t rows, int64_t j, int64_t columns);
+
+    /* out[rows,K] = the values of rows `first` and on of weights. */
+    void (*decode)(float *out, const struct weight *w, int64_t first, int64_t rows, int64_t K);
+    /* Rows `first` (a multiple of pack_columns) and on of weights [N,K] into the product's order: a
+     * panel of pack_columns rows of w after the other, each [K][pack_columns], zero past the last. */
+    int64_t pack_columns;
+    void (*pack_weights)(float *packed, const struct weight *w, int64_t first, int64_t rows,
+                         int64_t K);
 
     /* One record and one head of attention: pointers are at the head's first element, rows of y
      * and dy are `H E` apart, rows of qkv `3 H E`. */

@@ -1,5 +1,5 @@
 /* Numbers do not depend on company: of the cpu backend, on each instruction set this machine has,
- *   - a row of a linear layer, of a norm and of a softmax is the same bits among any number of rows,
+ *   - a row of a linear layer, its weights packed before or not, of a norm and of a softmax is the same bits among any number of rows,
  *     wherever it stands, on any number of threads;
  *   - a gradient of weights is the same bits on any number of threads;
  *   - a record's attention and pooling is the same bits alone and in any batch;
@@ -60,14 +60,17 @@ static int64_t rows_max(const int64_t *layer, int isa)
 
 enum kind { PLAIN, GELU, BACKWARD };
 
-static void linear(enum kind kind, float *y, const float *x, const float *w, const float *b,
-                   int64_t M, int64_t N, int64_t K)
+/* With weights packed, if they are. */
+static void linear(enum kind kind, float *y, const float *x, const float *w, const void *packed,
+                   const float *b, int64_t M, int64_t N, int64_t K)
 {
+    enum activation act = kind == GELU ? ACTIVATION_GELU : ACTIVATION_NONE;
     if (kind == BACKWARD) /* takes [M,K] to [M,N] with w[K,N] */
         backend_cpu()->linear_bwd_x(y, x, w, M, K, N, 0);
+    else if (packed)
+        backend_cpu()->linear_packed(y, x, packed, b, M, N, K, act);
     else
-        backend_cpu()->linear_fwd(y, x, w, b, M, N, K,
-                                  kind == GELU ? ACTIVATION_GELU : ACTIVATION_NONE);
+        backend_cpu()->linear_fwd(y, x, w, b, M, N, K, act);
 }
 
 static void linear_rows(void **state)
@@ -83,17 +86,23 @@ static void linear_rows(void **state)
         for (int l = 0; l < LAYERS; l++)
             for (int kind = PLAIN; kind <= BACKWARD; kind++) {
                 int64_t N = layers[l][0], K = layers[l][1], M = rows_max(layers[l], isa);
+                struct weight weight = {w, STORAGE_F32, NULL};
+                void *packed = aligned_alloc(64, backend_cpu()->pack_bytes(N, K));
+                assert_non_null(packed);
                 kernel_set_threads(2);
-                linear((enum kind)kind, all, x, w, b, M, N, K);
+                backend_cpu()->pack(packed, &weight, N, K);
+                linear((enum kind)kind, all, x, w, NULL, b, M, N, K);
                 for (size_t i = 0; i < sizeof rows / sizeof *rows && rows[i] <= M; i++)
                     for (int threads = 1; threads <= THREADS_MAX; threads++) {
                         int64_t first = (M - rows[i]) * threads / THREADS_MAX;
                         kernel_set_threads(threads);
-                        linear((enum kind)kind, some, x + first * K, w, b, rows[i], N, K);
+                        linear((enum kind)kind, some, x + first * K, w, threads > 1 ? packed : NULL,
+                               b, rows[i], N, K);
                         if (!same(some, all + first * N, rows[i] * N))
                             fail_msg("%s, N %d, K %d, kind %d: %d rows on %d threads differ",
                                      isas[isa], (int)N, (int)K, kind, (int)rows[i], threads);
                     }
+                free(packed);
             }
     }
     kernel_force_isa(NULL);

@@ -1,0 +1,101 @@
+/* How the vectorized backends split work among threads, and the three products of a linear layer.
+ * Only the files of those backends include this; results do not depend on how work is split. */
+#ifndef ECGFM_KERNEL_SPLIT_H
+#define ECGFM_KERNEL_SPLIT_H
+
+#include "kernel/vector.h"
+
+/* Elements below which waking the other threads costs more than it brings. */
+#define PARALLEL_MIN 32768
+
+/* The smaller. */
+static inline int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Threads for that many elements of work. */
+static inline int threads_for(int64_t elements)
+{
+    return elements < PARALLEL_MIN ? 1 : kernel_threads();
+}
+
+/* The share of thread t of T in 0..n, in units of `grain`. */
+static inline int64_t share(int64_t n, int64_t grain, int64_t t, int64_t T)
+{
+    int64_t units = (n + grain - 1) / grain;
+    return min_i64(n, units * t / T * grain);
+}
+
+/* Runs the statement for each share [from, to) of 0..n; what is done for one element must not
+ * depend on where a share begins. */
+#define PARALLEL_SHARES(n, grain, elements, ...)                                                   \
+    do {                                                                                           \
+        int team = threads_for(elements);                                                          \
+        _Pragma(                                                                                   \
+            "omp parallel for schedule(static) num_threads(team) if (team > 1)") for (int t = 0;   \
+                                                                                      t < team;    \
+                                                                                      t++)         \
+        {                                                                                          \
+            int64_t from = share(n, grain, t, team), to = share(n, grain, t + 1, team);            \
+            if (from < to) {                                                                       \
+                __VA_ARGS__                                                                        \
+            }                                                                                      \
+        }                                                                                          \
+    } while (0)
+
+/* y = act(x w^T + b): w or what it is packed to is for the caller to set. */
+static inline struct product product_fwd(void *y, const void *x, const void *b, int64_t M,
+                                         int64_t N, int64_t K, enum activation act)
+{
+    return (struct product){.c = y,
+                            .a = x,
+                            .bias = b,
+                            .M = M,
+                            .N = N,
+                            .K = K,
+                            .a_row = K,
+                            .a_column = 1,
+                            .b_row = 1,
+                            .b_column = K,
+                            .act = act};
+}
+
+/* dx = dy w */
+static inline struct product product_bwd_x(void *dx, const void *dy, const void *w, int64_t M,
+                                           int64_t N, int64_t K, int add)
+{
+    return (struct product){.c = dx,
+                            .a = dy,
+                            .b = w,
+                            .M = M,
+                            .N = K,
+                            .K = N,
+                            .a_row = N,
+                            .a_column = 1,
+                            .b_row = K,
+                            .b_column = 1,
+                            .add = add};
+}
+
+/* dw += dy^T x */
+static inline struct product product_bwd_w(void *dw, const void *dy, const void *x, int64_t M,
+                                           int64_t N, int64_t K)
+{
+    return (struct product){.c = dw,
+                            .a = dy,
+                            .b = x,
+                            .M = N,
+                            .N = K,
+                            .K = M,
+                            .a_row = 1,
+                            .a_column = N,
+                            .b_row = K,
+                            .b_column = 1,
+                            .add = true};
+}
+
+/* Runs a product on all threads. C is cut into pieces so that the longest takes least: `width`
+ * multiply-adds at a time for each element of C, and packing the operands that are not packed. */
+void split_product(const struct product *p, int width,
+                   void (*gemm)(const struct product *p, int64_t i, int64_t rows, int64_t j,
+                                int64_t columns));
+
+#endif
