@@ -318,6 +318,19 @@ static int resolve_threads(int64_t wanted)
     return (int)count;
 }
 
+void precision_select(const char *precision)
+{
+    if (strcmp(precision, "f32") == 0)
+        return;
+    char name[64];
+    const char *backend = backend_selected()->name;
+    snprintf(name, sizeof name, "%s-%s", backend, precision);
+    if (!backend_select(name))
+        log_warning("--precision %s: backend %s does not have it on this machine; computing in "
+                    "float32",
+                    precision, backend);
+}
+
 /* The seed may be the frame's or an option of the command itself. */
 static uint64_t find_seed(const struct option_set *set)
 {

@@ -4,20 +4,23 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/buf.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/requirement.h"
 #include "data/dataset.h"
+#include "train/comparison.h"
 #include "train/evaluation.h"
 #include "train/predictions.h"
 #include "train/scores.h"
 
-#define REQUIREMENTS_MAX 64
-
 struct eval_options {
     const char *predictions;
     const char *scores;
+    const char *compare;
     const char *data;
     const char *dataset;
     const char *task;
@@ -35,6 +38,8 @@ static const struct option rows[] = {
     OPT_TEXT(eval_options, predictions, NULL, "FILE", "predictions.csv of probe or finetune"),
     OPT_TEXT(eval_options, scores, NULL, "FILE",
              "JSON Lines of infer, instead of predictions; the labels come from --data"),
+    OPT_TEXT(eval_options, compare, NULL, "FILE",
+             "predictions or scores that those of the argument are compared with"),
     OPT_TEXT(eval_options, data, NULL, "DIR", "data set with the labels of the scored records"),
     OPT_TEXT(eval_options, dataset, NULL, "KIND", "kind of data set, where it is not recognized"),
     OPT_TEXT(eval_options, task, NULL, "TASK", "labels to compare with (default: the data set's)"),
@@ -53,92 +58,6 @@ static const struct option rows[] = {
 };
 
 static void eval_register(struct option_set *set) { option_set_add(set, "", rows, &values); }
-
-/* ---- requirements ---- */
-
-struct requirement {
-    const char *metric, *operation; /* ">=", "<=", ">", "<" */
-    double bar, value;
-    bool met;
-};
-
-/* Takes "metric>=x" apart, in place. */
-static enum err_code requirement_parse(char *text, struct requirement *out, struct err *e)
-{
-    static const char *const operations[] = {">=", "<=", ">", "<"};
-    char *at = NULL;
-    for (char *p = text; *p != '\0'; p++) /* a class may be called "QRS > 120" */
-        if (*p == '>' || *p == '<')
-            at = p;
-    if (at == NULL)
-        FAIL(e, ERR_USAGE,
-             "--require %s: expected a metric, one of >= <= > <, and a number, in quotes that keep "
-             "the shell from reading > and <",
-             text);
-    for (int i = 3; i >= 0; i--)
-        if (str_starts_with(at, operations[i]))
-            out->operation = operations[i];
-    char *number = str_trim(at + strlen(out->operation));
-    if (!str_to_f64(number, false, &out->bar))
-        FAIL(e, ERR_USAGE, "--require %s: \"%s\" is not a number", text, number);
-    *at = '\0';
-    out->metric = str_trim(text);
-    return ERR_OK;
-}
-
-static enum err_code requirements_parse(struct arena *a, const char *list, struct requirement *out,
-                                        int *count, struct err *e)
-{
-    *count = 0;
-    while (list != NULL) {
-        const char *comma = strchr(list, ',');
-        size_t length = comma != NULL ? (size_t)(comma - list) : strlen(list);
-        char *text = arena_strndup(a, list, length);
-        if (text == NULL)
-            FAIL(e, ERR_MEMORY, "out of memory");
-        if (*count == REQUIREMENTS_MAX)
-            FAIL(e, ERR_LIMIT, "more than %d requirements", REQUIREMENTS_MAX);
-        TRY(requirement_parse(text, &out[(*count)++], e));
-        list = comma != NULL ? comma + 1 : NULL;
-    }
-    return ERR_OK;
-}
-
-/* An undefined value meets nothing. */
-static enum err_code requirement_check(struct requirement *r, const struct evaluation *ev,
-                                       struct err *e)
-{
-    TRY(evaluation_value(ev, r->metric, &r->value, e));
-    bool above = r->operation[0] == '>', or_equal = r->operation[1] == '=';
-    r->met = (above ? r->value > r->bar : r->value < r->bar) || (or_equal && r->value == r->bar);
-    return ERR_OK;
-}
-
-static void requirement_tell(const struct requirement *r)
-{
-    char value[32], bar[32];
-    str_from_f64(r->value, value, sizeof value);
-    str_from_f64(r->bar, bar, sizeof bar);
-    log_message(r->met ? LOG_INFO : LOG_ERROR, "%s is %s, required %s %s%s", r->metric,
-                isnan(r->value) ? "undefined" : value, r->operation, bar, r->met ? ": met" : "");
-}
-
-static cJSON *requirements_to_json(const struct requirement *requirements, int count)
-{
-    cJSON *list = cJSON_CreateArray();
-    for (int i = 0; i < count; i++) {
-        const struct requirement *r = &requirements[i];
-        cJSON *object = cJSON_CreateObject();
-        cJSON_AddStringToObject(object, "metric", r->metric);
-        cJSON_AddStringToObject(object, "operator", r->operation);
-        cJSON_AddNumberToObject(object, "bar", r->bar);
-        cJSON_AddItemToObject(object, "value",
-                              isnan(r->value) ? cJSON_CreateNull() : cJSON_CreateNumber(r->value));
-        cJSON_AddBoolToObject(object, "met", r->met);
-        cJSON_AddItemToArray(list, object);
-    }
-    return list;
-}
 
 /* ---- the table ---- */
 
@@ -222,9 +141,10 @@ static void add_coverage(cJSON *object, const struct scores_coverage *c)
     cJSON_AddNumberToObject(coverage, "missing", (double)c->missing);
 }
 
-/* ---- the command ---- */
+/* ---- evaluating ---- */
 
-static enum err_code match_scores(struct manifest *m, struct predictions *out,
+/* Opens the manifest if it is not open yet. */
+static enum err_code match_scores(const char *path, struct manifest *m, struct predictions *out,
                                   struct scores_coverage *coverage, struct err *e)
 {
     const struct manifest_options options = {.rate_hz = values.rate};
@@ -232,9 +152,10 @@ static enum err_code match_scores(struct manifest *m, struct predictions *out,
     enum data_split split = SPLIT_TRAIN;
     while (strcmp(split_name(split), values.split) != 0)
         split++;
-    TRY(manifest_open(values.data, values.dataset, &options, m, e));
+    if (!m->dataset)
+        TRY(manifest_open(values.data, values.dataset, &options, m, e));
     TRY(manifest_labels(m, values.task, &labels, e));
-    return scores_read(values.scores, m, &labels, split, out, coverage, e);
+    return scores_read(path, m, &labels, split, out, coverage, e);
 }
 
 static enum err_code evaluate(const struct invocation *call, struct evaluation *ev,
@@ -248,7 +169,7 @@ static enum err_code evaluate(const struct invocation *call, struct evaluation *
     else if (values.scores != NULL && values.data == NULL)
         code = RAISE(e, ERR_USAGE, "--scores needs --data DIR, where the labels are");
     else if (values.scores != NULL)
-        code = match_scores(&manifest, &predictions, coverage, e);
+        code = match_scores(values.scores, &manifest, &predictions, coverage, e);
     else
         code = predictions_read(values.predictions, &predictions, e);
     if (code == ERR_OK) {
@@ -287,38 +208,166 @@ static enum err_code report(const struct evaluation *ev, const cJSON *extra, str
     return values.out != NULL ? evaluation_write(ev, extra, values.out, e) : ERR_OK;
 }
 
-static int eval_run(struct invocation *call, struct err *e)
+/* ---- comparing ---- */
+
+/* predictions.csv, or the JSON Lines of infer: those begin with a brace. */
+static enum err_code read_either(const char *path, struct manifest *m, struct predictions *out,
+                                 struct err *e)
 {
-    struct requirement requirements[REQUIREMENTS_MAX];
+    struct file_map map;
+    TRY(file_map(path, &map, e));
+    bool lines = map.size > 0 && *(const char *)map.data == '{';
+    file_unmap(&map);
+    if (!lines)
+        return predictions_read(path, out, e);
+    if (values.data == NULL)
+        FAIL(e, ERR_USAGE, "%s holds scores: --data DIR is missing, where the labels are", path);
+    struct scores_coverage coverage = {0};
+    TRY(match_scores(path, m, out, &coverage, e));
+    log_info("%s: %lld records, %lld refused, %lld of the split left out", path,
+             (long long)coverage.used, (long long)coverage.refused, (long long)coverage.missing);
+    return ERR_OK;
+}
+
+static enum err_code compare(const struct invocation *call, struct comparison *c, struct err *e)
+{
+    struct manifest manifest = {0}; /* predictions borrow from it */
+    struct predictions first = {0}, second = {0};
+    enum err_code code = ERR_OK;
+    if (call->argument_count != 1 || values.predictions || values.scores)
+        code = RAISE(e, ERR_USAGE,
+                     "expected --compare FIRST SECOND, and neither --predictions nor "
+                     "--scores");
+    if (code == ERR_OK)
+        code = read_either(values.compare, &manifest, &first, e);
+    if (code == ERR_OK)
+        code = read_either(call->arguments[0], &manifest, &second, e);
+    if (code == ERR_OK)
+        code = comparison_make(c, &first, &second, e);
+    predictions_free(&first);
+    predictions_free(&second);
+    manifest_close(&manifest);
+    return code;
+}
+
+static void print_auroc(double first, double second)
+{
+    if (isnan(first) || isnan(second))
+        printf("  %7s  %7s  %8s", "-", "-", "-");
+    else
+        printf("  %7.4f  %7.4f  %8.5f", first, second, first - second);
+}
+
+static void print_comparison(const struct comparison *c)
+{
+    int width = 8;
+    for (int64_t k = 0; k < c->class_count; k++)
+        width = (int)strlen(c->classes[k].name) > width ? (int)strlen(c->classes[k].name) : width;
+    width = width < 40 ? width : 40;
+    printf("%-*s  %7s  %7s  %8s  %9s  %9s  %9s\n", width, "class", "first", "second", "loss",
+           "mean |dp|", "max |dp|", "decisions");
+    for (int64_t k = 0; k < c->class_count; k++) {
+        const struct class_comparison *x = &c->classes[k];
+        printf("%-*.40s", width, x->name);
+        print_auroc(x->auroc[0], x->auroc[1]);
+        printf("  %9.6f  %9.6f  %9lld\n", x->mean_change, x->largest_change, (long long)x->changed);
+    }
+    printf("%-*s", width, "macro");
+    print_auroc(c->macro_auroc[0], c->macro_auroc[1]);
+    printf("  %9.6f  %9.6f  %9lld\n", c->mean_change, c->largest_change, (long long)c->changed);
+    printf("%lld records; %lld of %lld decisions changed (%.3f %%)\n", (long long)c->count,
+           (long long)c->changed, (long long)c->decisions,
+           100 * (double)c->changed / (double)c->decisions);
+    if (c->only_first + c->only_second > 0)
+        printf("%lld records are scored by the first only, %lld by the second only\n",
+               (long long)c->only_first, (long long)c->only_second);
+}
+
+/* As JSON, to standard output or a file. */
+static enum err_code report_comparison(const struct comparison *c,
+                                       const struct requirement *requirements, int count,
+                                       struct err *e)
+{
+    cJSON *json = comparison_to_json(c);
+    if (count > 0)
+        cJSON_AddItemToObject(json, "requirements", requirements_to_json(requirements, count));
+    if (values.json)
+        print_json(json, true);
+    else
+        print_comparison(c);
+    enum err_code code = ERR_OK;
+    if (values.out) {
+        struct buf text;
+        buf_init(&text, 0);
+        json_print(json, true, &text);
+        buf_puts(&text, "\n");
+        code = file_write_atomic(values.out, text.data, text.len, e);
+        buf_free(&text);
+    }
+    cJSON_Delete(json);
+    return code;
+}
+
+static enum err_code run_comparison(struct invocation *call, struct requirement *requirements,
+                                    int count, int *unmet, struct err *e)
+{
+    struct comparison c = {0};
+    enum err_code code = compare(call, &c, e);
+    for (int i = 0; i < count && code == ERR_OK; i++) {
+        code = comparison_value(&c, requirements[i].metric, &requirements[i].value, e);
+        *unmet += code == ERR_OK && !requirement_judge(&requirements[i]);
+    }
+    if (code == ERR_OK)
+        code = report_comparison(&c, requirements, count, e);
+    comparison_free(&c);
+    return code;
+}
+
+/* ---- the command ---- */
+
+static enum err_code run_evaluation(struct invocation *call, struct requirement *requirements,
+                                    int count, int *unmet, struct err *e)
+{
     struct evaluation ev = {0};
     struct scores_coverage coverage = {0};
     cJSON *extra = NULL;
-    int count, unmet = 0;
     enum err_code code;
-    TRY_TO(out, code,
-           requirements_parse(&call->options.arena, values.require, requirements, &count, e));
+    if (call->argument_count > 0)
+        FAIL(e, ERR_USAGE, "unexpected argument \"%s\" without --compare", call->arguments[0]);
     TRY_TO(out, code, evaluate(call, &ev, &coverage, e));
     for (int i = 0; i < count; i++) {
-        TRY_TO(out, code, requirement_check(&requirements[i], &ev, e));
-        unmet += !requirements[i].met;
+        TRY_TO(out, code, evaluation_value(&ev, requirements[i].metric, &requirements[i].value, e));
+        *unmet += !requirement_judge(&requirements[i]);
     }
     if (values.scores != NULL)
         tell_coverage(&coverage);
     tell(&ev);
     extra = extra_to_json(&coverage, requirements, count);
     TRY_TO(out, code, report(&ev, extra, e));
-    for (int i = 0; i < count; i++)
-        requirement_tell(&requirements[i]);
 out:
     cJSON_Delete(extra);
     evaluation_free(&ev);
+    return code;
+}
+
+static int eval_run(struct invocation *call, struct err *e)
+{
+    struct requirement requirements[REQUIREMENTS_MAX];
+    int count = 0, unmet = 0;
+    enum err_code code =
+        requirements_parse(&call->options.arena, values.require, requirements, &count, e);
+    if (code == ERR_OK)
+        code = values.compare ? run_comparison(call, requirements, count, &unmet, e)
+                              : run_evaluation(call, requirements, count, &unmet, e);
+    for (int i = 0; i < count && code == ERR_OK; i++)
+        requirement_tell(&requirements[i]);
     return code != ERR_OK ? exit_code_of(code) : unmet > 0 ? EXIT_FAILED : EXIT_FINE;
 }
 
 const struct command command_eval = {
     .name = "eval",
     .summary = "measures predictions against labels",
-    .usage = "--predictions FILE | --scores FILE --data DIR [options]",
+    .usage = "--predictions FILE | --scores FILE --data DIR | --compare FIRST SECOND [options]",
     .details =
         "Prints AUROC, average precision, F1, sensitivity, specificity, Brier score and "
         "calibration "
@@ -327,11 +376,19 @@ const struct command command_eval = {
         "one of its labels is drawn again.\n"
         "--require may ask for n, classes, macro_METRIC, METRIC.CLASS, and for the ends of "
         "intervals: macro_auroc_low, auroc_low.CLASS, macro_auroc_high and so on. Exit code 0: all "
-        "hold; 1: one does not; 2: there is no such metric.",
+        "hold; 1: one does not; 2: there is no such metric.\n"
+        "--compare says what a precision, a storage or another machine costs: FIRST and SECOND are "
+        "predictions or scores of the same records. Printed are the macro AUROC of each, how far "
+        "scores moved and how many decisions (score >= 0.5) changed. There --require may ask for "
+        "n, "
+        "only_first, only_second, macro_auroc_first, macro_auroc_second, macro_auroc_loss, "
+        "mean_change, largest_change, decisions, changed and same_decisions.",
     .examples = "ecgfm eval --predictions RUN/predictions.csv\n"
                 "ecgfm eval --predictions RUN/predictions.csv --require 'macro_auroc>=0.80'\n"
-                "ecgfm eval --scores scores.jsonl --data ptb-xl --task super --split test",
+                "ecgfm eval --scores scores.jsonl --data ptb-xl --task super --split test\n"
+                "ecgfm eval --compare f32.jsonl int8.jsonl --data ptb-xl --require "
+                "'macro_auroc_loss<=0.002,same_decisions>=0.99'",
     .options = eval_register,
-    .argument_max = 0,
+    .argument_max = 1,
     .run = eval_run,
 };

@@ -18,7 +18,7 @@
 #include "train/intake.h"
 
 static struct infer_options {
-    const char *model, *csv, *embeddings;
+    const char *model, *csv, *embeddings, *precision;
     bool from_stdin, strict;
 } given;
 
@@ -28,6 +28,8 @@ static const struct option rows[] = {
              "write a table to this file instead of JSON Lines; -: stdout"),
     OPT_TEXT(infer_options, embeddings, NULL, "FILE",
              "also write the features of every scored record to this safetensors file"),
+    OPT_CHOICE(infer_options, precision, "f32", "f32|bf16|int8",
+               "what products compute in; any storage of the file goes with any of these"),
     {"stdin", OPTION_BOOL, offsetof(struct infer_options, from_stdin), "false", 0, 0, NULL, NULL,
      "read paths from standard input, one a line", false},
     OPT_BOOL(infer_options, strict, "false", "refuse records whose checksums differ"),
@@ -317,7 +319,8 @@ static enum err_code prepare(struct inference *f, struct err *e)
     if (!given.model)
         FAIL(e, ERR_USAGE, "--model FILE is missing");
     TRY(collect_paths(f, e));
-    TRY(model_load(&f->model, model_path(&f->paths.arena, given.model), e));
+    precision_select(given.precision);
+    TRY(model_open(&f->model, model_path(&f->paths.arena, given.model), e));
     if (f->model.classes.count == 0 && !given.embeddings)
         FAIL(e, ERR_MODEL,
              "%s is an encoder without a head: it gives --embeddings, or becomes a classifier by "

@@ -11,7 +11,7 @@ static void options(struct option_set *set) { pretrain_options_add(&state, set);
 static int run(struct invocation *call, struct err *e)
 {
     struct training_progress progress;
-    training_experiment(call, "pretrain", &progress, &state.experiment);
+    training_experiment(call, "pretrain", &state.data, &progress, &state.experiment);
     enum err_code code = pretrain_run(&state, e);
     if (code == ERR_OK)
         printf("%s/model.safetensors\n", state.data.out);

@@ -18,7 +18,7 @@ static void options(struct option_set *set)
 static int run(struct invocation *call, struct err *e)
 {
     struct training_progress progress;
-    training_experiment(call, "probe", &progress, &state.experiment);
+    training_experiment(call, "probe", &state.data, &progress, &state.experiment);
     enum err_code code = probe_run(&state, e);
     if (code == ERR_OK)
         training_print_evaluation(&state.evaluation, print.json);

@@ -63,6 +63,10 @@ const struct command *command_find(const char *name);
 /* USAGE -> 2, MODEL -> 5, INTERRUPTED -> 75, else 1. */
 int exit_code_of(enum err_code code);
 
+/* Computes in this precision from now on: f32, bf16 or int8. Where the backend or the machine does not
+ * have it, says so and stays with float32. Before anything is recorded. */
+void precision_select(const char *precision);
+
 /* Prints a cJSON value as one line (or indented) on stdout. */
 struct cJSON;
 void print_json(const struct cJSON *value, bool indented);

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "cli/inspect.h"
+#include "kernel/storage.h"
 #include "model/model.h"
 
 static cJSON *parameters_json(const struct model *m)
@@ -17,6 +18,7 @@ static cJSON *parameters_json(const struct model *m)
         for (int r = 0; r < p->rank; r++)
             cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)p->shape[r]));
         cJSON_AddItemToObject(item, "shape", shape);
+        cJSON_AddStringToObject(item, "storage", storage_name(model_weight(m, i).storage));
         cJSON_AddNumberToObject(item, "layer", p->layer);
         cJSON_AddBoolToObject(item, "decay", p->decay);
         cJSON_AddItemToArray(list, item);
@@ -30,6 +32,7 @@ static void print_model_json(const struct model *m, const char *path)
     cJSON_AddStringToObject(json, "file", path);
     cJSON_AddStringToObject(json, "kind", m->classes.count > 0 ? "classifier" : "encoder");
     cJSON_AddNumberToObject(json, "parameters", (double)param_count_values(&m->params));
+    cJSON_AddStringToObject(json, "storage", storage_name(model_storage(m)));
     cJSON_AddItemToObject(json, "contract", contract_to_json(&m->contract));
     cJSON_AddItemToObject(json, "spec", model_spec_json(m));
     cJSON_AddItemToObject(json, "classes", model_classes_json(m));
@@ -63,9 +66,9 @@ static void print_contract(const struct contract *c)
 
 static void print_model_text(const struct model *m, const char *path)
 {
-    printf("%s: %s, %lld parameters\n", path,
+    printf("%s: %s, %lld parameters, matrices in %s\n", path,
            m->classes.count > 0 ? "classifier" : "encoder without a head",
-           (long long)param_count_values(&m->params));
+           (long long)param_count_values(&m->params), storage_name(model_storage(m)));
     print_contract(&m->contract);
     if (m->classes.count > 0) {
         printf("classes of task %s (%s)\n", m->classes.task, m->classes.code_system);
@@ -82,7 +85,8 @@ static void print_model_text(const struct model *m, const char *path)
     printf("parameters\n");
     for (int i = 0; i < m->params.count; i++) {
         const struct param *p = m->params.items[i];
-        printf("  %-44s layer %2d  [", p->name, p->layer);
+        printf("  %-44s layer %2d  %-4s  [", p->name, p->layer,
+               storage_name(model_weight(m, i).storage));
         for (int r = 0; r < p->rank; r++)
             printf("%s%lld", r ? "," : "", (long long)p->shape[r]);
         printf("]\n");
@@ -93,7 +97,7 @@ int inspect_model(struct invocation *call, const char *path, struct err *e)
 {
     (void)call;
     struct model m;
-    enum err_code code = model_load(&m, path, e);
+    enum err_code code = model_open(&m, path, e);
     if (code == ERR_OK) {
         if (inspect_options.json)
             print_model_json(&m, path);

@@ -40,8 +40,10 @@ void training_progress_show(void *context, const struct trainer_progress *p)
 }
 
 void training_experiment(struct invocation *call, const char *command,
+                         const struct experiment_options *options,
                          struct training_progress *progress, struct experiment *x)
 {
+    precision_select(options->precision);
     *progress = (struct training_progress){.call = call};
     x->command = command;
     x->seed = call->seed;

@@ -13,8 +13,9 @@ struct training_progress {
 /* A trainer's progress as a line: often on a terminal, each epoch or ten seconds elsewhere. */
 void training_progress_show(void *context, const struct trainer_progress *p);
 
-/* Fills the parts of an experiment that come from the command line. */
+/* Fills the parts of an experiment that come from the command line, and selects the precision. */
 void training_experiment(struct invocation *call, const char *command,
+                         const struct experiment_options *options,
                          struct training_progress *progress, struct experiment *x);
 
 /* Prints the metrics of the test fold: a table, or metrics.json with json. */

@@ -1,6 +1,7 @@
 /* Convolution over tokens, as many out as in, channels in groups: zero padding of width / 2 in front,
  * the rest behind. */
 #include "graph/ops.h"
+#include "kernel/storage.h"
 
 struct tensor *t_conv(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
                       int64_t groups, enum activation act)
@@ -42,7 +43,7 @@ static void forward(const struct backend *k, const struct node *n, const struct 
 {
     (void)step;
     struct conv s = sizes(n);
-    k->conv_fwd(n->output->data, n->input[0]->data, n->input[1]->data,
+    k->conv_fwd(n->output->data, n->input[0]->data, n->packed ? n->packed : n->input[1]->data,
                 n->input[2] ? n->input[2]->data : NULL, &s, (enum activation)n->attr.i[1]);
 }
 
@@ -58,6 +59,21 @@ static void backward(const struct backend *k, const struct node *n, const struct
         k->conv_bwd_w(w->grad, db, n->output->grad, x->data, &s);
     else if (db)
         k->add_rows_bwd(db, n->output->grad, s.B * s.T, s.O);
+}
+
+/* Packed is what the kernel reads: float32. */
+static size_t pack_bytes(const struct backend *k, const struct node *n)
+{
+    (void)k;
+    const struct tensor *w = n->input[1];
+    return w->weight.storage == STORAGE_F32 ? 0 : (size_t)w->numel * sizeof(float);
+}
+
+static void pack(const struct backend *k, const struct node *n, void *packed)
+{
+    (void)k;
+    const struct tensor *w = n->input[1];
+    weight_to_f32(packed, &w->weight, w->shape[0], w->numel / w->shape[0]);
 }
 
 static double flops(const struct node *n)
@@ -82,5 +98,8 @@ const struct op op_conv = {
     .forward = forward,
     .backward = backward,
     .flops = flops,
+    .packs = 1u << 1,
+    .pack_bytes = pack_bytes,
+    .pack = pack,
     .cases = cases,
 };

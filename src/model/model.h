@@ -3,7 +3,10 @@
  * Nouns: a `spec` is the JSON that says how to build it ({"network": {...}, "vit": {...}}), the same
  * text in presets, run folders and model files; a model `file` is a safetensors file whose metadata
  * holds spec, contract, classes and provenance; `features` are what a head or probe sees: pooled
- * tokens. A model with class_count 0 is an encoder. */
+ * tokens. A model with class_count 0 is an encoder.
+ *
+ * A parameter P of a file is a tensor P of its shape: F32, or where only products read it also BF16, or
+ * I8 beside a tensor P.scale, F32 [N], N the first axis: value (n,...) is P.scale[n] * P[n,...]. */
 #ifndef ECGFM_MODEL_MODEL_H
 #define ECGFM_MODEL_MODEL_H
 
@@ -12,6 +15,7 @@
 #include "signal/contract.h"
 
 struct cJSON;
+struct safetensors;
 
 struct network_config {
     const char *backbone;
@@ -34,7 +38,9 @@ struct model {
     struct model_classes classes;
     struct param_table params; /* "encoder.*" and, with classes, "head.*" */
     float *values;             /* slab, NULL until model_allocate or model_load */
-    const char *provenance;    /* JSON text: how it was made; NULL: unknown */
+    struct weight *weights;    /* [params.count] where each lies in `file`, after model_open */
+    struct safetensors *file;
+    const char *provenance; /* JSON text: how it was made; NULL: unknown */
 };
 
 /* Options that choose a model on a command line: --model PRESET, network.*, every backbone's. */
@@ -68,12 +74,22 @@ struct encoding model_encode(struct build *b, const struct model *m, struct tens
 struct tensor *model_features(struct build *b, const struct model *m, struct tensor *tokens);
 struct tensor *model_logits(struct build *b, const struct model *m, struct tensor *features);
 
-/* The file carries everything model_load needs. values: which slab to write (NULL: m->values). */
+/* The file carries everything model_open needs. values: which slab to write (NULL: m->values). */
 enum err_code model_save(const struct model *m, const float *values, const char *path,
                          struct err *e);
-/* Every parameter must be there with its shape and type, and nothing else.
- * Errors: ERR_MODEL, ERR_NOT_FOUND, ERR_IO. */
+/* The same from m->values or the open file, what products read rounded to `storage`. */
+enum err_code model_save_as(const struct model *m, enum storage storage, const char *path,
+                            struct err *e);
+/* Maps a model file: parameters stay there, in its storage, for inference. Every parameter must be
+ * there with its shape and a type it may have, and nothing else; values must be finite.
+ * Errors: ERR_MODEL, ERR_NOT_FOUND, ERR_IO, ERR_MEMORY. */
+enum err_code model_open(struct model *m, const char *path, struct err *e);
+/* The same with the values as a float32 slab, the file closed: for training. */
 enum err_code model_load(struct model *m, const char *path, struct err *e);
+/* Where parameter i lies: in the slab, or in the open file. */
+struct weight model_weight(const struct model *m, int i);
+/* How the file holds what products read; STORAGE_F32 for a model that is no open file. */
+enum storage model_storage(const struct model *m);
 /* Path of the model file in PATH: the file itself, or model.safetensors in a run folder. */
 char *model_path(struct arena *a, const char *path);
 

@@ -73,8 +73,10 @@ static struct weights *weights_of(const struct model *m, const float *values)
 {
     struct weights *w = weights_new(backend_selected());
     for (int i = 0; i < m->params.count; i++) {
-        const struct param *p = m->params.items[i];
-        weights_add(w, p->offset, &(struct weight){values + p->offset, STORAGE_F32, NULL});
+        int64_t at = m->params.items[i]->offset;
+        struct weight place =
+            values ? (struct weight){values + at, STORAGE_F32, NULL} : model_weight(m, i);
+        weights_add(w, at, &place);
     }
     return w;
 }
@@ -86,7 +88,7 @@ enum err_code scorer_open(struct scorer **out, const struct model *m, const floa
     *out = s;
     ASSERT(s, "out of memory");
     s->model = m;
-    s->weights = weights_of(m, values ? values : m->values);
+    s->weights = weights_of(m, values);
     s->params = m->params;
     s->params.closed = true;
     size_t window = (size_t)(m->contract.lead_count * m->contract.sample_count);

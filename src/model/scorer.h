@@ -10,7 +10,7 @@
 
 struct scorer;
 
-/* m and values (NULL: m->values) are borrowed. What products read is packed here, once: after a
+/* m and values (NULL: the model's, from its slab or its open file) are borrowed. What products read is packed here, once: after a
  * change of values in place, tell the scorer.
  * Threads: one scorer, one thread. */
 enum err_code scorer_open(struct scorer **out, const struct model *m, const float *values,

@@ -30,9 +30,10 @@ struct param {
     int64_t offset; /* elements, a multiple of 16 */
     enum param_init init;
     double scale;
-    bool decay;  /* weight decay applies (matrices) */
-    bool frozen; /* no gradient, no update */
-    int layer;   /* 0: embedding, 1..depth: blocks, depth+1: what comes after */
+    bool decay;   /* weight decay applies (matrices) */
+    bool frozen;  /* no gradient, no update */
+    bool product; /* only products read it: a file may hold it as bf16 or int8 */
+    int layer;    /* 0: embedding, 1..depth: blocks, depth+1: what comes after */
 };
 
 struct param_table {

@@ -45,7 +45,7 @@ static enum err_code start_from_weights(struct adapt *a, cJSON **spec, struct co
     }
     struct model encoder;
     char *path = model_path(&a->set->arena, a->options.weights);
-    enum err_code code = model_load(&encoder, path, e);
+    enum err_code code = model_open(&encoder, path, e);
     if (code == ERR_OK) {
         *spec = model_spec_json(&encoder);
         *contract = encoder.contract;

@@ -25,6 +25,8 @@ const struct option experiment_rows[] = {
     OPT_FLOAT(experiment_options, max_bad_fraction, "0.5", 0, 1, NULL,
               "stop if more of the records than this cannot be used"),
     OPT_INT(experiment_options, cache_mb, "4096", 1, 1e7, "MiB", "memory for decoded signals"),
+    OPT_CHOICE(experiment_options, precision, "f32", "f32|bf16",
+               "what products compute in; weights, sums, norms and losses stay float32"),
     OPTION_END};
 
 const struct option input_rows[] = {
@@ -39,9 +41,9 @@ const struct option input_rows[] = {
     OPTION_END};
 
 /* Options that do not change what a run computes, or that the identity holds in another form. */
-static const char *const not_identity[] = {"data",    "out",      "fresh",
-                                           "weights", "cache_mb", "checkpoint_seconds",
-                                           NULL};
+static const char *const not_identity[] = {"data",      "out",      "fresh",
+                                           "weights",   "cache_mb", "checkpoint_seconds",
+                                           "precision", NULL}; /* precision: the backend's name */
 
 enum err_code input_contract(const struct input_options *o, struct contract *c, struct err *e)
 {
@@ -167,6 +169,13 @@ enum err_code experiment_read(struct experiment *x, enum data_split split, bool 
     return ERR_OK;
 }
 
+/* In which precision the backend computes, whatever was asked for: "cpu-bf16" -> "bf16". */
+static const char *precision_in_use(void)
+{
+    const char *dash = strrchr(backend_selected()->name, '-');
+    return dash ? dash + 1 : "f32";
+}
+
 /* --- what the folder says ----------------------------------------------------------------------- */
 
 static bool is_identity(const char *key)
@@ -283,6 +292,7 @@ enum err_code experiment_describe(struct experiment *x, const char *weights, str
     cJSON_AddStringToObject(json, "command", x->command);
     cJSON_AddStringToObject(json, "version", ECGFM_VERSION);
     cJSON_AddStringToObject(json, "backend", backend_selected()->name);
+    cJSON_AddStringToObject(json, "precision", precision_in_use());
     cJSON_AddStringToObject(json, "libraries", kernel_description());
     cJSON_AddItemToObject(json, "data", data_json(x));
     cJSON_AddItemToObject(json, "contract", contract_to_json(&x->contract));
@@ -302,6 +312,7 @@ const char *experiment_provenance(struct experiment *x, int64_t records, struct 
     cJSON_AddNumberToObject(json, "seed", (double)x->seed);
     cJSON_AddItemToObject(json, "data", data_json(x));
     cJSON_AddNumberToObject(json, "training_records", (double)records);
+    cJSON_AddStringToObject(json, "precision", precision_in_use());
     cJSON_AddItemToObject(json, "options", option_set_to_json(x->set, false));
     /* Where the run lay is no property of the model. */
     cJSON *options = cJSON_GetObjectItemCaseSensitive(json, "options");

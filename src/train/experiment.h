@@ -22,6 +22,7 @@ struct experiment_options {
     bool strict;
     double max_bad_fraction;
     int64_t cache_mb;
+    const char *precision; /* selected by the caller (backend_select) */
 };
 extern const struct option experiment_rows[];
 

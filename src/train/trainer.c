@@ -496,8 +496,8 @@ enum err_code trainer_run(struct trainer *t, struct loader *l, struct run_folder
                      (long long)t->total_steps, run->path);
     }
     TRY(run_metrics_open(run, t->metrics_bytes, e));
-    run_log(run, "start at step %lld of %lld, kernels with %d threads", (long long)t->step,
-            (long long)t->total_steps, kernel_threads());
+    run_log(run, "start at step %lld of %lld, kernels %s with %d threads", (long long)t->step,
+            (long long)t->total_steps, t->backend->name, kernel_threads());
     enum err_code code = loop(t, l, run, identity, e);
     run_log(run, "end at step %lld: %s", (long long)t->step,
             code == ERR_OK ? "done"

@@ -77,7 +77,7 @@ static void check_same(const struct backend *k, struct weights *w, const float *
 static void test_bits_of_slabs(void **state)
 {
     (void)state;
-    const struct backend *const all[] = {&backend_ref};
+    const struct backend *const all[] = {&backend_ref, backend_cpu()};
     for (size_t b = 0; b < sizeof all / sizeof *all; b++) {
         float *slab = aligned_calloc(TOTAL, sizeof *slab);
         fill(slab, TOTAL, 1);
@@ -101,7 +101,7 @@ static void test_bits_of_slabs(void **state)
 static void test_changes_are_told(void **state)
 {
     (void)state;
-    const struct backend *k = &backend_ref;
+    const struct backend *k = backend_cpu();
     float *slab = aligned_calloc(TOTAL, sizeof *slab), x[X], old[H];
     fill(slab, TOTAL, 1);
     fill(x, X, 2);
@@ -147,7 +147,7 @@ static void test_storages(void **state)
         memcpy(&slab[W2 + i], &bits, sizeof bits);
         w2[i] = (uint16_t)(bits >> 16);
     }
-    const struct backend *const all[] = {&backend_ref};
+    const struct backend *const all[] = {&backend_ref, backend_cpu()};
     for (size_t b = 0; b < sizeof all / sizeof *all; b++) {
         struct weights *w = weights_new(all[b]);
         weights_add(w, W1, &(struct weight){w1, STORAGE_INT8, scale});

@@ -1,0 +1,337 @@
+/* Model files in every storage: what is written is read back to the bit and scored from the map; what
+ * is wrong is refused by name. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "format/safetensors.h"
+#include "kernel/storage.h"
+#include "model/scorer.h"
+
+static const char *const specs[] = {
+    "{\"network\":{\"backbone\":\"vit\",\"pool\":\"mean_max\"},\"vit\":{\"width\":8,\"depth\":2,"
+    "\"heads\":2,\"patch\":4}}",
+    "{\"network\":{\"backbone\":\"wav2vec2\",\"pool\":\"mean\"},\"wav2vec2\":{\"width\":16,"
+    "\"depth\":1,\"heads\":2,\"conv_layers\":2,\"conv_width\":8,\"conv_groups\":8,"
+    "\"place_kernel\":4,\"place_groups\":2}}"};
+
+enum { L = 3, T = 64, K = 2, WINDOWS = 5 };
+
+static char folder[] = "/tmp/ecgfm-test-XXXXXX";
+
+static const char *in_folder(const char *name)
+{
+    static char paths[4][96];
+    static int next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, "names", 0);
+    char **names;
+    int64_t count;
+    struct err e = {0};
+    if (dir_list(folder, &a, &names, &count, &e) == ERR_OK)
+        for (int64_t i = 0; i < count; i++)
+            unlink(in_folder(names[i]));
+    arena_reset(&a);
+    return rmdir(folder);
+}
+
+static void model_make(struct model *m, const char *spec_text)
+{
+    struct err e = {0};
+    struct contract c;
+    contract_default(&c);
+    c.lead_count = L;
+    c.sample_count = T;
+    static const char *names[] = {"A", "B"};
+    struct model_classes classes = {.count = K, .names = names};
+    cJSON *spec = cJSON_Parse(spec_text);
+    enum err_code code = model_create(m, spec, &c, &classes, &e);
+    cJSON_Delete(spec);
+    if (code != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_int_equal(model_allocate(m, 3, &e), ERR_OK);
+}
+
+static void scores_of(const struct model *m, float *logits)
+{
+    float x[WINDOWS * L * T];
+    struct rng r = rng_at(5, RNG_STREAM_TEST, 0, 0);
+    for (int i = 0; i < WINDOWS * L * T; i++)
+        x[i] = (float)rng_between(&r, -1, 1);
+    struct err e = {0};
+    struct scorer *s = NULL;
+    assert_int_equal(scorer_open(&s, m, NULL, &e), ERR_OK);
+    scorer_run(s, x, WINDOWS, NULL, logits);
+    scorer_close(s);
+}
+
+/* Open and loaded, a file gives the same scores; float32 gives those of the model it came from. */
+static void check_storage(const struct model *m, enum storage storage)
+{
+    struct err e = {0};
+    const char *path = in_folder("model"), *again = in_folder("again");
+    assert_int_equal(model_save_as(m, storage, path, &e), ERR_OK);
+    struct model open, loaded;
+    if (model_open(&open, path, &e) != ERR_OK || model_load(&loaded, path, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_null(open.values);
+    assert_null(loaded.weights);
+    assert_int_equal(model_storage(&open), storage);
+    assert_int_equal(model_storage(&loaded), STORAGE_F32);
+    int matrices = 0;
+    for (int i = 0; i < m->params.count; i++) {
+        const struct param *p = m->params.items[i];
+        struct weight w = model_weight(&open, i);
+        assert_int_equal(w.storage, p->product ? storage : STORAGE_F32);
+        matrices += p->product;
+        float *wide = malloc((size_t)p->numel * sizeof *wide);
+        weight_to_f32(wide, &w, p->shape[0], p->numel / p->shape[0]);
+        assert_memory_equal(wide, loaded.values + p->offset, (size_t)p->numel * sizeof *wide);
+        double bound = storage == STORAGE_INT8 ? 0.51 / 127 : storage == STORAGE_BF16 ? 0.002 : 0;
+        for (int64_t j = 0; j < p->numel; j++)
+            assert_true(fabs((double)(wide[j] - m->values[p->offset + j])) <= bound * 4);
+        free(wide);
+    }
+    assert_true(matrices > 4);
+
+    float first[WINDOWS * K], second[WINDOWS * K], original[WINDOWS * K];
+    scores_of(&open, first);
+    scores_of(&loaded, second);
+    scores_of(m, original);
+    assert_memory_equal(first, second, sizeof first);
+    if (storage == STORAGE_F32)
+        assert_memory_equal(first, original, sizeof first);
+    for (int i = 0; i < WINDOWS * K; i++)
+        assert_true(fabsf(first[i] - original[i]) < 0.05F);
+
+    /* From the open file to the same storage: the same bytes. */
+    assert_int_equal(model_save_as(&open, storage, again, &e), ERR_OK);
+    struct buf one, two;
+    assert_int_equal(file_read(path, 0, &one, &e), ERR_OK);
+    assert_int_equal(file_read(again, 0, &two, &e), ERR_OK);
+    assert_int_equal(one.len, two.len);
+    assert_memory_equal(one.data, two.data, one.len);
+    buf_free(&one);
+    buf_free(&two);
+    model_free(&open);
+    model_free(&loaded);
+}
+
+static void test_storages(void **state)
+{
+    (void)state;
+    assert_true(backend_select("ref")); /* reads every storage alike */
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        struct model m;
+        model_make(&m, specs[i]);
+        check_storage(&m, STORAGE_F32);
+        check_storage(&m, STORAGE_BF16);
+        check_storage(&m, STORAGE_INT8);
+        model_free(&m);
+    }
+    assert_true(backend_select("cpu"));
+}
+
+/* ---- hostile files: one tensor of a good file is changed ---- */
+
+static const char matrix[] = "encoder.block.0.mlp.up.weight",
+                  bias[] = "encoder.block.0.mlp.up.bias",
+                  scale[] = "encoder.block.0.mlp.up.weight.scale";
+
+static struct safetensor *tensor_named(struct safetensor *list, int64_t n, const char *name)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return &list[i];
+    fail_msg("no tensor %s", name);
+    return NULL;
+}
+
+enum change {
+    TAKE_AWAY,
+    DTYPE,  /* the same bytes in tensors of another type */
+    LONGER, /* one more along the first axis */
+    RANK_2, /* [N,1] */
+    VALUE,  /* bytes of value at element `at` */
+};
+
+struct hostile {
+    enum storage storage; /* of the file */
+    const char *tensor;
+    enum change change;
+    enum safetensors_dtype dtype;
+    uint32_t value;
+    const char *message; /* part of what is said */
+};
+
+static const struct hostile hostile_cases[] = {
+    {STORAGE_F32, matrix, TAKE_AWAY, 0, 0, "mlp.up.weight is missing"},
+    {STORAGE_F32, matrix, DTYPE, ST_I32, 0, "expected F32, BF16 or I8, found I32"},
+    {STORAGE_F32, bias, DTYPE, ST_I32, 0, "expected F32, found I32"},
+    {STORAGE_F32, matrix, LONGER, 0, 0, "another shape"},
+    {STORAGE_F32, matrix, VALUE, 0, 0x7f800000, "value 1 is not finite"},
+    {STORAGE_F32, bias, VALUE, 0, 0xffc00000, "value 1 is not finite"},
+    {STORAGE_BF16, matrix, DTYPE, ST_F16, 0, "expected F32, BF16 or I8, found F16"},
+    {STORAGE_BF16, matrix, VALUE, 0, 0x7fc0, "value 1 is not finite"},
+    {STORAGE_BF16, matrix, VALUE, 0, 0xff80, "value 1 is not finite"},
+    {STORAGE_BF16, matrix, LONGER, 0, 0, "another shape"},
+    {STORAGE_INT8, matrix, DTYPE, ST_U8, 0, "found U8"},
+    {STORAGE_INT8, matrix, TAKE_AWAY, 0, 0, "is missing"},
+    {STORAGE_INT8, matrix, LONGER, 0, 0, "another shape"},
+    {STORAGE_INT8, scale, TAKE_AWAY, 0, 0, "is I8, but"},
+    {STORAGE_INT8, scale, DTYPE, ST_I32, 0, "expected F32 of 32 output channels, found I32"},
+    {STORAGE_INT8, scale, LONGER, 0, 0, "expected F32 of 32 output channels"},
+    {STORAGE_INT8, scale, RANK_2, 0, 0, "of rank 2"},
+    {STORAGE_INT8, scale, VALUE, 0, 0x7fc00000, "value 1 is nan"},
+    {STORAGE_INT8, scale, VALUE, 0, 0x7f800000, "value 1 is inf"},
+    {STORAGE_INT8, scale, VALUE, 0, 0xbf800000, "value 1 is -1"},
+    {STORAGE_INT8, scale, VALUE, 0, 0, "value 1 is 0"},
+};
+
+static void write_changed(const struct hostile *h, const char *from, const char *to)
+{
+    struct err e = {0};
+    struct safetensors st;
+    assert_int_equal(safetensors_open(&st, from, &e), ERR_OK);
+    int64_t n = st.count;
+    struct safetensor *list = calloc((size_t)n, sizeof *list);
+    memcpy(list, st.tensors, (size_t)n * sizeof *list);
+    struct safetensor *t = tensor_named(list, n, h->tensor);
+    size_t unit = safetensors_dtype_size(t->dtype);
+    char *data = calloc(1, 2 * t->bytes);
+    memcpy(data, t->data, t->bytes);
+    t->data = data;
+    switch (h->change) {
+    case TAKE_AWAY:
+        *t = list[--n];
+        break;
+    case DTYPE:
+        t->dtype = h->dtype;
+        break;
+    case LONGER:
+        t->bytes += t->bytes / (size_t)t->shape[0];
+        t->shape[0]++;
+        break;
+    case RANK_2:
+        t->shape[t->rank++] = 1;
+        break;
+    case VALUE:
+        memcpy(data + unit, &h->value, unit);
+        break;
+    }
+    assert_int_equal(safetensors_write(to, list, n, st.metadata_keys, st.metadata_values,
+                                       st.metadata_count, &e),
+                     ERR_OK);
+    free(data);
+    free(list);
+    safetensors_close(&st);
+}
+
+static void test_hostile(void **state)
+{
+    (void)state;
+    struct model m, bad;
+    struct err e = {0};
+    model_make(&m, specs[0]);
+    const char *path = in_folder("good"), *changed = in_folder("changed");
+    for (size_t i = 0; i < sizeof hostile_cases / sizeof *hostile_cases; i++) {
+        const struct hostile *h = &hostile_cases[i];
+        assert_int_equal(model_save_as(&m, h->storage, path, &e), ERR_OK);
+        write_changed(h, path, changed);
+        e = (struct err){0};
+        assert_int_equal(model_open(&bad, changed, &e), ERR_MODEL);
+        model_free(&bad);
+        if (!strstr(e.message, h->message))
+            fail_msg("case %zu: \"%s\" does not say \"%s\"", i, e.message, h->message);
+    }
+    model_free(&m);
+}
+
+/* A scale beside a matrix that is not I8 is one tensor too many. */
+static void test_stray_tensor(void **state)
+{
+    (void)state;
+    struct model m, bad;
+    struct err e = {0};
+    model_make(&m, specs[0]);
+    const char *path = in_folder("good"), *changed = in_folder("changed");
+    assert_int_equal(model_save_as(&m, STORAGE_BF16, path, &e), ERR_OK);
+    struct safetensors st;
+    assert_int_equal(safetensors_open(&st, path, &e), ERR_OK);
+    struct safetensor *list = calloc((size_t)st.count + 1, sizeof *list);
+    memcpy(list + 1, st.tensors, (size_t)st.count * sizeof *list);
+    float ones[32] = {1};
+    list[0] = (struct safetensor){
+        .name = scale, .dtype = ST_F32, .rank = 1, .shape = {32}, .data = ones, .bytes = 128};
+    assert_int_equal(safetensors_write(changed, list, st.count + 1, st.metadata_keys,
+                                       st.metadata_values, st.metadata_count, &e),
+                     ERR_OK);
+    assert_int_equal(model_open(&bad, changed, &e), ERR_MODEL);
+    assert_non_null(strstr(e.message, "tensors, found"));
+    model_free(&bad);
+    free(list);
+    safetensors_close(&st);
+    model_free(&m);
+}
+
+static void test_truncated(void **state)
+{
+    (void)state;
+    struct model m, bad;
+    struct err e = {0};
+    model_make(&m, specs[0]);
+    const char *path = in_folder("good"), *changed = in_folder("changed");
+    static const enum storage storages[] = {STORAGE_F32, STORAGE_BF16, STORAGE_INT8};
+    for (int s = 0; s < 3; s++) {
+        assert_int_equal(model_save_as(&m, storages[s], path, &e), ERR_OK);
+        struct buf all;
+        assert_int_equal(file_read(path, 0, &all, &e), ERR_OK);
+        for (size_t cut = 0; cut < all.len; cut += all.len / 61 + 1) {
+            struct file_writer w;
+            assert_int_equal(file_writer_open(&w, changed, &e), ERR_OK);
+            w.unsynced = true;
+            file_writer_write(&w, all.data, cut);
+            assert_int_equal(file_writer_commit(&w, &e), ERR_OK);
+            assert_int_equal(model_open(&bad, changed, &e), ERR_MODEL);
+            model_free(&bad);
+        }
+        buf_free(&all);
+    }
+    model_free(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_storages),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_stray_tensor),
+        cmocka_unit_test(test_truncated),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
