@@ -49,7 +49,7 @@ struct conv {
 };
 
 struct backend {
-    const char *name; /* "ref", "ref64", "cpu", "onednn" */
+    const char *name; /* "ref", "ref64", "cpu", "cpu-bf16", "onednn" */
     size_t real_size;
 
     /* y[M,N] = act(x[M,K] w[N,K]^T + b[N]); b may be NULL. */
@@ -207,6 +207,11 @@ extern const struct backend backend_ref64; /* double, plain C: the oracle */
 /* Float on code vectorized for this machine, members missing there filled from backend_ref. Built
  * once, thread safe. */
 const struct backend *backend_cpu(void);
+/* The cpu backend with bf16 products: activations, weights and gradients stay float32 in memory and
+ * are rounded to bf16 (nearest even) where a linear layer or attention multiplies them, sums are
+ * float32. It keeps what cpu promises about bits; GELU fused into a linear layer is within 2e-5 of
+ * the exact one. NULL where the machine has no bf16 units (AVX512-BF16). Threads: safe. */
+const struct backend *backend_cpu_bf16(void);
 /* The cpu backend with its matrix products by oneDNN: to compare with, and for machines where that
  * is faster; not the default, because it promises less. NULL where oneDNN has no CPU engine.
  *   - Where oneDNN runs on AVX-512, the bits depended neither on the number of rows nor on that of
@@ -219,7 +224,7 @@ const struct backend *backend_cpu(void);
  *   - oneDNN allocates some small blocks in each call.
  * Threads: safe. */
 const struct backend *backend_onednn(void);
-/* "cpu", "onednn", "ref", "ref64"; NULL if unknown or not available. */
+/* "cpu", "cpu-bf16", "onednn", "ref", "ref64"; NULL if unknown or not available. */
 const struct backend *backend_find(const char *name);
 
 /* The backend that models and trainers compute with, one for the process: cpu unless another float

@@ -6,6 +6,7 @@
 #define ECGFM_TESTS_KERNEL_RUN_H
 
 #include "kernel/kernel.h"
+#include "kernel/vector.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -15,6 +16,24 @@
 #include <string.h>
 
 enum { RUN_ARRAYS = 16, RUN_GUARD = 128 };
+
+/* The vectorized backends on each instruction set; first those of cpu. */
+static const struct run_machine {
+    const char *backend, *isa; /* isa NULL: the best there is */
+} run_machines[] = {{"cpu", "avx512"}, {"cpu", "avx2"}, {"cpu", "plain"}, {"cpu-bf16", NULL}};
+enum { RUN_ISAS = 3, RUN_MACHINES = sizeof run_machines / sizeof *run_machines };
+
+/* Its backend, until the next call of kernel_force_isa(); NULL where this machine cannot. */
+static inline const struct backend *run_machine_use(const struct run_machine *m)
+{
+    return kernel_force_isa(m->isa) ? backend_find(m->backend) : NULL;
+}
+
+static inline const char *run_machine_name(const struct run_machine *m, char name[32])
+{
+    snprintf(name, 32, "%s%s%s", m->backend, m->isa ? " on " : "", m->isa ? m->isa : "");
+    return name;
+}
 
 struct run_array {
     unsigned char *raw;  /* guard, data, guard */

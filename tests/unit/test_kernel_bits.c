@@ -1,4 +1,5 @@
-/* Numbers do not depend on company: of the cpu backend, on each instruction set this machine has,
+/* Numbers do not depend on company: of the vectorized backends, on each instruction set this machine
+ * has,
  *   - a row of a linear layer, its weights packed before or not, of a norm and of a softmax is the same bits among any number of rows,
  *     wherever it stands, on any number of threads;
  *   - a gradient of weights is the same bits on any number of threads;
@@ -6,6 +7,8 @@
  *   - an element of an elementwise kernel is the same bits at any place of an array. */
 #include "kernel/kernel.h"
 #include "kernel/vector.h"
+
+#include "kernel_run.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,8 +18,7 @@
 
 #include <cmocka.h>
 
-static const char *const isas[] = {"avx512", "avx2", "plain"};
-enum { ISAS = 3, THREADS_MAX = 3 };
+enum { THREADS_MAX = 3 };
 
 static float *numbers(int64_t n, uint32_t seed)
 {
@@ -61,46 +63,50 @@ static int64_t rows_max(const int64_t *layer, int isa)
 enum kind { PLAIN, GELU, BACKWARD };
 
 /* With weights packed, if they are. */
-static void linear(enum kind kind, float *y, const float *x, const float *w, const void *packed,
-                   const float *b, int64_t M, int64_t N, int64_t K)
+static void linear(const struct backend *k, enum kind kind, float *y, const float *x,
+                   const float *w, const void *packed, const float *b, int64_t M, int64_t N,
+                   int64_t K)
 {
     enum activation act = kind == GELU ? ACTIVATION_GELU : ACTIVATION_NONE;
     if (kind == BACKWARD) /* takes [M,K] to [M,N] with w[K,N] */
-        backend_cpu()->linear_bwd_x(y, x, w, M, K, N, 0);
+        k->linear_bwd_x(y, x, w, M, K, N, 0);
     else if (packed)
-        backend_cpu()->linear_packed(y, x, packed, b, M, N, K, act);
+        k->linear_packed(y, x, packed, b, M, N, K, act);
     else
-        backend_cpu()->linear_fwd(y, x, w, b, M, N, K, act);
+        k->linear_fwd(y, x, w, b, M, N, K, act);
 }
 
 static void linear_rows(void **state)
 {
     (void)state;
+    char name[32];
     static const int64_t rows[] = {1, 2, 3, 7, 10, 40, 250, 640, 1000, 2560};
     float *x = numbers(ROWS_MAX * WIDTH_MAX, 1), *w = numbers((int64_t)WIDTH_MAX * 768, 2);
     float *b = numbers(WIDTH_MAX, 3);
     float *all = numbers(ROWS_MAX * WIDTH_MAX, 4), *some = numbers(ROWS_MAX * WIDTH_MAX, 5);
-    for (int isa = 0; isa < ISAS; isa++) {
-        if (!kernel_force_isa(isas[isa]))
+    for (int isa = 0; isa < RUN_MACHINES; isa++) {
+        const struct backend *k = run_machine_use(&run_machines[isa]);
+        if (!k)
             continue;
         for (int l = 0; l < LAYERS; l++)
             for (int kind = PLAIN; kind <= BACKWARD; kind++) {
                 int64_t N = layers[l][0], K = layers[l][1], M = rows_max(layers[l], isa);
                 struct weight weight = {w, STORAGE_F32, NULL};
-                void *packed = aligned_alloc(64, backend_cpu()->pack_bytes(N, K));
+                void *packed = aligned_alloc(64, k->pack_bytes(N, K));
                 assert_non_null(packed);
                 kernel_set_threads(2);
-                backend_cpu()->pack(packed, &weight, N, K);
-                linear((enum kind)kind, all, x, w, NULL, b, M, N, K);
+                k->pack(packed, &weight, N, K);
+                linear(k, (enum kind)kind, all, x, w, NULL, b, M, N, K);
                 for (size_t i = 0; i < sizeof rows / sizeof *rows && rows[i] <= M; i++)
                     for (int threads = 1; threads <= THREADS_MAX; threads++) {
                         int64_t first = (M - rows[i]) * threads / THREADS_MAX;
                         kernel_set_threads(threads);
-                        linear((enum kind)kind, some, x + first * K, w, threads > 1 ? packed : NULL,
-                               b, rows[i], N, K);
+                        linear(k, (enum kind)kind, some, x + first * K, w,
+                               threads > 1 ? packed : NULL, b, rows[i], N, K);
                         if (!same(some, all + first * N, rows[i] * N))
                             fail_msg("%s, N %d, K %d, kind %d: %d rows on %d threads differ",
-                                     isas[isa], (int)N, (int)K, kind, (int)rows[i], threads);
+                                     run_machine_name(&run_machines[isa], name), (int)N, (int)K,
+                                     kind, (int)rows[i], threads);
                     }
                 free(packed);
             }
@@ -112,13 +118,15 @@ static void linear_rows(void **state)
 static void linear_weight_gradients(void **state)
 {
     (void)state;
+    char name[32];
     static const int64_t rows[] = {1, 7, 64, 640, 1248, 5000};
     float *x = numbers(5000 * 768, 1), *dy = numbers(5000 * 768, 2);
     float *start = numbers((int64_t)WIDTH_MAX * 768, 3);
     float *one = numbers((int64_t)WIDTH_MAX * 768, 4), *many = numbers((int64_t)WIDTH_MAX * 768, 4);
     float one_bias[WIDTH_MAX], many_bias[WIDTH_MAX];
-    for (int isa = 0; isa < ISAS; isa++) {
-        if (!kernel_force_isa(isas[isa]))
+    for (int isa = 0; isa < RUN_MACHINES; isa++) {
+        const struct backend *k = run_machine_use(&run_machines[isa]);
+        if (!k)
             continue;
         for (int l = 0; l < LAYERS; l++)
             for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -130,15 +138,16 @@ static void linear_weight_gradients(void **state)
                 memcpy(one, start, weights);
                 memcpy(one_bias, start, biases);
                 kernel_set_threads(1);
-                backend_cpu()->linear_bwd_w(one, one_bias, dy, x, M, N, K);
+                k->linear_bwd_w(one, one_bias, dy, x, M, N, K);
                 for (int threads = 2; threads <= 8; threads += threads) {
                     memcpy(many, start, weights);
                     memcpy(many_bias, start, biases);
                     kernel_set_threads(threads);
-                    backend_cpu()->linear_bwd_w(many, many_bias, dy, x, M, N, K);
+                    k->linear_bwd_w(many, many_bias, dy, x, M, N, K);
                     if (!same(one, many, N * K) || !same(one_bias, many_bias, N))
-                        fail_msg("%s, dw[%d,%d] over %d rows: %d threads differ", isas[isa], (int)N,
-                                 (int)K, (int)M, threads);
+                        fail_msg("%s, dw[%d,%d] over %d rows: %d threads differ",
+                                 run_machine_name(&run_machines[isa], name), (int)N, (int)K, (int)M,
+                                 threads);
                 }
             }
     }
@@ -149,15 +158,16 @@ static void linear_weight_gradients(void **state)
 static void rows_of_norms(void **state)
 {
     (void)state;
+    char name[32];
     enum { M = 300, D = 193 };
     float *x = numbers(M * D, 1), *dy = numbers(M * D, 2), *g = numbers(D, 3), *b = numbers(D, 4);
     float *all = numbers(M * D, 5), *some = numbers(M * D, 6), mean[M], rstd[M],
           *y = numbers(M * D, 7);
     float dg[D] = {0}, db[D] = {0};
-    for (int isa = 0; isa < ISAS; isa++) {
-        if (!kernel_force_isa(isas[isa]))
+    for (int isa = 0; isa < RUN_ISAS; isa++) {
+        const struct backend *k = run_machine_use(&run_machines[isa]);
+        if (!k)
             continue;
-        const struct backend *k = backend_cpu();
         for (int what = 0; what < 6; what++)
             for (int64_t count = M; count > 0; count = count > 7 ? count / 3 : count - 1)
                 for (int threads = 1; threads <= THREADS_MAX; threads++) {
@@ -189,8 +199,9 @@ static void rows_of_norms(void **state)
                         break;
                     }
                     if (!same(out, all + at, count * D))
-                        fail_msg("%s, kernel %d: %d rows on %d threads differ", isas[isa], what,
-                                 (int)count, threads);
+                        fail_msg("%s, kernel %d: %d rows on %d threads differ",
+                                 run_machine_name(&run_machines[isa], name), what, (int)count,
+                                 threads);
                 }
     }
     kernel_force_isa(NULL);
@@ -200,13 +211,14 @@ static void rows_of_norms(void **state)
 static void records(void **state)
 {
     (void)state;
+    char name[32];
     static const int64_t shapes[][3] = {
         {10, 3, 64}, {40, 3, 64}, {250, 3, 64}, {157, 2, 32}, {33, 1, 20}};
     enum { B = 5 };
-    for (int isa = 0; isa < ISAS; isa++) {
-        if (!kernel_force_isa(isas[isa]))
+    for (int isa = 0; isa < RUN_MACHINES; isa++) {
+        const struct backend *k = run_machine_use(&run_machines[isa]);
+        if (!k)
             continue;
-        const struct backend *k = backend_cpu();
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
             int64_t N = shapes[s][0], H = shapes[s][1], E = shapes[s][2], D = H * E, n = N * D;
             float *qkv = numbers(B * n * 3, 1), *dy = numbers(B * n, 2);
@@ -228,7 +240,8 @@ static void records(void **state)
                     if (!same(y1, y + b * n, n) || !same(lse1, lse + b * H * N, H * N) ||
                         !same(dqkv1, dqkv + b * n * 3, n * 3) || !same(pool1, pool + b * D, D))
                         fail_msg("%s, N %d, H %d, E %d: record %d alone on %d threads differs",
-                                 isas[isa], (int)N, (int)H, (int)E, (int)b, threads);
+                                 run_machine_name(&run_machines[isa], name), (int)N, (int)H, (int)E,
+                                 (int)b, threads);
                 }
             free(qkv), free(dy), free(y), free(lse), free(dqkv), free(y1), free(lse1), free(dqkv1);
             free(pool), free(pool1);
@@ -240,10 +253,9 @@ static void records(void **state)
 enum { ELEMENTWISE = 8 };
 
 /* Kernel `what` on n elements; two arrays may be written. */
-static void elementwise(int what, float *y, float *second, const float *a, const float *b,
-                        int64_t n)
+static void elementwise(const struct backend *k, int what, float *y, float *second, const float *a,
+                        const float *b, int64_t n)
 {
-    const struct backend *k = backend_cpu();
     struct adamw_params p = {.lr = 0.01,
                              .beta1 = 0.9,
                              .beta2 = 0.99,
@@ -289,27 +301,30 @@ static void elementwise(int what, float *y, float *second, const float *a, const
 static void elements(void **state)
 {
     (void)state;
+    char name[32];
     enum { n = 70000 };
     float *a = numbers(n, 1), *b = numbers(n, 2), *y0 = numbers(n, 3), *m0 = numbers(n, 4);
     float *y = numbers(n, 5), *m = numbers(n, 6), *part = numbers(n, 7), *part_m = numbers(n, 8);
-    for (int isa = 0; isa < ISAS; isa++) {
-        if (!kernel_force_isa(isas[isa]))
+    for (int isa = 0; isa < RUN_ISAS; isa++) {
+        const struct backend *k = run_machine_use(&run_machines[isa]);
+        if (!k)
             continue;
         for (int what = 0; what < ELEMENTWISE; what++) {
             memcpy(y, y0, sizeof *y * n);
             memcpy(m, m0, sizeof *m * n);
             kernel_set_threads(2);
-            elementwise(what, y, m, a, b, n);
+            elementwise(k, what, y, m, a, b, n);
             for (int64_t count = 1; count < n; count = count < 40 ? count + 1 : count * 9)
                 for (int64_t first = 0; first < 17 && first + count <= n; first++) {
                     memcpy(part, y0 + first, sizeof *y * (size_t)count);
                     memcpy(part_m, m0 + first, sizeof *m * (size_t)count);
                     kernel_set_threads(1 + (int)first % THREADS_MAX);
-                    elementwise(what, part, part_m, a + first, b + first, count);
+                    elementwise(k, what, part, part_m, a + first, b + first, count);
                     if (!same(part, y + first, count) ||
                         (what == 7 && !same(part_m, m + first, count)))
-                        fail_msg("%s, kernel %d: elements %d to %d differ", isas[isa], what,
-                                 (int)first, (int)(first + count));
+                        fail_msg("%s, kernel %d: elements %d to %d differ",
+                                 run_machine_name(&run_machines[isa], name), what, (int)first,
+                                 (int)(first + count));
                 }
         }
     }
@@ -327,20 +342,21 @@ static void whole_sums(void **state)
     assert_non_null(index);
     for (int i = 0; i < B * N; i++)
         index[i] = N - 1 - i % N;
-    for (int isa = 0; isa < ISAS; isa++) {
-        if (!kernel_force_isa(isas[isa]))
+    for (int isa = 0; isa < RUN_ISAS; isa++) {
+        const struct backend *k = run_machine_use(&run_machines[isa]);
+        if (!k)
             continue;
         double squares = 0;
         float loss = 0;
         for (int threads = 1; threads <= 8; threads++) {
             float other;
             kernel_set_threads(threads);
-            backend_cpu()->mse_patch_fwd(&other, pred, target, index, B, N, N, P, 1);
-            double sum = backend_cpu()->sum_squares(x, n);
+            k->mse_patch_fwd(&other, pred, target, index, B, N, N, P, 1);
+            double sum = k->sum_squares(x, n);
             if (threads == 1)
                 squares = sum, loss = other;
             assert_true(sum == squares && other == loss);
-            assert_true(backend_cpu()->all_finite(x, n));
+            assert_true(k->all_finite(x, n));
         }
     }
     kernel_force_isa(NULL);

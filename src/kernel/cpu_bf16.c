@@ -1,0 +1,84 @@
+#include "kernel/bf16.h"
+#include "kernel/split.h"
+
+#include <pthread.h>
+
+#if defined(__x86_64__)
+
+static const struct bf16_kernels *const bf16 = &bf16_avx512;
+
+enum { MULTIPLY_ADDS = 32 }; /* in one instruction */
+
+static void linear_fwd(void *y, const void *x, const void *w, const void *b, int64_t M, int64_t N,
+                       int64_t K, enum activation act)
+{
+    struct product p = product_fwd(y, x, b, M, N, K, act);
+    p.b = w;
+    split_product(&p, MULTIPLY_ADDS, bf16->gemm);
+}
+
+static size_t pack_bytes(int64_t N, int64_t K)
+{
+    int64_t rows = (N + BF16_COLUMNS - 1) / BF16_COLUMNS * BF16_COLUMNS;
+    return ((size_t)(rows * ((K + 1) / 2)) * sizeof(uint32_t) + 63) & ~(size_t)63;
+}
+
+static void pack(void *packed, const struct weight *w, int64_t N, int64_t K)
+{
+    PARALLEL_SHARES(N, BF16_COLUMNS, N * K, { bf16->pack_weights(packed, w, from, to - from, K); });
+}
+
+static void linear_packed(void *y, const void *x, const void *packed, const void *b, int64_t M,
+                          int64_t N, int64_t K, enum activation act)
+{
+    struct product p = product_fwd(y, x, b, M, N, K, act);
+    p.packed = packed;
+    split_product(&p, MULTIPLY_ADDS, bf16->gemm);
+}
+
+static void linear_bwd_x(void *dx, const void *dy, const void *w, int64_t M, int64_t N, int64_t K,
+                         int add)
+{
+    struct product p = product_bwd_x(dx, dy, w, M, N, K, add);
+    split_product(&p, MULTIPLY_ADDS, bf16->gemm);
+}
+
+static void linear_bwd_w(void *dw, void *db, const void *dy, const void *x, int64_t M, int64_t N,
+                         int64_t K)
+{
+    struct product p = product_bwd_w(dw, dy, x, M, N, K);
+    split_product(&p, MULTIPLY_ADDS, bf16->gemm);
+    if (db)
+        backend_cpu()->add_rows_bwd(db, dy, M, N);
+}
+
+static struct backend backend;
+static bool available;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void backend_build(void)
+{
+    available = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512bf16");
+    backend = *backend_cpu();
+    backend.name = "cpu-bf16";
+    backend.linear_fwd = linear_fwd;
+    backend.pack_bytes = pack_bytes;
+    backend.pack = pack;
+    backend.linear_packed = linear_packed;
+    backend.linear_bwd_x = linear_bwd_x;
+    backend.linear_bwd_w = linear_bwd_w;
+}
+
+const struct backend *backend_cpu_bf16(void)
+{
+    pthread_once(&once, backend_build);
+    return available ? &backend : NULL;
+}
+
+#else
+
+const struct backend *backend_cpu_bf16(void) { return NULL; }
+
+#endif
