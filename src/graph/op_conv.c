@@ -43,8 +43,12 @@ static void forward(const struct backend *k, const struct node *n, const struct 
 {
     (void)step;
     struct conv s = sizes(n);
-    k->conv_fwd(n->output->data, n->input[0]->data, n->packed ? n->packed : n->input[1]->data,
-                n->input[2] ? n->input[2]->data : NULL, &s, (enum activation)n->attr.i[1]);
+    enum activation act = (enum activation)n->attr.i[1];
+    const void *bias = n->input[2] ? n->input[2]->data : NULL;
+    if (n->packed)
+        k->conv_packed(n->output->data, n->input[0]->data, n->packed, bias, &s, act);
+    else
+        k->conv_fwd(n->output->data, n->input[0]->data, n->input[1]->data, bias, &s, act);
 }
 
 static void backward(const struct backend *k, const struct node *n, const struct tape_step *step)
@@ -61,19 +65,16 @@ static void backward(const struct backend *k, const struct node *n, const struct
         k->add_rows_bwd(db, n->output->grad, s.B * s.T, s.O);
 }
 
-/* Packed is what the kernel reads: float32. */
 static size_t pack_bytes(const struct backend *k, const struct node *n)
 {
-    (void)k;
-    const struct tensor *w = n->input[1];
-    return w->weight.storage == STORAGE_F32 ? 0 : (size_t)w->numel * sizeof(float);
+    struct conv s = sizes(n);
+    return k->conv_pack_bytes(&s);
 }
 
 static void pack(const struct backend *k, const struct node *n, void *packed)
 {
-    (void)k;
-    const struct tensor *w = n->input[1];
-    weight_to_f32(packed, &w->weight, w->shape[0], w->numel / w->shape[0]);
+    struct conv s = sizes(n);
+    k->conv_pack(packed, &n->input[1]->weight, &s);
 }
 
 static double flops(const struct node *n)

@@ -81,6 +81,12 @@ static const struct vector_kernels *vector_find(const char *name)
     return !name || !strcmp(name, vector_plain.isa) ? &vector_plain : NULL;
 }
 
+const struct vector_kernels *vector_in_use(void)
+{
+    backend_cpu();
+    return vector;
+}
+
 bool kernel_force_isa(const char *name)
 {
     backend_cpu();
@@ -606,6 +612,7 @@ static void backend_build(void)
     backend.scatter_bwd = scatter_bwd;
     backend.patchify_fwd = patchify_fwd;
     backend.patchify_bwd = patchify_bwd;
+    cpu_sequence_members(&backend);
     backend.pool_fwd = pool_fwd;
     backend.pool_bwd = pool_bwd;
     backend.l2norm_fwd = l2norm_fwd;

@@ -71,6 +71,32 @@ struct vector_kernels {
     void (*patch_error_bwd)(float *dpred, const float *pred, const float *target, double factor,
                             int64_t P, int normalize, int add);
 
+    /* Convolution of one group: C channels in, O out, tokens x_row and y_row apart (negative: walked
+     * backward). conv_pack puts w[O,C,width] into conv_pack_floats(O, C, width) floats; with `backward`
+     * it is the weight that takes gradients of O channels back to C, for x and y walked backward. work
+     * has conv_work floats; act comes before `add`. */
+    int64_t (*conv_pack_floats)(int64_t O, int64_t C, int64_t width);
+    void (*conv_pack)(float *packed, const float *w, int64_t O, int64_t C, int64_t width,
+                      bool backward);
+    int64_t (*conv_work)(int64_t T, int64_t C, int64_t O, int64_t width);
+    void (*conv)(float *y, int64_t y_row, const float *x, int64_t x_row, const float *packed,
+                 const float *bias, int64_t T, int64_t C, int64_t O, int64_t width,
+                 enum activation act, int add, float *work);
+    /* dw[o,c,i] += over B records, for O channels of dy and C of x in one group; rows of dw are dw_row
+     * apart. */
+    int64_t (*conv_weights_work)(int64_t T, int64_t C, int64_t O, int64_t width);
+    void (*conv_weights)(float *dw, int64_t dw_row, const float *dy, int64_t dy_row, const float *x,
+                         int64_t x_row, int64_t B, int64_t T, int64_t C, int64_t O, int64_t width,
+                         float *work);
+    /* One record, n channels of C in groups of `size`; work has 4 n floats. gain[n] and shift[n] are
+     * overwritten by the record's part of the parameters' gradients. */
+    void (*groupnorm_fwd)(float *y, float *mean, float *rstd, const float *x, const float *g,
+                          const float *b, int64_t T, int64_t C, int64_t n, int64_t size,
+                          double epsilon, float *work);
+    void (*groupnorm_bwd)(float *dx, float *gain, float *shift, const float *dy, const float *x,
+                          const float *g, const float *mean, const float *rstd, int64_t T,
+                          int64_t C, int64_t n, int64_t size, int add, float *work);
+
     void (*adamw)(float *w, const float *g, float *m, float *v, int64_t n,
                   const struct adamw_params *p);
     double (*sum_squares)(const float *x, int64_t n);
@@ -87,6 +113,11 @@ extern const struct vector_kernels vector_plain;
  * use at a time: SHARED by the code that splits work, TASK by the code that does one share. */
 enum scratch_slot { SCRATCH_SHARED, SCRATCH_TASK, SCRATCH_SLOTS };
 float *kernel_scratch(enum scratch_slot slot, int64_t floats);
+
+/* The one in use on this machine. */
+const struct vector_kernels *vector_in_use(void);
+/* Sets the members that cpu_sequence.c has: folding, group norm, convolution. */
+void cpu_sequence_members(struct backend *k);
 
 /* For tests: runs everything on one of the instruction sets; NULL goes back to the choice made for
  * this machine. False if the machine cannot. */

@@ -250,6 +250,67 @@ static void records(void **state)
     kernel_force_isa(NULL);
 }
 
+/* Group norm, convolution and its gradients: a record alone is the record in a batch; gradients of
+ * weights do not depend on threads. */
+static void sequences(void **state)
+{
+    (void)state;
+    static const struct conv shapes[] = {{5, 40, 24, 24, 7, 2},
+                                         {5, 156, 96, 48, 128, 4},
+                                         {5, 33, 70, 35, 10, 5},
+                                         {5, 9, 6, 4, 20, 1}};
+    for (int isa = 0; isa < ISAS; isa++) {
+        if (!kernel_force_isa(isas[isa]))
+            continue;
+        const struct backend *k = backend_cpu();
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            struct conv all = shapes[i], one = all;
+            one.B = 1;
+            int64_t in = all.T * all.C, out = all.T * all.O;
+            int64_t weights = all.O * all.C / all.groups * all.width;
+            float *x = numbers(all.B * in, 1), *dy = numbers(all.B * out, 2);
+            float *w = numbers(weights, 3), *b = numbers(all.C + all.O, 4);
+            float *y = numbers(all.B * out, 5), *dx = numbers(all.B * in, 6);
+            float *norm = numbers(all.B * in, 7), *dnorm = numbers(all.B * in, 8);
+            float *y1 = numbers(out, 9), *dx1 = numbers(in, 10), *norm1 = numbers(in, 11);
+            float *dnorm1 = numbers(in, 12), *dw = numbers(weights, 13);
+            float *mean = numbers(all.B * all.groups, 14), *rstd = numbers(all.B * all.groups, 15);
+            float *packed = aligned_alloc(64, k->conv_pack_bytes(&all));
+            assert_non_null(packed);
+            kernel_set_threads(2);
+            k->conv_fwd(y, x, w, b, &all, ACTIVATION_GELU);
+            k->conv_bwd_x(dx, dy, w, &all, 0);
+            k->conv_bwd_w(dw, NULL, dy, x, &all);
+            k->groupnorm_fwd(norm, mean, rstd, x, b, b, all.B, all.T, all.C, all.groups, 1e-5);
+            k->groupnorm_bwd(dnorm, NULL, NULL, norm, x, b, mean, rstd, all.B, all.T, all.C,
+                             all.groups, 0);
+            k->conv_pack(packed, &(struct weight){w, STORAGE_F32, NULL}, &all);
+            for (int threads = 1; threads <= THREADS_MAX; threads++) {
+                int64_t r = threads - 1;
+                kernel_set_threads(threads);
+                k->conv_packed(y1, x + r * in, packed, b, &one, ACTIVATION_GELU);
+                k->conv_bwd_x(dx1, dy + r * out, w, &one, 0);
+                k->groupnorm_fwd(norm1, mean, rstd, x + r * in, b, b, 1, all.T, all.C, all.groups,
+                                 1e-5);
+                k->groupnorm_bwd(dnorm1, NULL, NULL, norm1, x + r * in, b, mean, rstd, 1, all.T,
+                                 all.C, all.groups, 0);
+                bool right = same(y1, y + r * out, out) && same(dx1, dx + r * in, in) &&
+                             same(norm1, norm + r * in, in) && same(dnorm1, dnorm + r * in, in);
+                float *again = numbers(weights, 13);
+                k->conv_bwd_w(again, NULL, dy, x, &all);
+                if (!right || !same(again, dw, weights))
+                    fail_msg("%s, shape %d: record %d alone on %d threads differs", isas[isa],
+                             (int)i, (int)r, threads);
+                free(again);
+            }
+            free(x), free(dy), free(w), free(b), free(y), free(dx), free(norm), free(dnorm);
+            free(y1), free(dx1), free(norm1), free(dnorm1), free(dw), free(mean);
+            free(rstd), free(packed);
+        }
+    }
+    kernel_force_isa(NULL);
+}
+
 enum { ELEMENTWISE = 8 };
 
 /* Kernel `what` on n elements; two arrays may be written. */
@@ -368,7 +429,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_rows),   cmocka_unit_test(linear_weight_gradients),
         cmocka_unit_test(rows_of_norms), cmocka_unit_test(records),
-        cmocka_unit_test(elements),      cmocka_unit_test(whole_sums),
+        cmocka_unit_test(sequences),     cmocka_unit_test(elements),
+        cmocka_unit_test(whole_sums),
     };
     int before = kernel_threads();
     int failed = cmocka_run_group_tests_name("kernel bits", tests, NULL, NULL);

@@ -315,6 +315,65 @@ static void test_network(void **state)
     }
 }
 
+/* Samples of hidden tokens do not reach the encoding where windows do not overlap and nothing is
+ * normalized over time; and each visible token does. */
+static void test_hidden_tokens(void **state)
+{
+    (void)state;
+    enum { L = 2, T = 67, N = 16, J = 6, TOKEN = 4, D = 8 };
+    struct err e = {0};
+    struct contract c;
+    contract_default(&c);
+    c.lead_count = L;
+    c.sample_count = T;
+    cJSON *spec = cJSON_Parse(
+        WAV2VEC2("\"width\":8,\"depth\":1,\"heads\":2,\"conv_layers\":2,\"conv_width\":6,"
+                 "\"conv_groups\":0,\"place_kernel\":6,\"place_groups\":2"));
+    struct model m;
+    assert_int_equal(model_create(&m, spec, &c, NULL, &e), ERR_OK);
+    assert_int_equal(model_allocate(&m, 2, &e), ERR_OK);
+    struct tape *t = tape_new(backend_cpu(), false);
+    struct build b = {.tape = t, .params = &m.params};
+    struct tensor *signal = tape_input(t, "signal", TENSOR_REAL, false, 3, (int64_t[]){1, L, T});
+    struct tensor *visible = tape_input(t, "visible", TENSOR_INDEX, false, 2, (int64_t[]){1, J});
+    struct encoding enc = model_encode(&b, &m, signal, visible);
+    tape_keep(t, enc.tokens);
+    tape_keep(t, enc.patches);
+    assert_int_equal(tape_plan(t, NULL, &e), ERR_OK);
+    assert_int_equal(enc.token_count, N);
+    assert_int_equal(enc.tokens->shape[1], J);
+    assert_int_equal(enc.patches->shape[1], N);
+    assert_int_equal(enc.patches->shape[2], TOKEN * L);
+    const int32_t index[J] = {1, 2, 5, 9, 10, 15};
+    float x[L * T], before[J * D];
+    struct rng r = rng_at(8, RNG_STREAM_TEST, 0, 0);
+    for (int i = 0; i < L * T; i++)
+        x[i] = (float)rng_between(&r, -2, 2);
+    tape_bind_parameters(t, m.values, NULL);
+    tape_bind(signal, x);
+    tape_bind(visible, index);
+    tape_forward(t);
+    memcpy(before, enc.tokens->data, sizeof before);
+    for (int n = 0; n < N; n++) /* a patch is its token's samples, lead by lead at each time */
+        for (int i = 0; i < TOKEN * L; i++)
+            assert_true(((float *)enc.patches->data)[n * TOKEN * L + i] ==
+                        x[i % L * T + n * TOKEN + i / L]);
+    for (int n = 0; n <= N; n++) { /* token N: the samples that are left out */
+        bool seen = false;
+        for (int j = 0; j < J; j++)
+            seen |= index[j] == n;
+        float keep = x[n * TOKEN];
+        x[n * TOKEN] += 1;
+        tape_forward(t);
+        if (seen == !memcmp(before, enc.tokens->data, sizeof before))
+            fail_msg("token %d: %s", n, seen ? "not seen" : "seen though hidden");
+        x[n * TOKEN] = keep;
+    }
+    tape_free(t);
+    model_free(&m);
+    cJSON_Delete(spec);
+}
+
 /* ---- what cannot be built -------------------------------------------------------------------- */
 
 static void test_refused(void **state)
@@ -378,6 +437,7 @@ static void test_token_counts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_network),
+                                       cmocka_unit_test(test_hidden_tokens),
                                        cmocka_unit_test(test_refused),
                                        cmocka_unit_test(test_token_counts)};
     return cmocka_run_group_tests_name("wav2vec2", tests, NULL, NULL);
