@@ -138,6 +138,12 @@ void scorer_run(struct scorer *s, const float *windows, int64_t n, float *featur
     }
 }
 
+struct tape *scorer_tape(struct scorer *s, int64_t n)
+{
+    const struct scorer_tape *t = tape_for(s, n);
+    return t->batch == n ? t->tape : NULL;
+}
+
 int64_t scorer_feature_count(const struct scorer *s) { return model_feature_count(s->model); }
 
 int64_t window_count(const struct contract *c, int64_t samples)

@@ -22,6 +22,10 @@ void scorer_weights_changed(struct scorer *s);
 /* windows [n,L,T] -> features [n,F] and logits [n,K]; either may be NULL. */
 void scorer_run(struct scorer *s, const float *windows, int64_t n, float *features, float *logits);
 
+/* The tape that scorer_run uses for a full batch of n windows (borrowed), or NULL if n is no size of
+ * batch: for measuring. */
+struct tape *scorer_tape(struct scorer *s, int64_t n);
+
 int64_t scorer_feature_count(const struct scorer *s); /* F */
 
 /* Windows of a record of `samples` samples: count, and the start of each. 0 if it is too short. */

@@ -66,6 +66,7 @@ struct trainer {
     double loss_sum, part_sums[TRAINER_PARTS_MAX], norm_sum;
     int64_t sum_count;
     double last_score;
+    struct trainer_times times;
 };
 
 /* --- setting up --------------------------------------------------------------------------------- */
@@ -132,10 +133,9 @@ static enum err_code slabs_allocate(struct trainer *t, struct err *e)
     return ERR_OK;
 }
 
-static void schedule_set(struct trainer *t, struct loader *l)
+static void schedule_set(struct trainer *t, int64_t batches)
 {
     const struct trainer_options *o = t->options;
-    int64_t batches = loader_batches_per_epoch(l);
     t->steps_per_epoch = batches / o->accumulate > 0 ? batches / o->accumulate : 1;
     t->total_steps = o->steps > 0 ? o->steps : o->epochs * t->steps_per_epoch;
     t->optimizer = (struct optimizer_options){
@@ -346,52 +346,96 @@ static enum err_code not_finite(const struct trainer *t, const struct batch *bat
          (long long)t->step + 1, what, value, ids, used >= sizeof ids - 60 ? ", ..." : "");
 }
 
-/* One optimizer step: `accumulate` batches. */
-static enum err_code step_run(struct trainer *t, struct loader *l, struct err *e)
+/* Sums over the batches of one optimizer step. */
+struct step_sums {
+    double loss, parts[TRAINER_PARTS_MAX], norm;
+};
+
+static void step_begin(struct trainer *t)
 {
-    const struct trainer_options *o = t->options;
     if (t->gathered)
         memset(t->gathered, 0, (size_t)t->model->params.total * sizeof(float));
-    double loss = 0, parts[TRAINER_PARTS_MAX] = {0}, norm = 0;
-    for (int64_t a = 0; a < o->accumulate; a++) {
-        const struct batch *batch;
-        TRY(loader_next(l, &batch, e));
-        t->task->bind(t->task->context, t->tape, batch);
-        tape_set_step(t->tape, t->seed, (uint64_t)(t->step * o->accumulate + a));
-        tape_forward(t->tape);
-        double value = (double)*(float *)t->loss->data;
-        enum err_code code = ERR_OK;
-        if (!isfinite(value)) {
-            code = not_finite(t, batch, "the loss", value, e);
-        } else {
-            loss += value;
-            for (int i = 0; i < t->part_count; i++)
-                parts[i] += (double)*(float *)t->parts[i]->data;
-            tape_backward(t->tape, 1.0);
-        }
-        if (code == ERR_OK && a == o->accumulate - 1) {
-            norm = optimizer_step(t->backend, &t->model->params, &t->optimizer, t->step,
-                                  1.0 / (double)o->accumulate, t->slabs[SLAB_VALUES],
-                                  t->gathered ? t->gathered : tape_gradients(t->tape),
-                                  t->slabs[SLAB_FIRST], t->slabs[SLAB_SECOND]);
-            if (!isfinite(norm))
-                code = not_finite(t, batch, "the gradient's norm", norm, e);
-        }
-        loader_release(l, batch);
-        TRY(code);
-    }
+}
+
+/* Batch `a` of a step: forward and backward, and after the last one clip and AdamW. */
+static enum err_code batch_run(struct trainer *t, const struct batch *batch, int64_t a,
+                               struct step_sums *sums, struct err *e)
+{
+    const struct trainer_options *o = t->options;
+    double begin_s = clock_seconds();
+    t->task->bind(t->task->context, t->tape, batch);
+    tape_set_step(t->tape, t->seed, (uint64_t)(t->step * o->accumulate + a));
+    tape_forward(t->tape);
+    double forward_s = clock_seconds();
+    t->times.forward_s += forward_s - begin_s;
+    double value = (double)*(float *)t->loss->data;
+    if (!isfinite(value))
+        return not_finite(t, batch, "the loss", value, e);
+    sums->loss += value;
+    for (int i = 0; i < t->part_count; i++)
+        sums->parts[i] += (double)*(float *)t->parts[i]->data;
+    tape_backward(t->tape, 1.0);
+    double backward_s = clock_seconds();
+    t->times.backward_s += backward_s - forward_s;
+    if (a < o->accumulate - 1)
+        return ERR_OK;
+    sums->norm = optimizer_step(t->backend, &t->model->params, &t->optimizer, t->step,
+                                1.0 / (double)o->accumulate, t->slabs[SLAB_VALUES],
+                                t->gathered ? t->gathered : tape_gradients(t->tape),
+                                t->slabs[SLAB_FIRST], t->slabs[SLAB_SECOND]);
+    t->times.update_s += clock_seconds() - backward_s;
+    return isfinite(sums->norm) ? ERR_OK
+                                : not_finite(t, batch, "the gradient's norm", sums->norm, e);
+}
+
+static void step_end(struct trainer *t, const struct step_sums *sums)
+{
+    const struct trainer_options *o = t->options;
+    double begin_s = clock_seconds();
     if (t->slabs[SLAB_EMA]) {
         /* A short memory at first, so that the average forgets the random start. */
         double ramp = (double)(t->step + 1) / (double)(t->step + 10);
         t->backend->ema(t->slabs[SLAB_EMA], t->slabs[SLAB_VALUES], t->model->params.total,
                         o->ema < ramp ? o->ema : ramp);
     }
-    t->loss_sum += loss / (double)o->accumulate;
-    t->norm_sum += norm;
+    t->times.update_s += clock_seconds() - begin_s;
+    t->loss_sum += sums->loss / (double)o->accumulate;
+    t->norm_sum += sums->norm;
     for (int i = 0; i < t->part_count; i++)
-        t->part_sums[i] += parts[i] / (double)o->accumulate;
+        t->part_sums[i] += sums->parts[i] / (double)o->accumulate;
     t->sum_count++;
     t->step++;
+}
+
+/* One optimizer step: `accumulate` batches. */
+static enum err_code step_run(struct trainer *t, struct loader *l, struct err *e)
+{
+    struct step_sums sums = {0};
+    step_begin(t);
+    for (int64_t a = 0; a < t->options->accumulate; a++) {
+        const struct batch *batch;
+        TRY(loader_next(l, &batch, e));
+        enum err_code code = batch_run(t, batch, a, &sums, e);
+        loader_release(l, batch);
+        TRY(code);
+    }
+    step_end(t, &sums);
+    return ERR_OK;
+}
+
+enum err_code trainer_start(struct trainer *t, int64_t batches_per_epoch, struct err *e)
+{
+    schedule_set(t, batches_per_epoch);
+    return slabs_allocate(t, e);
+}
+
+enum err_code trainer_step(struct trainer *t, const struct batch *batch, struct err *e)
+{
+    struct step_sums sums = {0};
+    step_begin(t);
+    for (int64_t a = 0; a < t->options->accumulate; a++)
+        TRY(batch_run(t, batch, a, &sums, e));
+    step_end(t, &sums);
     return ERR_OK;
 }
 
@@ -487,8 +531,7 @@ static enum err_code loop(struct trainer *t, struct loader *l, struct run_folder
 enum err_code trainer_run(struct trainer *t, struct loader *l, struct run_folder *run,
                           const char *identity, struct err *e)
 {
-    schedule_set(t, l);
-    TRY(slabs_allocate(t, e));
+    TRY(trainer_start(t, loader_batches_per_epoch(l), e));
     if (run_has(run, "checkpoint.safetensors")) {
         TRY(checkpoint_load(t, run, identity, e));
         if (t->step < t->total_steps)
@@ -517,3 +560,7 @@ int64_t trainer_best_epoch(const struct trainer *t) { return t->best_epoch; }
 int64_t trainer_steps(const struct trainer *t) { return t->total_steps; }
 
 size_t trainer_planned_bytes(const struct trainer *t) { return tape_planned_bytes(t->tape); }
+
+struct tape *trainer_tape(struct trainer *t) { return t->tape; }
+
+struct trainer_times trainer_times(const struct trainer *t) { return t->times; }

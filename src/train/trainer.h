@@ -70,6 +70,20 @@ void trainer_close(struct trainer *t); /* accepts NULL */
 enum err_code trainer_run(struct trainer *t, struct loader *l, struct run_folder *run,
                           const char *identity, struct err *e);
 
+/* The same by single steps, for measuring: trainer_start makes gradients and moments and sets the
+ * schedule, trainer_step is one optimizer step on one batch (`accumulate` times that one). Nothing is
+ * read or written; m->values change.
+ * Errors: ERR_MEMORY; ERR_NUMERIC. */
+enum err_code trainer_start(struct trainer *t, int64_t batches_per_epoch, struct err *e);
+enum err_code trainer_step(struct trainer *t, const struct batch *batch, struct err *e);
+
+/* Seconds spent so far. */
+struct trainer_times {
+    double forward_s, backward_s, update_s; /* update: clip, AdamW, EMA */
+};
+struct trainer_times trainer_times(const struct trainer *t);
+struct tape *trainer_tape(struct trainer *t); /* borrowed */
+
 double trainer_best_score(const struct trainer *t);  /* NaN: none */
 int64_t trainer_best_epoch(const struct trainer *t); /* 1-based, 0: none */
 int64_t trainer_steps(const struct trainer *t);
