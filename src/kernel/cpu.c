@@ -244,35 +244,18 @@ static void l2norm_bwd(void *dx_, const void *dy_, const void *y_, const void *n
     });
 }
 
-/* ---- attention: one record and head at a time ------------------------------------------------ */
+/* ---- attention ------------------------------------------------------------------------------- */
 
-static void attention_fwd(void *y_, void *lse_, const void *qkv_, int64_t B, int64_t N, int64_t H,
+static void attention_fwd(void *y, void *lse, const void *qkv, int64_t B, int64_t N, int64_t H,
                           int64_t E)
 {
-    float *y = y_, *lse = lse_;
-    const float *qkv = qkv_;
-    PARALLEL_SHARES(B * H, 1, B * H * N * (N + E), {
-        for (int64_t i = from; i < to; i++) {
-            int64_t b = i / H, h = i % H;
-            vector->attention_fwd(y + b * N * H * E + h * E, lse + i * N,
-                                  qkv + b * N * 3 * H * E + h * E, N, H, E);
-        }
-    });
+    split_attention_fwd(y, lse, qkv, B, N, H, E, vector->attention_fwd);
 }
 
-static void attention_bwd(void *dqkv_, const void *dy_, const void *qkv_, const void *y_,
-                          const void *lse_, int64_t B, int64_t N, int64_t H, int64_t E, int add)
+static void attention_bwd(void *dqkv, const void *dy, const void *qkv, const void *y,
+                          const void *lse, int64_t B, int64_t N, int64_t H, int64_t E, int add)
 {
-    float *dqkv = dqkv_;
-    const float *dy = dy_, *qkv = qkv_, *y = y_, *lse = lse_;
-    PARALLEL_SHARES(B * H, 1, B * H * N * (N + E), {
-        for (int64_t i = from; i < to; i++) {
-            int64_t b = i / H, h = i % H;
-            int64_t one = b * N * H * E + h * E, three = b * N * 3 * H * E + h * E;
-            vector->attention_bwd(dqkv + three, dy + one, qkv + three, y + one, lse + i * N, N, H,
-                                  E, add);
-        }
-    });
+    split_attention_bwd(dqkv, dy, qkv, y, lse, B, N, H, E, add, vector->attention_bwd);
 }
 
 /* ---- elementwise and layout ------------------------------------------------------------------ */

@@ -318,7 +318,172 @@ static void gemm(const struct product *p, int64_t i0, int64_t M, int64_t j0, int
     }
 }
 
-const struct bf16_kernels bf16_avx512 = {.gemm = gemm, .pack_weights = pack_weights};
+/* ---- attention ------------------------------------------------------------------------------- */
+
+/* 2^x to 4e-6 relative; 0 far below -126, NaN stays. */
+static inline __m512 power2(__m512 x)
+{
+    x = _mm512_max_ps(_mm512_set1_ps(-200), x);
+    __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 r = _mm512_sub_ps(x, n);
+    __m512 y = _mm512_set1_ps(9.666368515e-03f);
+    y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(5.592197584e-02f));
+    y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(2.402234904e-01f));
+    y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(6.931210452e-01f));
+    y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(1));
+    return _mm512_scalef_ps(y, n);
+}
+
+#define LOG2E 1.44269504088896340736
+
+/* Rows of the score matrix worked on together: a function of N, so that sums over rows keep their
+ * shape. A multiple of ROWS. */
+static int64_t attention_rows(int64_t N) { return N <= 512 ? 96 : N <= 4096 ? 48 : 12; }
+
+/* Words that n lines of length K take when packed in groups of `width`. */
+static int64_t packed_words(int64_t n, int64_t K, int64_t width)
+{
+    return round_up(n, width) * ((K + 1) / 2);
+}
+
+/* The next piece of a thread's working memory, 64-byte aligned. */
+static uint32_t *take(uint32_t **memory, int64_t words)
+{
+    uint32_t *piece = *memory;
+    *memory += round_up(words, LANES);
+    return piece;
+}
+
+/* Not below any of x; NaN is passed over. */
+static inline float highest(const float *x, int64_t n)
+{
+    __m512 high = _mm512_set1_ps(-INFINITY);
+    for (int64_t i = 0; i < n; i += LANES)
+        high = _mm512_max_ps(_mm512_mask_loadu_ps(high, lanes_mask(n - i), x + i), high);
+    return _mm512_reduce_max_ps(high);
+}
+
+static void attention_fwd(float *y, float *lse, const float *qkv, int64_t N, int64_t H, int64_t E)
+{
+    int64_t stride = 3 * H * E, block = min_i64(attention_rows(N), round_up(N, ROWS));
+    int64_t row = round_up(N, COLUMNS) + LANES, e_pairs = (E + 1) / 2, n_pairs = (N + 1) / 2;
+    int64_t words_k = packed_words(N, E, COLUMNS), words_v = packed_words(E, N, COLUMNS);
+    int64_t words_q = packed_words(block, E, ROWS), words_p = packed_words(block, N, ROWS);
+    uint32_t *memory =
+        (uint32_t *)kernel_scratch(SCRATCH_TASK,
+                                   words_k + words_v + words_q + words_p + block * row + 5 * LANES);
+    uint32_t *k_panels = take(&memory, words_k), *v_panels = take(&memory, words_v);
+    uint32_t *q = take(&memory, words_q), *p = take(&memory, words_p);
+    float *score = (float *)take(&memory, block * row);
+    float scale = (float)(1 / sqrt((double)E)), factor2 = (float)(LOG2E / sqrt((double)E));
+    pack(k_panels, qkv + H * E, stride, 1, N, E, COLUMNS);
+    pack(v_panels, qkv + 2 * H * E, 1, stride, E, N, COLUMNS);
+    for (int64_t i0 = 0; i0 < N; i0 += block) {
+        int64_t rows = min_i64(N - i0, block);
+        pack(q, qkv + i0 * stride, stride, 1, rows, E, ROWS);
+        tiles(score, row, q, k_panels, COLUMNS * e_pairs, NULL, rows, N, e_pairs, START_ZERO,
+              ACTIVATION_NONE);
+        float reciprocal[96];
+        for (int64_t r = 0; r < rows; r++) {
+            float *s = score + r * row, max = highest(s, N);
+            __m512 sum = _mm512_setzero_ps(), factor = _mm512_set1_ps(factor2);
+            __m512 shift = _mm512_set1_ps(-max * factor2);
+            for (int64_t j = 0; j < N; j += LANES) {
+                __mmask16 mask = lanes_mask(N - j);
+                __m512 e =
+                    power2(_mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, s + j), factor, shift));
+                _mm512_storeu_ps(s + j, e); /* a row has room for whole vectors */
+                sum = _mm512_mask_add_ps(sum, mask, sum, e);
+            }
+            float total = _mm512_reduce_add_ps(sum);
+            lse[i0 + r] = max * scale + logf(total);
+            reciprocal[r] = 1 / total;
+        }
+        pack(p, score, row, 1, rows, N, ROWS);
+        tiles(y + i0 * H * E, H * E, p, v_panels, COLUMNS * n_pairs, NULL, rows, E, n_pairs,
+              START_ZERO, ACTIVATION_NONE);
+        for (int64_t r = 0; r < rows; r++) {
+            float *to = y + (i0 + r) * H * E;
+            for (int64_t e = 0; e < E; e += LANES) {
+                __mmask16 mask = lanes_mask(E - e);
+                _mm512_mask_storeu_ps(to + e, mask,
+                                      _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, to + e),
+                                                    _mm512_set1_ps(reciprocal[r])));
+            }
+        }
+    }
+}
+
+static void attention_bwd(float *dqkv, const float *dy, const float *qkv, const float *y,
+                          const float *lse, int64_t N, int64_t H, int64_t E, int add)
+{
+    int64_t stride = 3 * H * E, block = min_i64(attention_rows(N), round_up(N, ROWS));
+    int64_t row = round_up(N, COLUMNS) + LANES, e_pairs = (E + 1) / 2, n_pairs = (N + 1) / 2;
+    int64_t words_n = packed_words(N, E, COLUMNS), words_k = packed_words(E, N, COLUMNS);
+    int64_t words_q = packed_words(block, E, ROWS), words_b = packed_words(E, block, COLUMNS);
+    int64_t words_p = packed_words(block, N, ROWS) + packed_words(N, block, ROWS);
+    uint32_t *memory =
+        (uint32_t *)kernel_scratch(SCRATCH_TASK, 2 * words_n + words_k + words_q + words_b +
+                                                     words_p + 2 * block * row + 8 * LANES);
+    uint32_t *k_panels = take(&memory, words_n), *v_panels = take(&memory, words_n);
+    uint32_t *k_down = take(&memory, words_k); /* k and v along e; k along the keys */
+    uint32_t *a_rows = take(&memory, words_q), *b_rows = take(&memory, words_b);
+    uint32_t *a_wide = take(&memory, words_p);
+    float *p = (float *)take(&memory, block * row), *ds = (float *)take(&memory, block * row);
+    float scale = (float)(1 / sqrt((double)E)), factor2 = (float)(LOG2E / sqrt((double)E));
+    const float *q = qkv, *k = qkv + H * E, *v = qkv + 2 * H * E;
+    float *dq = dqkv, *dk = dqkv + H * E, *dv = dqkv + 2 * H * E;
+    pack(k_panels, k, stride, 1, N, E, COLUMNS);
+    pack(v_panels, v, stride, 1, N, E, COLUMNS);
+    pack(k_down, k, 1, stride, E, N, COLUMNS);
+    for (int64_t i0 = 0; i0 < N; i0 += block, q += block * stride, dq += block * stride) {
+        int64_t rows = min_i64(N - i0, block), r_pairs = (rows + 1) / 2;
+        const float *dy_rows = dy + i0 * H * E;
+        enum start own = add ? START_C : START_ZERO, sum = add || i0 ? START_C : START_ZERO;
+        pack(a_rows, q, stride, 1, rows, E, ROWS);
+        tiles(p, row, a_rows, k_panels, COLUMNS * e_pairs, NULL, rows, N, e_pairs, START_ZERO,
+              ACTIVATION_NONE);
+        pack(a_rows, dy_rows, H * E, 1, rows, E, ROWS);
+        tiles(ds, row, a_rows, v_panels, COLUMNS * e_pairs, NULL, rows, N, e_pairs, START_ZERO,
+              ACTIVATION_NONE);
+        for (int64_t r = 0; r < rows; r++) {
+            const float *y_row = y + (i0 + r) * H * E, *dy_row = dy_rows + r * H * E;
+            float *p_row = p + r * row, *ds_row = ds + r * row;
+            __m512 dot = _mm512_setzero_ps(); /* the sum over keys of p dp */
+            for (int64_t e = 0; e < E; e += LANES)
+                dot = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes_mask(E - e), y_row + e),
+                                      _mm512_maskz_loadu_ps(lanes_mask(E - e), dy_row + e), dot);
+            __m512 delta = _mm512_set1_ps(_mm512_reduce_add_ps(dot));
+            __m512 factor = _mm512_set1_ps(factor2), scales = _mm512_set1_ps(scale);
+            __m512 shift = _mm512_set1_ps((float)(-lse[i0 + r] * LOG2E));
+            for (int64_t j = 0; j < N; j += LANES) {
+                __mmask16 mask = lanes_mask(N - j);
+                __m512 s = _mm512_maskz_loadu_ps(mask, p_row + j);
+                __m512 d = _mm512_maskz_loadu_ps(mask, ds_row + j);
+                __m512 e = power2(_mm512_fmadd_ps(s, factor, shift));
+                _mm512_storeu_ps(p_row + j, e);
+                _mm512_storeu_ps(ds_row + j,
+                                 _mm512_mul_ps(_mm512_mul_ps(e, scales), _mm512_sub_ps(d, delta)));
+            }
+        }
+        pack(a_wide, ds, row, 1, rows, N, ROWS);
+        tiles(dq, stride, a_wide, k_down, COLUMNS * n_pairs, NULL, rows, E, n_pairs, own,
+              ACTIVATION_NONE);
+        pack(a_wide, ds, 1, row, N, rows, ROWS);
+        pack(b_rows, q, 1, stride, E, rows, COLUMNS);
+        tiles(dk, stride, a_wide, b_rows, COLUMNS * r_pairs, NULL, N, E, r_pairs, sum,
+              ACTIVATION_NONE);
+        pack(a_wide, p, 1, row, N, rows, ROWS);
+        pack(b_rows, dy_rows, 1, H * E, E, rows, COLUMNS);
+        tiles(dv, stride, a_wide, b_rows, COLUMNS * r_pairs, NULL, N, E, r_pairs, sum,
+              ACTIVATION_NONE);
+    }
+}
+
+const struct bf16_kernels bf16_avx512 = {.gemm = gemm,
+                                         .pack_weights = pack_weights,
+                                         .attention_fwd = attention_fwd,
+                                         .attention_bwd = attention_bwd};
 #else
 typedef int translation_unit_is_not_empty;
 #endif

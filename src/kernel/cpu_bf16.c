@@ -52,6 +52,18 @@ static void linear_bwd_w(void *dw, void *db, const void *dy, const void *x, int6
         backend_cpu()->add_rows_bwd(db, dy, M, N);
 }
 
+static void attention_fwd(void *y, void *lse, const void *qkv, int64_t B, int64_t N, int64_t H,
+                          int64_t E)
+{
+    split_attention_fwd(y, lse, qkv, B, N, H, E, bf16->attention_fwd);
+}
+
+static void attention_bwd(void *dqkv, const void *dy, const void *qkv, const void *y,
+                          const void *lse, int64_t B, int64_t N, int64_t H, int64_t E, int add)
+{
+    split_attention_bwd(dqkv, dy, qkv, y, lse, B, N, H, E, add, bf16->attention_bwd);
+}
+
 static struct backend backend;
 static bool available;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -69,6 +81,8 @@ static void backend_build(void)
     backend.linear_packed = linear_packed;
     backend.linear_bwd_x = linear_bwd_x;
     backend.linear_bwd_w = linear_bwd_w;
+    backend.attention_fwd = attention_fwd;
+    backend.attention_bwd = attention_bwd;
 }
 
 const struct backend *backend_cpu_bf16(void)

@@ -92,6 +92,37 @@ static inline struct product product_bwd_w(void *dw, const void *dy, const void 
                             .add = true};
 }
 
+/* Runs attention on all threads, one record and head at a time. */
+static inline void split_attention_fwd(float *y, float *lse, const float *qkv, int64_t B, int64_t N,
+                                       int64_t H, int64_t E,
+                                       void (*one)(float *y, float *lse, const float *qkv,
+                                                   int64_t N, int64_t H, int64_t E))
+{
+    PARALLEL_SHARES(B * H, 1, B * H * N * (N + E), {
+        for (int64_t i = from; i < to; i++) {
+            int64_t b = i / H, h = i % H;
+            one(y + b * N * H * E + h * E, lse + i * N, qkv + b * N * 3 * H * E + h * E, N, H, E);
+        }
+    });
+}
+
+/* The same for the gradient. */
+static inline void split_attention_bwd(float *dqkv, const float *dy, const float *qkv,
+                                       const float *y, const float *lse, int64_t B, int64_t N,
+                                       int64_t H, int64_t E, int add,
+                                       void (*one)(float *dqkv, const float *dy, const float *qkv,
+                                                   const float *y, const float *lse, int64_t N,
+                                                   int64_t H, int64_t E, int add))
+{
+    PARALLEL_SHARES(B * H, 1, B * H * N * (N + E), {
+        for (int64_t i = from; i < to; i++) {
+            int64_t b = i / H, h = i % H;
+            int64_t single = b * N * H * E + h * E, triple = b * N * 3 * H * E + h * E;
+            one(dqkv + triple, dy + single, qkv + triple, y + single, lse + i * N, N, H, E, add);
+        }
+    });
+}
+
 /* Runs a product on all threads. C is cut into pieces so that the longest takes least: `width`
  * multiply-adds at a time for each element of C, and packing the operands that are not packed. */
 void split_product(const struct product *p, int width,

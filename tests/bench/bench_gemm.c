@@ -145,6 +145,20 @@ static void layer(const struct backend *k, double top, int64_t N, int64_t K)
         free(packed[i]);
 }
 
+/* Two products forward, five backward. */
+static void attention(const struct backend *k, double top, int64_t B, int64_t N)
+{
+    enum { H = 12, E = 64 };
+    float *lse = numbers(B * H * N);
+    double pair = 2.0 * (double)(B * H * N * N * E);
+    double forward = BEST(k->attention_fwd(y, lse, x, B, N, H, E));
+    double backward = BEST(k->attention_bwd(w[0], y, x, y, lse, B, N, H, E, 0));
+    printf("attention %d x %d x %d x %d: %.1f (%.0f%%), gradient %.1f (%.0f%%)\n", (int)B, (int)N,
+           H, E, 2e-9 * pair / forward, top > 0 ? 200 * pair / forward / top : 0,
+           5e-9 * pair / backward, top > 0 ? 500 * pair / backward / top : 0);
+    free(lse);
+}
+
 int main(int argc, char **argv)
 {
     static const char *all[] = {"cpu", "cpu-bf16", "cpu-int8", NULL};
@@ -168,6 +182,8 @@ int main(int argc, char **argv)
         layer(k, top, 768, 768);
         layer(k, top, 3072, 768);
         layer(k, top, 768, 3072);
+        attention(k, top, 8, 156);
+        attention(k, top, 4, 250);
     }
     return 0;
 }
