@@ -141,6 +141,12 @@ void file_unmap(struct file_map *map)
     *map = (struct file_map){0};
 }
 
+void file_map_forget(const struct file_map *map)
+{
+    if (map->data != NULL)
+        (void)madvise((void *)(uintptr_t)map->data, map->size, MADV_DONTNEED);
+}
+
 static char *format_path(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static char *format_path(const char *format, ...)
 {

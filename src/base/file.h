@@ -26,6 +26,8 @@ struct file_map {
 };
 enum err_code file_map(const char *path, struct file_map *out, struct err *e);
 void file_unmap(struct file_map *map);
+/* Takes the pages out of this process; what is read again comes back from the system's cache. */
+void file_map_forget(const struct file_map *map);
 
 /* Writes to "path.tmp.<pid>" in the same folder, fsyncs, renames, fsyncs the folder. A crash at
  * any moment leaves the old file or the new one. A link is followed; a device or pipe is written

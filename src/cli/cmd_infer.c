@@ -251,6 +251,7 @@ static enum err_code score_all(struct inference *f, struct err *e)
                 code = finish_one(f, f->paths.paths[done + i], i, &intakes[i], &line, e);
             arena_reset(&intakes[i].arena);
         }
+        fflush(stdout); /* who waits for these lines gets them; a failure shows at the end */
         if (f->call->progress && clock_seconds() - shown > 0.5) {
             char text[96];
             snprintf(text, sizeof text, "%lld of %lld records, %lld refused", (long long)(done + n),
@@ -282,9 +283,9 @@ static enum err_code write_embeddings(struct inference *f, struct err *e)
     buf_init(&text, 0);
     json_print(files, false, &text);
     cJSON_Delete(files);
-    const char *keys[] = {"files"};
-    const char *values[] = {text.data};
-    enum err_code code = safetensors_write(given.embeddings, &tensor, 1, keys, values, 1, e);
+    const char *keys[] = {"files", "backend"};
+    const char *values[] = {text.data, backend_selected()->name};
+    enum err_code code = safetensors_write(given.embeddings, &tensor, 1, keys, values, 2, e);
     buf_free(&text);
     return code;
 }
@@ -370,8 +371,8 @@ static int run(struct invocation *call, struct err *e)
         code = write_embeddings(&f, e);
     int result = exit_code_of(code);
     if (code == ERR_OK) {
-        log_info("%lld scored, %lld refused in %.1f s", (long long)f.scored, (long long)f.refused,
-                 clock_seconds() - started);
+        log_info("%lld scored, %lld refused in %.1f s (%s)", (long long)f.scored,
+                 (long long)f.refused, clock_seconds() - started, backend_selected()->name);
         result = f.refused == 0 ? EXIT_FINE : f.scored > 0 ? EXIT_SOME_REFUSED : EXIT_ALL_REFUSED;
     }
     release(&f);

@@ -597,6 +597,12 @@ struct weight model_weight(const struct model *m, int i)
     return m->weights[i];
 }
 
+void model_forget_pages(const struct model *m)
+{
+    if (m->file)
+        file_map_forget(&m->file->map);
+}
+
 enum storage model_storage(const struct model *m)
 {
     for (int i = 0; i < m->params.count; i++)

@@ -88,6 +88,9 @@ enum err_code model_open(struct model *m, const char *path, struct err *e);
 enum err_code model_load(struct model *m, const char *path, struct err *e);
 /* Where parameter i lies: in the slab, or in the open file. */
 struct weight model_weight(const struct model *m, int i);
+/* Lets go of the memory that an open file takes, where the system can; what is read again is fetched
+ * again. After packing. */
+void model_forget_pages(const struct model *m);
 /* How the file holds what products read; STORAGE_F32 for a model that is no open file. */
 enum storage model_storage(const struct model *m);
 /* Path of the model file in PATH: the file itself, or model.safetensors in a run folder. */

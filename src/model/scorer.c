@@ -102,7 +102,9 @@ enum err_code scorer_open(struct scorer **out, const struct model *m, const floa
     ASSERT(s->owners, "out of memory");
     for (int i = 0; i < BATCH_COUNT; i++)
         s->tapes[i].batch = batch_sizes[i];
-    return tape_open(s, &s->tapes[BATCH_COUNT - 1], e);
+    TRY(tape_open(s, &s->tapes[BATCH_COUNT - 1], e));
+    model_forget_pages(m);
+    return ERR_OK;
 }
 
 void scorer_weights_changed(struct scorer *s) { weights_changed(s->weights); }

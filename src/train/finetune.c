@@ -29,8 +29,8 @@ void finetune_options_add(struct adapt *a, struct option_set *set)
 struct finetuning {
     struct adapt *a;
     struct adapt_data data;
-    struct scorer *scorer; /* reads `values` */
-    float *values;         /* copy of the slab under evaluation */
+    struct scorer *scorer; /* of the trainer's slab that is evaluated, from the first epoch on */
+    const float *values;   /* that slab */
     float *scores;         /* of the validation records */
 };
 
@@ -67,8 +67,12 @@ static enum err_code epoch_end(void *context, const float *values, cJSON *line, 
     struct experiment *x = &c->a->experiment;
     int64_t n = c->data.count[SPLIT_VALIDATION], K = x->labels.class_count;
     const int64_t *subset = c->data.subset[SPLIT_VALIDATION];
-    memcpy(c->values, values, (size_t)c->a->result.params.total * sizeof *values);
-    scorer_weights_changed(c->scorer);
+    ASSERT(!c->scorer || c->values == values, "another slab is evaluated");
+    c->values = values;
+    if (c->scorer)
+        scorer_weights_changed(c->scorer);
+    else
+        TRY(scorer_open(&c->scorer, &c->a->result, values, e));
     TRY(experiment_score(x, c->scorer, SPLIT_VALIDATION, subset, n, NULL, c->scores, e));
     double *by_class = calloc((size_t)K, sizeof *by_class);
     double *column = calloc((size_t)n, sizeof *column);
@@ -114,12 +118,10 @@ static enum err_code train(struct finetuning *c, struct trainer *t, int64_t batc
     struct model *m = &a->result;
     TRY(model_allocate(m, a->experiment.seed, e));
     TRY(adapt_start(a, e));
-    c->values = aligned_calloc((size_t)m->params.total, sizeof(float));
     c->scores =
         aligned_calloc((size_t)(c->data.count[SPLIT_VALIDATION] * m->classes.count), sizeof(float));
-    if (!c->values || !c->scores)
+    if (!c->scores)
         FAIL(e, ERR_MEMORY, "no memory for evaluation");
-    TRY(scorer_open(&c->scorer, m, c->values, e));
     return experiment_train(&a->experiment, t, SPLIT_TRAIN, c->data.subset[SPLIT_TRAIN],
                             c->data.count[SPLIT_TRAIN], 1, false, &a->augment, batch, e);
 }
@@ -149,7 +151,6 @@ enum err_code finetune_run(struct adapt *a, struct err *e)
         code = adapt_finish(a, &c.data, extra, e);
     }
     scorer_close(c.scorer);
-    free(c.values);
     free(c.scores);
     trainer_close(t);
     return code;

@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "graph/ops.h"
 #include "graph/weights.h"
+#include "kernel/storage.h"
 #include "model/scorer.h"
 
 #include <cjson/cJSON.h>
@@ -165,6 +166,103 @@ static void test_storages(void **state)
     free(slab);
 }
 
+/* One case of an op on an inference tape: inputs that it packs are parameters, the rest inputs. */
+static struct tensor *case_record(struct tape *t, const struct op *op, const struct op_case *c,
+                                  float *const *values)
+{
+    struct tensor *inputs[NODE_INPUTS_MAX] = {NULL};
+    int64_t offset = 0;
+    for (int i = 0; i < c->input_count; i++) {
+        const struct op_case_input *in = &c->input[i];
+        if (in->rank == 0)
+            continue;
+        if (op->packs >> i & 1) {
+            inputs[i] = tape_parameter(t, "w", false, offset, in->rank, in->shape);
+            offset += 1 << 20;
+        } else {
+            inputs[i] = tape_input(t, "x", TENSOR_REAL, false, in->rank, in->shape);
+            tape_bind(inputs[i], values[i]);
+        }
+    }
+    struct tensor *y = tape_record(t, op, c->input_count, inputs, &c->attr);
+    tape_keep(t, y);
+    struct err e = {0};
+    assert_int_equal(tape_plan(t, NULL, &e), ERR_OK);
+    return y;
+}
+
+/* Places of the packed inputs, in a storage; float32 ones hold the rounded values. */
+static void case_bind(struct tape *t, const struct backend *k, const struct op *op,
+                      const struct op_case *c, float *const *values, enum storage storage,
+                      bool wide, struct arena *a, struct weights **out)
+{
+    struct err e = {0};
+    int64_t offset = 0;
+    *out = weights_new(k);
+    for (int i = 0; i < c->input_count; i++) {
+        if (!(op->packs >> i & 1) || c->input[i].rank == 0)
+            continue;
+        int64_t N = c->input[i].shape[0], numel = N;
+        for (int r = 1; r < c->input[i].rank; r++)
+            numel *= c->input[i].shape[r];
+        void *data = arena_push(a, (size_t)numel * 4);
+        float *scale = arena_push(a, (size_t)N * sizeof *scale), *f32 = arena_push(a, numel * 4);
+        weight_round(data, scale, values[i], N, numel / N, storage);
+        struct weight w = {data, storage, storage == STORAGE_INT8 ? scale : NULL};
+        weight_to_f32(f32, &w, N, numel / N);
+        weights_add(*out, offset, wide ? &(struct weight){f32, STORAGE_F32, NULL} : &w);
+        offset += 1 << 20;
+    }
+    assert_int_equal(tape_bind_weights(t, *out, &e), ERR_OK);
+}
+
+static void check_case(const struct backend *k, const struct op *op, const struct op_case *c)
+{
+    struct arena a;
+    arena_init(&a, "case", 0);
+    float *values[NODE_INPUTS_MAX] = {NULL};
+    for (int i = 0; i < c->input_count; i++) {
+        int64_t numel = 1;
+        for (int r = 0; r < c->input[i].rank; r++)
+            numel *= c->input[i].shape[r];
+        values[i] = arena_push(&a, (size_t)numel * sizeof(float));
+        fill(values[i], numel, (uint64_t)i);
+    }
+    for (enum storage s = STORAGE_F32; s <= STORAGE_INT8; s++) {
+        struct tensor *y[2];
+        struct tape *tapes[2];
+        struct weights *weights[2];
+        for (int wide = 0; wide < 2; wide++) {
+            tapes[wide] = tape_new(k, false);
+            y[wide] = case_record(tapes[wide], op, c, values);
+            case_bind(tapes[wide], k, op, c, values, s, wide, &a, &weights[wide]);
+            tape_forward(tapes[wide]);
+        }
+        if (memcmp(y[0]->data, y[1]->data, (size_t)y[0]->numel * sizeof(float)) != 0)
+            fail_msg("op %s: %s weights give other bits than their values", op->name,
+                     storage_name(s));
+        for (int wide = 0; wide < 2; wide++) {
+            tape_free(tapes[wide]);
+            weights_free(weights[wide]);
+        }
+    }
+    arena_reset(&a);
+}
+
+static void test_every_op(void **state)
+{
+    (void)state;
+    const struct backend *const all[] = {&backend_ref, backend_cpu()};
+    int count = 0;
+    for (int i = 0; ops[i]; i++)
+        for (const struct op_case *c = ops[i]->cases; ops[i]->packs && c->input_count; c++) {
+            for (size_t b = 0; b < sizeof all / sizeof *all; b++)
+                check_case(all[b], ops[i], c);
+            count++;
+        }
+    assert_true(count >= 8);
+}
+
 /* A scorer reads new values only after it was told. */
 static void test_scorer_is_told(void **state)
 {
@@ -200,9 +298,8 @@ static void test_scorer_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bits_of_slabs),
-        cmocka_unit_test(test_changes_are_told),
-        cmocka_unit_test(test_storages),
+        cmocka_unit_test(test_bits_of_slabs),  cmocka_unit_test(test_changes_are_told),
+        cmocka_unit_test(test_storages),       cmocka_unit_test(test_every_op),
         cmocka_unit_test(test_scorer_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
