@@ -480,6 +480,8 @@ static void attention_bwd(float *dqkv, const float *dy, const float *qkv, const 
     }
 }
 
+#include "kernel/bf16_conv.inc"
+
 const struct bf16_kernels bf16_avx512 = {.gemm = gemm,
                                          .pack_weights = pack_weights,
                                          .attention_fwd = attention_fwd,

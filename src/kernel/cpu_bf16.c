@@ -83,6 +83,7 @@ static void backend_build(void)
     backend.linear_bwd_w = linear_bwd_w;
     backend.attention_fwd = attention_fwd;
     backend.attention_bwd = attention_bwd;
+    cpu_sequence_members_bf16(&backend);
 }
 
 const struct backend *backend_cpu_bf16(void)

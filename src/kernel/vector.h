@@ -21,6 +21,25 @@ struct product {
     enum activation act;
 };
 
+/* Convolution of one group of channels (struct conv). */
+struct conv_kernels {
+    /* Weights w[O,C,width] in the order of the product: pack_words(O, C, width) of 4 bytes. With
+     * `backward` they take gradients of O channels back to C, for x and y walked backward. */
+    int64_t (*pack_words)(int64_t O, int64_t C, int64_t width);
+    void (*pack)(void *packed, const float *w, int64_t O, int64_t C, int64_t width, bool backward);
+    /* From C channels of x to O of y, tokens x_row and y_row apart (negative: walked backward). act
+     * comes before `add`; work has run_floats. */
+    int64_t (*run_floats)(int64_t T, int64_t C, int64_t O, int64_t width);
+    void (*run)(float *y, int64_t y_row, const float *x, int64_t x_row, const void *packed,
+                const float *bias, int64_t T, int64_t C, int64_t O, int64_t width,
+                enum activation act, int add, float *work);
+    /* dw[o,c,i] += over B records, for O channels of dy and C of x; rows of dw are dw_row apart. */
+    int64_t (*weights_floats)(int64_t T, int64_t C, int64_t O, int64_t width);
+    void (*weights)(float *dw, int64_t dw_row, const float *dy, int64_t dy_row, const float *x,
+                    int64_t x_row, int64_t B, int64_t T, int64_t C, int64_t O, int64_t width,
+                    float *work);
+};
+
 struct vector_kernels {
     const char *isa; /* "avx512", "avx2", "plain" */
 
@@ -71,23 +90,7 @@ struct vector_kernels {
     void (*patch_error_bwd)(float *dpred, const float *pred, const float *target, double factor,
                             int64_t P, int normalize, int add);
 
-    /* Convolution of one group: C channels in, O out, tokens x_row and y_row apart (negative: walked
-     * backward). conv_pack puts w[O,C,width] into conv_pack_floats(O, C, width) floats; with `backward`
-     * it is the weight that takes gradients of O channels back to C, for x and y walked backward. work
-     * has conv_work floats; act comes before `add`. */
-    int64_t (*conv_pack_floats)(int64_t O, int64_t C, int64_t width);
-    void (*conv_pack)(float *packed, const float *w, int64_t O, int64_t C, int64_t width,
-                      bool backward);
-    int64_t (*conv_work)(int64_t T, int64_t C, int64_t O, int64_t width);
-    void (*conv)(float *y, int64_t y_row, const float *x, int64_t x_row, const float *packed,
-                 const float *bias, int64_t T, int64_t C, int64_t O, int64_t width,
-                 enum activation act, int add, float *work);
-    /* dw[o,c,i] += over B records, for O channels of dy and C of x in one group; rows of dw are dw_row
-     * apart. */
-    int64_t (*conv_weights_work)(int64_t T, int64_t C, int64_t O, int64_t width);
-    void (*conv_weights)(float *dw, int64_t dw_row, const float *dy, int64_t dy_row, const float *x,
-                         int64_t x_row, int64_t B, int64_t T, int64_t C, int64_t O, int64_t width,
-                         float *work);
+    struct conv_kernels conv;
     /* One record, n channels of C in groups of `size`; work has 4 n floats. gain[n] and shift[n] are
      * overwritten by the record's part of the parameters' gradients. */
     void (*groupnorm_fwd)(float *y, float *mean, float *rstd, const float *x, const float *g,
@@ -116,8 +119,10 @@ float *kernel_scratch(enum scratch_slot slot, int64_t floats);
 
 /* The one in use on this machine. */
 const struct vector_kernels *vector_in_use(void);
-/* Sets the members that cpu_sequence.c has: folding, group norm, convolution. */
+/* Sets the members that cpu_sequence.c has: folding, group norm, convolution; and for the cpu-bf16
+ * backend, convolution. */
 void cpu_sequence_members(struct backend *k);
+void cpu_sequence_members_bf16(struct backend *k);
 
 /* For tests: runs everything on one of the instruction sets; NULL goes back to the choice made for
  * this machine. False if the machine cannot. */

@@ -259,10 +259,11 @@ static void sequences(void **state)
                                          {5, 156, 96, 48, 128, 4},
                                          {5, 33, 70, 35, 10, 5},
                                          {5, 9, 6, 4, 20, 1}};
-    for (int isa = 0; isa < ISAS; isa++) {
-        if (!kernel_force_isa(isas[isa]))
+    char name[32];
+    for (int isa = 0; isa < RUN_MACHINES; isa++) {
+        const struct backend *k = run_machine_use(&run_machines[isa]);
+        if (!k)
             continue;
-        const struct backend *k = backend_cpu();
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
             struct conv all = shapes[i], one = all;
             one.B = 1;
@@ -299,8 +300,8 @@ static void sequences(void **state)
                 float *again = numbers(weights, 13);
                 k->conv_bwd_w(again, NULL, dy, x, &all);
                 if (!right || !same(again, dw, weights))
-                    fail_msg("%s, shape %d: record %d alone on %d threads differs", isas[isa],
-                             (int)i, (int)r, threads);
+                    fail_msg("%s, shape %d: record %d alone on %d threads differs",
+                             run_machine_name(&run_machines[isa], name), (int)i, (int)r, threads);
                 free(again);
             }
             free(x), free(dy), free(w), free(b), free(y), free(dx), free(norm), free(dnorm);
