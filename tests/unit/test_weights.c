@@ -78,8 +78,8 @@ static void check_same(const struct backend *k, struct weights *w, const float *
 static void test_bits_of_slabs(void **state)
 {
     (void)state;
-    const struct backend *const all[] = {&backend_ref, backend_cpu()};
-    for (size_t b = 0; b < sizeof all / sizeof *all; b++) {
+    const struct backend *const all[] = {&backend_ref, backend_cpu(), backend_find("cpu-bf16")};
+    for (size_t b = 0; b < sizeof all / sizeof *all && all[b]; b++) {
         float *slab = aligned_calloc(TOTAL, sizeof *slab);
         fill(slab, TOTAL, 1);
         struct weights *w = weights_new(all[b]);
@@ -148,8 +148,8 @@ static void test_storages(void **state)
         memcpy(&slab[W2 + i], &bits, sizeof bits);
         w2[i] = (uint16_t)(bits >> 16);
     }
-    const struct backend *const all[] = {&backend_ref, backend_cpu()};
-    for (size_t b = 0; b < sizeof all / sizeof *all; b++) {
+    const struct backend *const all[] = {&backend_ref, backend_cpu(), backend_find("cpu-bf16")};
+    for (size_t b = 0; b < sizeof all / sizeof *all && all[b]; b++) {
         struct weights *w = weights_new(all[b]);
         weights_add(w, W1, &(struct weight){w1, STORAGE_INT8, scale});
         weights_add(w, B1, &(struct weight){slab + B1, STORAGE_F32, NULL});
@@ -252,11 +252,11 @@ static void check_case(const struct backend *k, const struct op *op, const struc
 static void test_every_op(void **state)
 {
     (void)state;
-    const struct backend *const all[] = {&backend_ref, backend_cpu()};
+    const struct backend *const all[] = {&backend_ref, backend_cpu(), backend_find("cpu-bf16")};
     int count = 0;
     for (int i = 0; ops[i]; i++)
         for (const struct op_case *c = ops[i]->cases; ops[i]->packs && c->input_count; c++) {
-            for (size_t b = 0; b < sizeof all / sizeof *all; b++)
+            for (size_t b = 0; b < sizeof all / sizeof *all && all[b]; b++)
                 check_case(all[b], ops[i], c);
             count++;
         }
