@@ -115,19 +115,18 @@ static struct param *param_at(const struct param_table *table, int64_t offset)
     BUG("no parameter at %lld", (long long)offset);
 }
 
-/* Marks the parameters that only ops which pack them read. */
+/* Marks the parameters that ops pack, and no op reads otherwise. */
 static void mark_products(struct param_table *table, const struct tape *t)
 {
-    for (int i = 0; i < table->count; i++)
-        table->items[i]->product = true;
-    for (int i = 0; i < tape_node_count(t); i++) {
-        const struct node *n = tape_node(t, i);
-        for (int j = 0; j < n->input_count; j++) {
-            const struct tensor *x = n->input[j];
-            if (x && x->kind == TENSOR_PARAMETER && !(n->op->packs >> j & 1))
-                param_at(table, x->offset)->product = false;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < tape_node_count(t); i++) {
+            const struct node *n = tape_node(t, i);
+            for (int j = 0; j < n->input_count; j++) {
+                const struct tensor *x = n->input[j];
+                if (x && x->kind == TENSOR_PARAMETER && (n->op->packs >> j & 1) != (unsigned)pass)
+                    param_at(table, x->offset)->product = pass == 0;
+            }
         }
-    }
 }
 
 /* One recording on a throw-away tape fills the parameter table. */

@@ -69,6 +69,7 @@ enum err_code probe_run(struct adapt *a, struct err *e)
         code = split_features(a, s, &data, SPLIT_TRAIN, &train, e);
     if (code == ERR_OK)
         code = split_features(a, s, &data, SPLIT_VALIDATION, &valid, e);
+    scorer_close(s); /* the head it holds is not yet fitted */
     if (code == ERR_OK)
         code =
             logistic_select(train,
@@ -84,7 +85,6 @@ enum err_code probe_run(struct adapt *a, struct err *e)
         code = adapt_finish(a, &data, fit_json(&fit), e);
     }
     logistic_free(&fit);
-    scorer_close(s);
     free(train);
     free(valid);
     return code;
