@@ -46,7 +46,7 @@ static void backward(const struct backend *k, const struct node *n, const struct
         k->linear_bwd_x(x->grad, dy, w->data, M, N, K, n->add[0]);
     void *db = b ? b->grad : NULL;
     if (w->grad)
-        k->linear_bwd_w(w->grad, db, dy, x->data, M, N, K);
+        k->linear_bwd_w(w->grad, db, dy, x->data, M, N, K, n->add[1]);
     else if (db)
         k->add_rows_bwd(db, dy, M, N);
 }
@@ -78,7 +78,7 @@ const struct op op_linear = {
     .name = "linear",
     .help = "act(x w^T + b)",
     .backward_needs = 1u << 0 | 1u << 1,
-    .always_adds = 1u << 1 | 1u << 2,
+    .always_adds = 1u << 2,
     .prepare = prepare,
     .forward = forward,
     .backward = backward,

@@ -246,10 +246,11 @@ static void plan_gradients(struct tape *t)
                 continue;
             struct tensor *x = n->input[j];
             /* Parameter slabs from outside are cleared there and always added to. */
-            bool parameter = x->kind == TENSOR_PARAMETER;
-            bool first = !x->grad_written && (!parameter || t->owned_gradients);
-            n->add[j] = parameter || !first;
-            n->zero[j] = first && (parameter || n->op->always_adds >> j & 1);
+            bool outside = x->kind == TENSOR_PARAMETER && !t->owned_gradients;
+            bool first = !x->grad_written && !outside;
+            n->add[j] = !first;
+            n->zero[j] = first && n->op->always_adds >> j & 1;
+            n->pad[j] = first && x->kind == TENSOR_PARAMETER && x->numel % 16;
             x->grad_written = true;
         }
     }
@@ -480,11 +481,9 @@ void tape_forward(struct tape *t)
         node_forward(t, t->nodes[i]);
 }
 
-/* Gradients begin at multiples of 16 elements, and what is between them belongs to the one before. */
-static void gradient_clear(struct tensor *x, size_t real)
+static void gradient_clear(struct tensor *x, int64_t from, int64_t to, size_t real)
 {
-    int64_t numel = x->kind == TENSOR_PARAMETER ? (x->numel + 15) / 16 * 16 : x->numel;
-    memset(x->grad, 0, (size_t)numel * real);
+    memset((char *)x->grad + (size_t)from * real, 0, (size_t)(to - from) * real);
 }
 
 void tape_backward(struct tape *t, double seed)
@@ -510,9 +509,13 @@ void tape_backward(struct tape *t, double seed)
             node_forward(t, from);
         }
         double start = t->timing ? clock_seconds() : 0;
-        for (int j = 0; j < n->input_count; j++)
+        for (int j = 0; j < n->input_count; j++) {
+            struct tensor *x = n->input[j];
             if (n->zero[j])
-                gradient_clear(n->input[j], real);
+                gradient_clear(x, 0, x->numel, real);
+            if (n->pad[j])
+                gradient_clear(x, x->numel, (x->numel + 15) / 16 * 16, real);
+        }
         n->op->backward(t->backend, n, &t->step);
         if (t->timing)
             t->seconds[2 * i + 1] += clock_seconds() - start;

@@ -70,6 +70,7 @@ struct node {
     bool runs_backward;
     int add[NODE_INPUTS_MAX];   /* gradient of input i: 0 overwrite, 1 add */
     bool zero[NODE_INPUTS_MAX]; /* clear that gradient first: first writer, and it always adds */
+    bool pad[NODE_INPUTS_MAX];  /* clear what lies between it and the next parameter's */
 };
 
 struct tape;

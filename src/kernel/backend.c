@@ -28,11 +28,11 @@ static void linear_bwd_x(void *dx, const void *dy, const void *w, int64_t M, int
 }
 
 static void linear_bwd_w(void *dw, void *db, const void *dy, const void *x, int64_t M, int64_t N,
-                         int64_t K)
+                         int64_t K, int add)
 {
-    struct dnnl_product p = {.M = N, .N = K, .K = M, .transpose_a = true, .add = true};
+    struct dnnl_product p = {.M = N, .N = K, .K = M, .transpose_a = true, .add = add};
     if (!dnnl_bridge_multiply(dw, dy, x, NULL, &p))
-        backend_cpu()->linear_bwd_w(dw, NULL, dy, x, M, N, K);
+        backend_cpu()->linear_bwd_w(dw, NULL, dy, x, M, N, K, add);
     if (db)
         backend_cpu()->add_rows_bwd(db, dy, M, N);
 }

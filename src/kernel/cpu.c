@@ -143,9 +143,9 @@ static void column_sums(float *out, const float *x, const uint8_t *skip, int64_t
 }
 
 static void linear_bwd_w(void *dw, void *db, const void *dy, const void *x, int64_t M, int64_t N,
-                         int64_t K)
+                         int64_t K, int add)
 {
-    struct product p = product_bwd_w(dw, dy, x, M, N, K);
+    struct product p = product_bwd_w(dw, dy, x, M, N, K, add);
     multiply(&p);
     if (db)
         column_sums(db, dy, NULL, M, N);
@@ -506,7 +506,7 @@ static void ntxent_bwd(void *dz_, const void *dloss, const void *prob, const voi
     float factor = (float)(*(const float *)dloss / ((double)n * temperature));
     float *pull = kernel_scratch(SCRATCH_SHARED, n * D); /* (prob + prob^T - 2 positive) z */
     linear_bwd_x(pull, prob, z, n, n, D, 0);
-    linear_bwd_w(pull, NULL, prob, z, n, n, D);
+    linear_bwd_w(pull, NULL, prob, z, n, n, D, 1);
     PARALLEL_SHARES(n, 1, n * D, {
         for (int64_t i = from; i < to; i++) {
             vector->scale(pull + i * D, z + (i + B) % n * D, -2, D, 1);

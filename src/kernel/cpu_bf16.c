@@ -44,9 +44,9 @@ static void linear_bwd_x(void *dx, const void *dy, const void *w, int64_t M, int
 }
 
 static void linear_bwd_w(void *dw, void *db, const void *dy, const void *x, int64_t M, int64_t N,
-                         int64_t K)
+                         int64_t K, int add)
 {
-    struct product p = product_bwd_w(dw, dy, x, M, N, K);
+    struct product p = product_bwd_w(dw, dy, x, M, N, K, add);
     split_product(&p, MULTIPLY_ADDS, bf16->gemm);
     if (db)
         backend_cpu()->add_rows_bwd(db, dy, M, N);

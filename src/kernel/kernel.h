@@ -9,7 +9,8 @@
  *   - `real` arrays are passed as void pointers; backend->real_size tells 4 or 8. Row-major,
  *     contiguous, 64-byte aligned where the tape allocates them.
  *   - Order: outputs, inputs, sizes, parameters. The gradient of x is dx.
- *   - Gradients of activations: `add` 0 overwrites dx, 1 adds. Gradients of parameters always add.
+ *   - Gradients of activations: `add` 0 overwrites dx, 1 adds. Gradients of vectors of
+ *     parameters (biases, gains) always add.
  *   - Reductions have a fixed shape: results are the same bits for any thread count, and a row's
  *     result (or a record's, for ops that mix tokens) does not depend on the other rows.
  *   - No kernel allocates per call after warm-up; none fails: sizes are checked by the tape.
@@ -65,9 +66,9 @@ struct backend {
     /* dx[M,K] (add) = dy[M,N] w[N,K] */
     void (*linear_bwd_x)(void *dx, const void *dy, const void *w, int64_t M, int64_t N, int64_t K,
                          int add);
-    /* dw[N,K] += dy[M,N]^T x[M,K]; db[N] += column sums of dy (db may be NULL) */
+    /* dw[N,K] (add) = dy[M,N]^T x[M,K]; db[N] += column sums of dy (db may be NULL) */
     void (*linear_bwd_w)(void *dw, void *db, const void *dy, const void *x, int64_t M, int64_t N,
-                         int64_t K);
+                         int64_t K, int add);
 
     /* y = act(x); dx (add) = dy act'(x). n elements. dx may be dy (in place, with add 0). */
     void (*activation_fwd)(void *y, const void *x, int64_t n, enum activation act);

@@ -77,7 +77,7 @@ static inline struct product product_bwd_x(void *dx, const void *dy, const void 
 
 /* dw += dy^T x */
 static inline struct product product_bwd_w(void *dw, const void *dy, const void *x, int64_t M,
-                                           int64_t N, int64_t K)
+                                           int64_t N, int64_t K, int add)
 {
     return (struct product){.c = dw,
                             .a = dy,
@@ -89,7 +89,7 @@ static inline struct product product_bwd_w(void *dw, const void *dy, const void 
                             .a_column = N,
                             .b_row = K,
                             .b_column = 1,
-                            .add = true};
+                            .add = add};
 }
 
 /* Runs attention on all threads, one record and head at a time. */

@@ -131,7 +131,7 @@ static void layer(const struct backend *k, double top, int64_t N, int64_t K)
             BEST(k->linear_packed(y, x, packed[run % POOL], bias, M, N, K, ACTIVATION_GELU)),
             BEST(k->linear_fwd(y, x, w[run % POOL], bias, M, N, K, ACTIVATION_NONE)),
             BEST(k->linear_bwd_x(y, x, w[run % POOL], M, N, K, 0)),
-            BEST(k->linear_bwd_w(w[run % POOL], NULL, y, x, M, N, K)),
+            BEST(k->linear_bwd_w(w[run % POOL], NULL, y, x, M, N, K, 1)),
         };
         printf("%5d x %4d x %4d ", (int)M, (int)N, (int)K);
         for (int i = 0; i < 5; i++) {

@@ -84,7 +84,7 @@ static void linear(const struct backend *k, int64_t out, int64_t in, int count)
     snprintf(name, sizeof name, "  gradient of input");
     report(name, BEST(k->linear_bwd_x(x, y, w, M, out, in, 0)), flops, 0, count);
     snprintf(name, sizeof name, "  gradient of weights");
-    report(name, BEST(k->linear_bwd_w(w, z, y, x, M, out, in)), flops, 0, count);
+    report(name, BEST(k->linear_bwd_w(w, z, y, x, M, out, in, 1)), flops, 0, count);
 }
 
 int main(int argc, char **argv)

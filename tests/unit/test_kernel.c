@@ -98,7 +98,7 @@ static void linear_bwd_w(struct run *r, const int64_t *s)
     void *dw = run_out(r, s[1] * s[2]), *db = run_out(r, s[1]);
     void *dy = run_in(r, s[0] * s[1], -1, 1), *x = run_in(r, s[0] * s[2], -1, 1);
     run_seal(r);
-    r->k->linear_bwd_w(dw, s[3] ? NULL : db, dy, x, s[0], s[1], s[2]);
+    r->k->linear_bwd_w(dw, s[3] ? NULL : db, dy, x, s[0], s[1], s[2], (int)s[4]);
 }
 
 static void activation_fwd(struct run *r, const int64_t *s)
@@ -520,7 +520,8 @@ static const struct kernel_case cases[] = {
       {67, 33, 29, 2, 0},
       {70, 100, 513, 1, 1}}},
     {CASE(linear_bwd_x), {{1, 1, 1, 0}, {3, 5, 7, 1}, {13, 300, 37, 0}, {70, 513, 99, 1}}},
-    {CASE(linear_bwd_w), {{1, 1, 1, 0}, {7, 5, 3, 1}, {300, 13, 37, 0}, {513, 70, 99, 0}}},
+    {CASE(linear_bwd_w),
+     {{1, 1, 1, 0, 1}, {7, 5, 3, 1, 0}, {300, 13, 37, 0, 1}, {513, 70, 99, 0, 0}, {9, 2, 5, 0, 0}}},
     {CASE(activation_fwd), {{1, 1}, {35, 0}, {70001, 1}, {70001, 2}}},
     {CASE(activation_bwd), {{1, 1, 1}, {35, 0, 0}, {70001, 1, 0, 1}, {70001, 2, 1}, {37, 1, 1}}},
     {CASE(layernorm_fwd), {{1, 1, 0}, {3, 37, 0}, {129, 300, 0}, {67, 193, 1}}},

@@ -138,12 +138,12 @@ static void linear_weight_gradients(void **state)
                 memcpy(one, start, weights);
                 memcpy(one_bias, start, biases);
                 kernel_set_threads(1);
-                k->linear_bwd_w(one, one_bias, dy, x, M, N, K);
+                k->linear_bwd_w(one, one_bias, dy, x, M, N, K, 1);
                 for (int threads = 2; threads <= 8; threads += threads) {
                     memcpy(many, start, weights);
                     memcpy(many_bias, start, biases);
                     kernel_set_threads(threads);
-                    k->linear_bwd_w(many, many_bias, dy, x, M, N, K);
+                    k->linear_bwd_w(many, many_bias, dy, x, M, N, K, 1);
                     if (!same(one, many, N * K) || !same(one_bias, many_bias, N))
                         fail_msg("%s, dw[%d,%d] over %d rows: %d threads differ",
                                  run_machine_name(&run_machines[isa], name), (int)N, (int)K, (int)M,
