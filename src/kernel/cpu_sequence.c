@@ -141,13 +141,15 @@ static void pack(const struct conv_kernels *k, uint32_t *packed, const struct we
     int64_t C = s->C / s->groups, O = s->O / s->groups, K = C * s->width;
     int64_t words = k->pack_words(O, C, s->width);
     PARALLEL_SHARES(s->groups, 1, s->O * K, {
-        float *values = kernel_scratch(SCRATCH_TASK, O * K);
+        float *values = kernel_scratch(SCRATCH_TASK, w->storage == STORAGE_F32 ? 0 : O * K);
         for (int64_t group = from; group < to; group++) {
             struct weight part = *w;
             part.data = (const char *)w->data + (size_t)(group * O * K) * storage_bytes(w->storage);
             part.scale = w->scale ? w->scale + group * O : NULL;
-            weight_to_f32(values, &part, O, K);
-            k->pack(packed + group * words, values, O, C, s->width, false);
+            if (w->storage != STORAGE_F32)
+                weight_to_f32(values, &part, O, K);
+            k->pack(packed + group * words, w->storage == STORAGE_F32 ? part.data : values, O, C,
+                    s->width, false);
         }
     });
 }

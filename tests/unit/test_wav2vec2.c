@@ -15,7 +15,7 @@
 
 #include "base/arena.h"
 #include "base/rng.h"
-#include "model/model.h"
+#include "model/scorer.h"
 
 struct shape {
     const char *spec;
@@ -374,6 +374,47 @@ static void test_hidden_tokens(void **state)
     cJSON_Delete(spec);
 }
 
+/* A window's scores, weights packed, are the same bits alone and among others. */
+static void test_company(void **state)
+{
+    (void)state;
+    enum { WINDOWS = 11 };
+    const struct shape *s = &shapes[1];
+    struct err e = {0};
+    struct contract c;
+    contract_default(&c);
+    c.lead_count = s->L;
+    c.sample_count = s->T;
+    cJSON *spec = cJSON_Parse(s->spec);
+    struct model m;
+    assert_int_equal(model_create(&m, spec, &c, NULL, &e), ERR_OK);
+    assert_int_equal(model_allocate(&m, 2, &e), ERR_OK);
+    int64_t samples = s->L * s->T;
+    float *x = malloc(sizeof *x * (size_t)(WINDOWS * samples)), all[WINDOWS * 48], one[48];
+    assert_non_null(x);
+    struct rng r = rng_at(8, RNG_STREAM_TEST, 1, 0);
+    for (int64_t i = 0; i < WINDOWS * samples; i++)
+        x[i] = (float)rng_between(&r, -2, 2);
+    static const char *const names[] = {"cpu", "cpu-bf16", "ref"};
+    for (int i = 0; i < 3; i++) {
+        struct scorer *scorer;
+        if (!backend_select(names[i]))
+            continue;
+        assert_int_equal(scorer_open(&scorer, &m, NULL, &e), ERR_OK);
+        assert_int_equal(scorer_feature_count(scorer), 48);
+        scorer_run(scorer, x, WINDOWS, all, NULL);
+        for (int64_t w = 0; w < WINDOWS; w++) {
+            scorer_run(scorer, x + w * samples, 1, one, NULL);
+            assert_memory_equal(one, all + w * 48, sizeof one);
+        }
+        scorer_close(scorer);
+    }
+    backend_select("cpu");
+    free(x);
+    model_free(&m);
+    cJSON_Delete(spec);
+}
+
 /* ---- what cannot be built -------------------------------------------------------------------- */
 
 static void test_refused(void **state)
@@ -438,6 +479,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_network),
                                        cmocka_unit_test(test_hidden_tokens),
+                                       cmocka_unit_test(test_company),
                                        cmocka_unit_test(test_refused),
                                        cmocka_unit_test(test_token_counts)};
     return cmocka_run_group_tests_name("wav2vec2", tests, NULL, NULL);
