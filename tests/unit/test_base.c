@@ -112,6 +112,16 @@ static void arena_blocks(void **state)
     assert_int_equal(((char *)slab)[299], 0);
     free(slab);
     assert_null(aligned_calloc(SIZE_MAX / 2, 3));
+
+    static const size_t sizes[] = {0, 1, 65, (size_t)3 << 20, (size_t)9 << 20};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char *block = large_alloc(sizes[i]);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % (sizes[i] >> 23 ? 2 << 20 : 64), 0);
+        memset(block, 1, sizes[i]);
+        free(block);
+    }
+    assert_null(large_alloc(SIZE_MAX / 2));
 }
 
 static void buf_bounds(void **state)

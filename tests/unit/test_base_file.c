@@ -73,7 +73,10 @@ static void write_then_read(void **state)
     assert_int_equal(file_map(path, &map, &e), ERR_OK);
     assert_int_equal(map.size, 3);
     assert_memory_equal(map.data, "a\0b", 3);
+    file_map_forget(&map);
+    assert_memory_equal(map.data, "a\0b", 3);
     file_unmap(&map);
+    file_map_forget(&map);
     file_unmap(&map);
     assert_int_equal(file_write_atomic(in_folder("empty"), NULL, 0, &e), ERR_OK);
     assert_int_equal(file_map(in_folder("empty"), &map, &e), ERR_OK);
