@@ -21,7 +21,7 @@ static void backward(const struct backend *k, const struct node *n, const struct
 {
     (void)s;
     for (int i = 0; i < 2; i++)
-        if (n->input[i]->grad)
+        if (n->input[i]->grad && n->input[i]->grad != n->output->grad)
             k->scale(n->input[i]->grad, n->output->grad, 1.0, n->output->numel, n->add[i]);
 }
 
@@ -32,6 +32,7 @@ static const struct op_case cases[] = {{2, {{0, 2, {3, 7}, 0}, {0, 2, {3, 7}, 0}
 const struct op op_add = {
     .name = "add",
     .help = "a + b",
+    .passes = 1u << 0 | 1u << 1,
     .prepare = prepare,
     .forward = forward,
     .backward = backward,

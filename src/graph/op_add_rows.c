@@ -23,7 +23,7 @@ static void backward(const struct backend *k, const struct node *n, const struct
 {
     (void)s;
     int64_t size = n->input[1]->numel;
-    if (n->input[0]->grad)
+    if (n->input[0]->grad && n->input[0]->grad != n->output->grad)
         k->scale(n->input[0]->grad, n->output->grad, 1.0, n->output->numel, n->add[0]);
     if (n->input[1]->grad)
         k->add_rows_bwd(n->input[1]->grad, n->output->grad, n->output->numel / size, size);
@@ -37,6 +37,7 @@ static const struct op_case cases[] = {
 const struct op op_add_rows = {
     .name = "add_rows",
     .help = "x + p, p repeated over the leading axes",
+    .passes = 1u << 0,
     .always_adds = 1u << 1,
     .prepare = prepare,
     .forward = forward,

@@ -267,6 +267,7 @@ struct life {
     int forward;     /* last forward pass that writes or reads the data */
     int first, last; /* backward passes that read it; first > last: none */
     int gradient;    /* first backward pass that writes its gradient */
+    int rewritten;   /* the next one that does */
 };
 
 static void life_reads(struct life *x, int backward)
@@ -280,7 +281,8 @@ static struct life *plan_lives(const struct tape *t)
     int n = t->node_count, end = 2 * n;
     struct life *lives = must(calloc((size_t)t->tensor_count + 1, sizeof *lives));
     for (int i = 0; i < t->tensor_count; i++)
-        lives[i] = (struct life){.forward = -1, .first = end, .last = -1, .gradient = end};
+        lives[i] = (struct life){
+            .forward = -1, .first = end, .last = -1, .gradient = end, .rewritten = end};
     if (t->loss)
         lives[t->loss->id].gradient = n; /* seeded before the first backward step */
     for (int i = 0; i < n; i++) {
@@ -296,8 +298,10 @@ static struct life *plan_lives(const struct tape *t)
             raise_to(&x->forward, i);
             if (node->runs_backward && node->op->backward_needs >> j & 1)
                 life_reads(x, backward);
-            if (gradient_flows(node, j) && backward < x->gradient)
+            if (gradient_flows(node, j)) {
+                x->rewritten = x->gradient;
                 x->gradient = backward;
+            }
         }
     }
     return lives;
@@ -319,6 +323,38 @@ static void plan_again(struct tape *t, const struct life *lives)
         if (again)
             n->again_before = 2 * t->node_count - 1 - y->first;
     }
+}
+
+/* Gradients that are passed on unchanged, by sums, share memory where nobody writes it while another
+ * still reads: with tensors that get no second gradient, and with one that gets its second when the
+ * others are done (the stream of a residual network). Later ones can then only join through that.
+ * Gives each gradient's last use. */
+static int *plan_shared_gradients(struct tape *t, const struct life *lives)
+{
+    int last = 2 * t->node_count - 1;
+    int *death = must(malloc(sizeof *death * (size_t)(t->tensor_count + 1)));
+    const struct tensor **writer = must(calloc((size_t)t->tensor_count + 1, sizeof *writer));
+    for (int i = 0; i < t->tensor_count; i++)
+        death[i] = t->tensors[i]->kind == TENSOR_RESULT ? last - t->tensors[i]->producer : last + 1;
+    for (int i = 2 * t->node_count - 1; i >= 0; i--) {
+        struct node *n = t->nodes[i / 2]; /* each twice: first those without a second gradient */
+        bool again = i % 2 == 0;
+        const struct tensor *y = n->output->grad_of ? n->output->grad_of : n->output;
+        for (int j = 0; j < n->input_count; j++) {
+            struct tensor *x = n->input[j];
+            if (!(n->op->passes >> j & 1) || !gradient_flows(n, j) || n->add[j] || x->grad_of ||
+                x->kind != TENSOR_RESULT || (lives[x->id].rewritten <= last) != again ||
+                (writer[y->id] && writer[y->id] != n->output) ||
+                (again && death[y->id] >= lives[x->id].rewritten))
+                continue;
+            x->grad_of = y;
+            raise_to(&death[y->id], death[x->id]);
+            if (again)
+                writer[y->id] = x;
+        }
+    }
+    free(writer);
+    return death;
 }
 
 /* The gradients of parameters, each where the slab has it: alive from when it is first written. */
@@ -353,6 +389,7 @@ static void plan_regions(struct tape *t, struct plan *plan)
     size_t real = t->backend->real_size;
     struct life *lives = plan_lives(t);
     plan_again(t, lives);
+    int *grad_death = plan_shared_gradients(t, lives);
     if (t->owned_gradients)
         plan_owned_gradients(t, plan, lives);
     for (int i = 0; i < n; i++) {
@@ -374,10 +411,10 @@ static void plan_regions(struct tape *t, struct plan *plan)
     }
     for (int i = 0; i < t->tensor_count; i++) {
         struct tensor *x = t->tensors[i];
-        if (x->kind != TENSOR_PARAMETER && x->needs_grad && x->grad_written)
-            plan_add(plan, &x->grad, x->numel, real, lives[i].gradient,
-                     x->kind == TENSOR_RESULT ? 2 * n - 1 - x->producer : end, ANYWHERE);
+        if (x->kind != TENSOR_PARAMETER && x->needs_grad && x->grad_written && !x->grad_of)
+            plan_add(plan, &x->grad, x->numel, real, lives[i].gradient, grad_death[i], ANYWHERE);
     }
+    free(grad_death);
     free(lives);
 }
 
@@ -416,9 +453,13 @@ enum err_code tape_plan(struct tape *t, struct tensor *loss, struct err *e)
         FAIL(e, ERR_MEMORY,
              "activations need %.1f MiB, which the system refused; a smaller batch needs less",
              (double)t->planned_bytes / 1048576.0);
-    for (int i = 0; i < t->node_count; i++)
+    for (int i = 0; i < t->node_count; i++) {
+        struct tensor *y = t->nodes[i]->output;
         if (t->nodes[i]->again_before >= 0)
-            t->nodes[i]->output->data = t->nodes[i]->output_forward;
+            y->data = t->nodes[i]->output_forward;
+        if (y->grad_of)
+            y->grad = y->grad_of->grad;
+    }
     t->planned = true;
     return ERR_OK;
 }

@@ -40,7 +40,8 @@ struct tensor {
     void *data;           /* valid after planning (results) or binding (inputs, parameters) */
     struct weight weight; /* parameters of inference: where it lies; data is NULL if not float32 */
     void *grad;           /* NULL when no gradient flows */
-    int producer;         /* node index, -1 for inputs and parameters */
+    const struct tensor *grad_of; /* whose memory the gradient shares; NULL: has its own */
+    int producer;                 /* node index, -1 for inputs and parameters */
     bool grad_written;
 };
 
@@ -105,6 +106,7 @@ struct op {
     unsigned always_adds;    /* bit i: the kernel always adds into the gradient of input i */
     unsigned no_gradient;    /* bit i: no gradient is defined for input i (targets, indices) */
     bool batch_coupled;      /* a record's result depends on the others (contrastive losses) */
+    unsigned passes;         /* bit i: the gradient of input i is that of the output */
     bool cheap;              /* costs little beside reading its inputs: made again, not kept */
     void (*prepare)(struct node *n); /* checks inputs, sets the output's shape and saved sizes */
     void (*forward)(const struct backend *k, const struct node *n, const struct tape_step *s);
