@@ -442,13 +442,14 @@ static enum err_code bench_all(struct bench *b, struct err *e)
 {
     TRY(precisions_read(b, e));
     TRY(batches_read(b, e));
-    TRY(input_contract(&values.input, &b->contract, e));
-    if (strcmp(values.mode, "none") != 0) {
-        if (values.products)
-            TRY(bench_copy(b->options.threads, &b->copy_bytes_per_s, e));
+    bool with_model = strcmp(values.mode, "none") != 0;
+    if (with_model) /* a preset may say what its input is */
         TRY(model_options_spec(&b->call->options, &values.model, &b->spec, e));
+    TRY(input_contract(&values.input, &b->contract, e));
+    if (with_model && values.products)
+        TRY(bench_copy(b->options.threads, &b->copy_bytes_per_s, e));
+    if (with_model)
         TRY(models_run(b, e));
-    }
     if (values.loader)
         TRY(loader_run(b, e));
     if (values.json)
