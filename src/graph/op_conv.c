@@ -60,7 +60,7 @@ static void backward(const struct backend *k, const struct node *n, const struct
     if (x->grad)
         k->conv_bwd_x(x->grad, n->output->grad, w->data, &s, n->add[0]);
     if (w->grad)
-        k->conv_bwd_w(w->grad, db, n->output->grad, x->data, &s);
+        k->conv_bwd_w(w->grad, db, n->output->grad, x->data, &s, n->add[1]);
     else if (db)
         k->add_rows_bwd(db, n->output->grad, s.B * s.T, s.O);
 }
@@ -94,7 +94,7 @@ const struct op op_conv = {
     .name = "conv",
     .help = "convolution over tokens in groups of channels, as many tokens out as in",
     .backward_needs = 1u << 0 | 1u << 1,
-    .always_adds = 1u << 1 | 1u << 2,
+    .always_adds = 1u << 2,
     .prepare = prepare,
     .forward = forward,
     .backward = backward,

@@ -158,7 +158,7 @@ static void pack(const struct conv_kernels *k, uint32_t *packed, const struct we
 #define CHANNELS 16
 
 static void gradient(const struct conv_kernels *k, float *dw, float *db, const float *dy,
-                     const float *x, const struct conv *s)
+                     const float *x, const struct conv *s, int add)
 {
     int64_t C = s->C / s->groups, O = s->O / s->groups, blocks = (C + CHANNELS - 1) / CHANNELS;
     PARALLEL_SHARES(s->groups * blocks, 1, s->B * s->T * s->O * C * s->width / 64, {
@@ -167,7 +167,7 @@ static void gradient(const struct conv_kernels *k, float *dw, float *db, const f
             int64_t group = i / blocks, c = i % blocks * CHANNELS;
             k->weights(dw + (group * O * C + c) * s->width, C * s->width, dy + group * O, s->O,
                        x + group * C + c, s->C, s->B, s->T, min_i64(C - c, CHANNELS), O, s->width,
-                       work);
+                       add, work);
         }
     });
     if (db)
@@ -197,9 +197,9 @@ static void gradient(const struct conv_kernels *k, float *dw, float *db, const f
         run(kernels, dx, dy, NULL, w, NULL, s, true, ACTIVATION_NONE, add);                        \
     }                                                                                              \
     static void conv_bwd_w##suffix(void *dw, void *db, const void *dy, const void *x,              \
-                                   const struct conv *s)                                           \
+                                   const struct conv *s, int add)                                  \
     {                                                                                              \
-        gradient(kernels, dw, db, dy, x, s);                                                       \
+        gradient(kernels, dw, db, dy, x, s, add);                                                  \
     }                                                                                              \
     static void members##suffix(struct backend *k)                                                 \
     {                                                                                              \

@@ -152,7 +152,9 @@ struct backend {
     void (*conv_packed)(void *y, const void *x, const void *packed, const void *b,
                         const struct conv *s, enum activation act);
     void (*conv_bwd_x)(void *dx, const void *dy, const void *w, const struct conv *s, int add);
-    void (*conv_bwd_w)(void *dw, void *db, const void *dy, const void *x, const struct conv *s);
+    /* dw (add); db[O] += column sums of dy (db may be NULL) */
+    void (*conv_bwd_w)(void *dw, void *db, const void *dy, const void *x, const struct conv *s,
+                       int add);
 
     /* Over tokens: y[B,D] = mean or max over N of x[B,N,D]. argmax[B,D] is written for POOL_MAX. */
     void (*pool_fwd)(void *y, int32_t *argmax, const void *x, int64_t B, int64_t N, int64_t D,

@@ -33,11 +33,11 @@ struct conv_kernels {
     void (*run)(float *y, int64_t y_row, const float *x, int64_t x_row, const void *packed,
                 const float *bias, int64_t T, int64_t C, int64_t O, int64_t width,
                 enum activation act, int add, float *work);
-    /* dw[o,c,i] += over B records, for O channels of dy and C of x; rows of dw are dw_row apart. */
+    /* dw[o,c,i] (add) over B records, for O channels of dy and C of x; rows of dw are dw_row apart. */
     int64_t (*weights_floats)(int64_t T, int64_t C, int64_t O, int64_t width);
     void (*weights)(float *dw, int64_t dw_row, const float *dy, int64_t dy_row, const float *x,
                     int64_t x_row, int64_t B, int64_t T, int64_t C, int64_t O, int64_t width,
-                    float *work);
+                    int add, float *work);
 };
 
 struct vector_kernels {

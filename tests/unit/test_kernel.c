@@ -330,7 +330,7 @@ static void conv_bwd_w(struct run *r, const int64_t *s)
     void *dw = run_out(r, c.O * c.C / c.groups * c.width), *db = run_out(r, c.O);
     void *dy = run_in(r, c.B * c.T * c.O, -1, 1), *x = run_in(r, c.B * c.T * c.C, -1, 1);
     run_seal(r);
-    r->k->conv_bwd_w(dw, s[6] ? NULL : db, dy, x, &c);
+    r->k->conv_bwd_w(dw, s[6] ? NULL : db, dy, x, &c, (int)s[7]);
 }
 
 static void pool_fwd(struct run *r, const int64_t *s)
@@ -572,9 +572,10 @@ static const struct kernel_case cases[] = {
       {1, 70, 7, 7, 5, 7, 0}}},
     {CASE(conv_bwd_w),
      {{1, 1, 1, 1, 1, 1, 0},
-      {3, 5, 6, 9, 4, 3, 1},
-      {2, 37, 34, 26, 128, 2, 0},
-      {19, 156, 24, 24, 7, 2, 1},
+      {3, 5, 6, 9, 4, 3, 1, 1},
+      {2, 37, 34, 26, 128, 2, 0, 1},
+      {19, 156, 24, 24, 7, 2, 1, 1},
+      {25, 156, 4, 4, 3, 1, 1, 0},
       {1, 70, 7, 7, 5, 7, 0}}},
     {CASE(pool_fwd), {{1, 1, 1, 0}, {3, 11, 37, 1}, {5, 70, 193, 0}, {5, 70, 193, 1}}},
     {CASE(pool_bwd), {{1, 1, 1, 0, 0}, {3, 11, 37, 1, 1}, {5, 70, 193, 0, 1}, {5, 70, 193, 1, 0}}},

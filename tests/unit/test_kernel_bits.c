@@ -281,7 +281,7 @@ static void sequences(void **state)
             kernel_set_threads(2);
             k->conv_fwd(y, x, w, b, &all, ACTIVATION_GELU);
             k->conv_bwd_x(dx, dy, w, &all, 0);
-            k->conv_bwd_w(dw, NULL, dy, x, &all);
+            k->conv_bwd_w(dw, NULL, dy, x, &all, 1);
             k->groupnorm_fwd(norm, mean, rstd, x, b, b, all.B, all.T, all.C, all.groups, 1e-5);
             k->groupnorm_bwd(dnorm, NULL, NULL, norm, x, b, mean, rstd, all.B, all.T, all.C,
                              all.groups, 0);
@@ -298,7 +298,7 @@ static void sequences(void **state)
                 bool right = same(y1, y + r * out, out) && same(dx1, dx + r * in, in) &&
                              same(norm1, norm + r * in, in) && same(dnorm1, dnorm + r * in, in);
                 float *again = numbers(weights, 13);
-                k->conv_bwd_w(again, NULL, dy, x, &all);
+                k->conv_bwd_w(again, NULL, dy, x, &all, 1);
                 if (!right || !same(again, dw, weights))
                     fail_msg("%s, shape %d: record %d alone on %d threads differs",
                              run_machine_name(&run_machines[isa], name), (int)i, (int)r, threads);
