@@ -73,6 +73,8 @@ const struct backend *backend_find(const char *name)
         return backend_cpu();
     if (!strcmp(name, "cpu-bf16"))
         return backend_cpu_bf16();
+    if (!strcmp(name, "cpu-int8"))
+        return backend_cpu_int8();
     if (!strcmp(name, "onednn"))
         return backend_onednn();
     if (!strcmp(name, backend_ref.name))

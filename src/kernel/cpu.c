@@ -63,6 +63,7 @@ float *kernel_scratch(enum scratch_slot slot, int64_t floats)
 
 static const struct vector_kernels *detected;       /* the best one */
 static const struct vector_kernels *_Atomic vector; /* the one in use */
+static atomic_bool isa_forced;
 static struct backend backend;
 static char description[256];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -94,7 +95,15 @@ bool kernel_force_isa(const char *name)
     if (!found)
         return false;
     vector = found;
+    isa_forced = name != NULL;
     return true;
+}
+
+const char *kernel_isa(bool *forced)
+{
+    backend_cpu();
+    *forced = isa_forced;
+    return vector->isa;
 }
 
 /* ---- linear ---------------------------------------------------------------------------------- */

@@ -50,7 +50,7 @@ struct conv {
 };
 
 struct backend {
-    const char *name; /* "ref", "ref64", "cpu", "cpu-bf16", "onednn" */
+    const char *name; /* "ref", "ref64", "cpu", "cpu-bf16", "cpu-int8", "onednn" */
     size_t real_size;
 
     /* y[M,N] = act(x[M,K] w[N,K]^T + b[N]); b may be NULL. */
@@ -215,6 +215,11 @@ const struct backend *backend_cpu(void);
  * float32. It keeps what cpu promises about bits; GELU fused into a linear layer is within 2e-5 of
  * the exact one. NULL where the machine has no bf16 units (AVX512-BF16). Threads: safe. */
 const struct backend *backend_cpu_bf16(void);
+/* For inference: linear layers multiply 8-bit integers with exact sums (int8.h tells how they are
+ * rounded), everything else is as in cpu-bf16 where there is that, else as in cpu. linear_fwd rounds
+ * the weights each time: pack them. GELU fused into a linear layer is within 2e-5 of the exact one.
+ * Threads: safe. */
+const struct backend *backend_cpu_int8(void);
 /* The cpu backend with its matrix products by oneDNN: to compare with, and for machines where that
  * is faster; not the default, because it promises less. NULL where oneDNN has no CPU engine.
  *   - Where oneDNN runs on AVX-512, the bits depended neither on the number of rows nor on that of
@@ -227,7 +232,7 @@ const struct backend *backend_cpu_bf16(void);
  *   - oneDNN allocates some small blocks in each call.
  * Threads: safe. */
 const struct backend *backend_onednn(void);
-/* "cpu", "cpu-bf16", "onednn", "ref", "ref64"; NULL if unknown or not available. */
+/* "cpu", "cpu-bf16", "cpu-int8", "onednn", "ref", "ref64"; NULL if unknown or not available. */
 const struct backend *backend_find(const char *name);
 
 /* The backend that models and trainers compute with, one for the process: cpu unless another float

@@ -127,5 +127,7 @@ void cpu_sequence_members_bf16(struct backend *k);
 /* For tests: runs everything on one of the instruction sets; NULL goes back to the choice made for
  * this machine. False if the machine cannot. */
 bool kernel_force_isa(const char *name);
+/* The instruction set in use, and whether it was forced. */
+const char *kernel_isa(bool *forced);
 
 #endif

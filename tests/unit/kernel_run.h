@@ -20,7 +20,9 @@ enum { RUN_ARRAYS = 16, RUN_GUARD = 128 };
 /* The vectorized backends on each instruction set; first those of cpu. */
 static const struct run_machine {
     const char *backend, *isa; /* isa NULL: the best there is */
-} run_machines[] = {{"cpu", "avx512"}, {"cpu", "avx2"}, {"cpu", "plain"}, {"cpu-bf16", NULL}};
+} run_machines[] = {{"cpu", "avx512"},    {"cpu", "avx2"},      {"cpu", "plain"},
+                    {"cpu-bf16", NULL},   {"cpu-int8", NULL},   {"cpu-int8", "avx512"},
+                    {"cpu-int8", "avx2"}, {"cpu-int8", "plain"}};
 enum { RUN_ISAS = 3, RUN_MACHINES = sizeof run_machines / sizeof *run_machines };
 
 /* Its backend, until the next call of kernel_force_isa(); NULL where this machine cannot. */

@@ -618,7 +618,8 @@ static void every_member_has_a_case(void **state)
             found |= cases[i].member == at;
         if (!found)
             fail_msg("member %zu of struct backend has no case", (at - first) / step);
-        static const char *const names[] = {"ref", "ref64", "cpu", "cpu-bf16", "onednn"};
+        static const char *const names[] = {"ref",      "ref64",    "cpu",
+                                            "cpu-bf16", "cpu-int8", "onednn"};
         for (size_t b = 0; b < sizeof names / sizeof *names; b++) {
             const struct backend *k = backend_find(names[b]);
             if (!k && (!strcmp(names[b], "cpu-bf16") || !strcmp(names[b], "onednn")))
@@ -635,21 +636,28 @@ static void every_member_has_a_case(void **state)
 /* Errors allowed. Float: sums of up to some hundred terms. bf16: operands are rounded to 8 bits, by
  * 2^-9 relative at most, evenly spread; a product of two then has a mean square error of 2/3 2^-18,
  * and sums of products of random signs keep it. The gradient of attention multiplies differences of
- * products by inputs of up to 2. */
+ * products by inputs of up to 2. int8: a number spread evenly up to 127 is rounded with a mean square
+ * error of 1/(4 127^2) of its square, and both operands are. */
 struct tolerance {
     double nmse, worst;
 };
 static const struct tolerance of_float = {1e-12, 1e-5}, of_bf16 = {1.0 / 65536, 1.0 / 64},
-                              of_bf16_attention = {1.0 / 8192, 1.0 / 32};
+                              of_bf16_attention = {1.0 / 8192, 1.0 / 32},
+                              of_int8 = {2 * 2 / (4.0 * 127 * 127), 1.0 / 24};
+
+/* Whether two backends have the same kernel for case c. */
+static bool shared(const struct backend *a, const struct backend *b, const struct kernel_case *c)
+{
+    return b && !memcmp((const char *)a + c->member, (const char *)b + c->member, sizeof a->add);
+}
 
 /* What case c may lose on k: members that are those of cpu are held to float. */
 static struct tolerance allowed(const struct backend *k, const struct kernel_case *c)
 {
-    void (*own)(void), (*cpu)(void);
-    memcpy(&own, (const char *)k + c->member, sizeof own);
-    memcpy(&cpu, (const char *)backend_cpu() + c->member, sizeof cpu);
-    if (own == cpu || strcmp(k->name, "cpu-bf16"))
+    if (strncmp(k->name, "cpu-", 4) || shared(k, backend_cpu(), c))
         return of_float;
+    if (!shared(k, backend_cpu_bf16(), c))
+        return of_int8;
     return strstr(c->name, "attention") ? of_bf16_attention : of_bf16;
 }
 
@@ -860,6 +868,56 @@ static void special_values(void **state)
     kernel_force_isa(NULL);
 }
 
+/* 8-bit sums are exact, the largest there can be too, and the same on every instruction set; rows
+ * that are not finite give NaN, zeros the bias; GELU is close to the exact one. */
+static void int8_is_exact(void **state)
+{
+    (void)state;
+    enum { M = 15, N = 37, K = 1003 };
+    float *x = malloc(sizeof *x * M * K), y[M * N], gelu[M * N], scale[N], bias[N];
+    int8_t *w = malloc(N * K);
+    assert_true(x && w);
+    for (int i = 0; i < M * K;
+         i++) /* the scales are powers of 2; row 0 is all 127, row 1 all -127 */
+        x[i] = (float)(i < K ? 127 : i < 2 * K ? -127 : i % K ? i * 7 % 255 - 127 : 127) / 64;
+    for (int i = 0; i < N * K; i++) /* channel 0 is all -128, channel 1 all 127 */
+        w[i] = (int8_t)(i < K ? -128 : i < 2 * K ? 127 : i * 13 % 256 - 128);
+    for (int n = 0; n < N; n++)
+        scale[n] = 1.0f / 1024, bias[n] = (float)n;
+    x[3 * K + 5] = NAN;
+    x[4 * K + 6] = -INFINITY;
+    for (int k = 0; k < K; k++)
+        x[5 * K + k] = 0, x[6 * K + k] = 1e-40f;
+    const struct weight weight = {w, STORAGE_INT8, scale};
+    for (int i = 0; i < RUN_MACHINES; i++) {
+        const struct backend *k = run_machine_use(&run_machines[i]);
+        if (!k || strcmp(k->name, "cpu-int8"))
+            continue;
+        void *packed = aligned_alloc(64, k->pack_bytes(N, K));
+        assert_non_null(packed);
+        k->pack(packed, &weight, N, K);
+        k->linear_packed(y, x, packed, bias, M, N, K, ACTIVATION_NONE);
+        k->linear_packed(gelu, x, packed, bias, M, N, K, ACTIVATION_GELU);
+        free(packed);
+        for (int m = 0; m < M; m++)
+            for (int n = 0; n < N; n++) {
+                int32_t sum = 0;
+                for (int j = 0; j < K && m != 3 && m != 4; j++)
+                    sum += (int32_t)(m == 6 ? 0 : 64 * x[m * K + j]) * w[n * K + j];
+                float expected = (float)sum * (1.0f / 65536) + bias[n];
+                float got = y[m * N + n], active = gelu[m * N + n];
+                if (m == 3 || m == 4)
+                    assert_true(isnan(got) && isnan(active));
+                else if (got != expected ||
+                         fabs(active - got * (1 + erf(got / sqrt(2))) / 2) > 2e-5)
+                    fail_msg("%d, %d: %g, %g with GELU, for %g", m, n, got, active, expected);
+            }
+    }
+    kernel_force_isa(NULL);
+    free(x);
+    free(w);
+}
+
 /* A case worked by hand for each loss, so that reference and cpu cannot be wrong together. */
 static void losses_by_hand(void **state)
 {
@@ -891,6 +949,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_bits),
         cmocka_unit_test(gelu_is_exact),
         cmocka_unit_test(special_values),
+        cmocka_unit_test(int8_is_exact),
     };
     return cmocka_run_group_tests_name("kernel", tests, NULL, NULL);
 }
