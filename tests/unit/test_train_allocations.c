@@ -1,0 +1,240 @@
+/* After warm-up, a training step and a scoring step allocate nothing: every call of malloc and its
+ * kind in the process is counted, those inside libraries included, for each float backend and each
+ * backbone. Skipped where the allocator belongs to a sanitizer or is not glibc's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+
+#include "model/scorer.h"
+#include "train/trainer.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+#define COUNTED 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define COUNTED 0
+#endif
+#endif
+#ifndef COUNTED
+#define COUNTED 1
+#endif
+
+static _Atomic int64_t calls;
+
+#if COUNTED
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *block, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+
+void *malloc(size_t size)
+{
+    calls++;
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    calls++;
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *block, size_t size)
+{
+    calls++;
+    return __libc_realloc(block, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    calls++;
+    return __libc_memalign(alignment, size);
+}
+
+void *memalign(size_t alignment, size_t size);
+void *memalign(size_t alignment, size_t size)
+{
+    calls++;
+    return __libc_memalign(alignment, size);
+}
+
+int posix_memalign(void **block, size_t alignment, size_t size)
+{
+    calls++;
+    *block = __libc_memalign(alignment, size);
+    return *block ? 0 : 12;
+}
+#endif
+
+enum { BATCH = 8, CLASSES = 3, STEPS = 4 };
+
+static const char *const specs[] = {
+    "{\"network\":{\"backbone\":\"vit\"},"
+    "\"vit\":{\"width\":48,\"depth\":2,\"heads\":3,\"patch\":10,\"dropout\":0.1}}",
+    "{\"network\":{\"backbone\":\"wav2vec2\"},\"wav2vec2\":{\"width\":64,\"depth\":2,\"heads\":2,"
+    "\"conv_width\":32,\"conv_groups\":32,\"place_kernel\":8,\"place_groups\":2}}",
+};
+static const char *const backends[] = {"cpu", "cpu-bf16", "cpu-int8"};
+
+static struct model model;
+
+static struct tensor *build(void *context, struct build *b, int64_t B, struct tensor **parts,
+                            const char **part_names, int *part_count)
+{
+    (void)context;
+    (void)parts;
+    (void)part_names;
+    const struct contract *c = &model.contract;
+    struct tensor *signal = tape_input(b->tape, "signal", TENSOR_REAL, false, 3,
+                                       (int64_t[]){B, c->lead_count, c->sample_count});
+    struct tensor *target =
+        tape_input(b->tape, "target", TENSOR_REAL, false, 2, (int64_t[]){B, CLASSES});
+    struct tensor *tokens = model_encode(b, &model, signal, NULL).tokens;
+    *part_count = 0;
+    return t_bce(b->tape, model_logits(b, &model, model_features(b, &model, tokens)), target, NULL);
+}
+
+static void bind(void *context, struct tape *t, const struct batch *batch)
+{
+    (void)context;
+    tape_bind(tape_find_input(t, "signal"), batch->x);
+    tape_bind(tape_find_input(t, "target"), batch->targets);
+}
+
+static const char *record_id(void *context, int64_t sample)
+{
+    (void)context;
+    (void)sample;
+    return "";
+}
+
+static void model_make(const char *text)
+{
+    struct err e = {0};
+    struct contract contract;
+    const char *names[CLASSES] = {"a", "b", "c"};
+    struct model_classes classes = {.count = CLASSES,
+                                    .task = "test",
+                                    .code_system = "local",
+                                    .names = names,
+                                    .codes = names,
+                                    .titles = names};
+    contract_default(&contract);
+    contract.sample_count = 320;
+    cJSON *spec = cJSON_Parse(text);
+    if (model_create(&model, spec, &contract, &classes, &e) != ERR_OK ||
+        model_allocate(&model, 1, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    cJSON_Delete(spec);
+}
+
+static float *signals(void)
+{
+    int64_t n = BATCH * model.contract.lead_count * model.contract.sample_count;
+    float *x = aligned_calloc((size_t)n, sizeof *x);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (float)((double)(i * 2654435761u >> 8 & 1023) / 512.0 - 1.0);
+    return x;
+}
+
+static int64_t training_calls(int64_t accumulate)
+{
+    struct err e = {0};
+    struct trainer_options options = {.epochs = 1,
+                                      .accumulate = accumulate,
+                                      .lr = 1e-4,
+                                      .min_lr = 1e-6,
+                                      .weight_decay = 0.05,
+                                      .beta1 = 0.9,
+                                      .beta2 = 0.95,
+                                      .clip = 1,
+                                      .ema = 0.9,
+                                      .layer_decay = 0.9,
+                                      .log_steps = 10};
+    struct trainer_task task = {.build = build, .bind = bind, .record_id = record_id};
+    struct trainer *t;
+    struct batch batch = {.count = BATCH,
+                          .x = signals(),
+                          .targets = aligned_calloc(BATCH * CLASSES, sizeof(float)),
+                          .samples = aligned_calloc(BATCH, sizeof(int64_t))};
+    if (trainer_open(&t, &options, &task, &model, BATCH, 1, &e) != ERR_OK ||
+        trainer_start(t, 100, &e) != ERR_OK || trainer_step(t, &batch, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    int64_t before = calls;
+    for (int i = 0; i < STEPS; i++)
+        if (trainer_step(t, &batch, &e) != ERR_OK)
+            fail_msg("%s", e.message);
+    int64_t after = calls;
+    trainer_close(t);
+    free(batch.x);
+    free(batch.targets);
+    free(batch.samples);
+    return after - before;
+}
+
+static int64_t scoring_calls(void)
+{
+    struct err e = {0};
+    struct scorer *s;
+    float *x = signals(), logits[BATCH * CLASSES];
+    if (scorer_open(&s, &model, NULL, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    scorer_run(s, x, BATCH, NULL, logits);
+    scorer_run(s, x, 1, NULL, logits);
+    int64_t before = calls;
+    for (int i = 0; i < STEPS; i++) {
+        scorer_run(s, x, BATCH, NULL, logits);
+        scorer_run(s, x, 1, NULL, logits);
+    }
+    int64_t after = calls;
+    scorer_close(s);
+    free(x);
+    return after - before;
+}
+
+static void expect_none(int64_t count, const char *what, const char *backend, int spec)
+{
+    if (count != 0)
+        fail_msg("%lld allocations in %d %s steps by %s of %s", (long long)count, STEPS, what,
+                 backend, specs[spec]);
+}
+
+static void test_steps_allocate_nothing(void **state)
+{
+    (void)state;
+    if (!COUNTED)
+        skip();
+    void *volatile block = malloc(1); /* or the count would prove nothing */
+    free(block);
+    assert_true(calls > 0);
+    kernel_set_threads(2);
+    for (size_t b = 0; b < sizeof backends / sizeof *backends; b++) {
+        if (!backend_select(backends[b]))
+            continue; /* not on this machine */
+        for (int i = 0; i < 2; i++) {
+            model_make(specs[i]);
+            expect_none(scoring_calls(), "scoring", backends[b], i);
+            if (strcmp(backends[b], "cpu-int8") != 0) {
+                expect_none(training_calls(1), "training", backends[b], i);
+                expect_none(training_calls(2), "training", backends[b], i);
+            }
+            model_free(&model);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_steps_allocate_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
