@@ -22,7 +22,12 @@ void split_product(const struct product *p, int width,
         if (cost < best)
             best = cost, across = (int)n;
     }
-#pragma omp parallel for schedule(static) num_threads(team) if (team > 1)
+    if (team == 1) { /* without OpenMP, see PARALLEL_SHARES */
+        if (p->M > 0 && p->N > 0)
+            gemm(p, 0, p->M, 0, p->N);
+        return;
+    }
+#pragma omp parallel for schedule(static) num_threads(team)
     for (int piece = 0; piece < team; piece++) {
         int64_t i = share(p->M, ROWS, piece / across, team / across);
         int64_t j = share(p->N, COLUMNS, piece % across, across);

@@ -25,14 +25,20 @@ static inline int64_t share(int64_t n, int64_t grain, int64_t t, int64_t T)
 }
 
 /* Runs the statement for each share [from, to) of 0..n; what is done for one element must not
- * depend on where a share begins. */
+ * depend on where a share begins. A share that is all there is runs without OpenMP, which would make a
+ * team of one for it and allocate: all teams are of one size. */
 #define PARALLEL_SHARES(n, grain, elements, ...)                                                   \
     do {                                                                                           \
         int team = threads_for(elements);                                                          \
-        _Pragma(                                                                                   \
-            "omp parallel for schedule(static) num_threads(team) if (team > 1)") for (int t = 0;   \
-                                                                                      t < team;    \
-                                                                                      t++)         \
+        if (team == 1) {                                                                           \
+            int64_t from = 0, to = n;                                                              \
+            if (from < to) {                                                                       \
+                __VA_ARGS__                                                                        \
+            }                                                                                      \
+            break;                                                                                 \
+        }                                                                                          \
+        _Pragma("omp parallel for schedule(static) num_threads(team)") for (int t = 0; t < team;   \
+                                                                            t++)                   \
         {                                                                                          \
             int64_t from = share(n, grain, t, team), to = share(n, grain, t + 1, team);            \
             if (from < to) {                                                                       \
