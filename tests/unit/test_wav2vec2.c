@@ -395,8 +395,8 @@ static void test_company(void **state)
     struct rng r = rng_at(8, RNG_STREAM_TEST, 1, 0);
     for (int64_t i = 0; i < WINDOWS * samples; i++)
         x[i] = (float)rng_between(&r, -2, 2);
-    static const char *const names[] = {"cpu", "cpu-bf16", "ref"};
-    for (int i = 0; i < 3; i++) {
+    static const char *const names[] = {"cpu", "cpu-bf16", "cpu-int8", "ref"};
+    for (int i = 0; i < 4; i++) {
         struct scorer *scorer;
         if (!backend_select(names[i]))
             continue;
