@@ -16,6 +16,9 @@ struct bf16_kernels {
      * each [K/2][BF16_COLUMNS] pairs along K, zero past the last row and past an odd K. */
     void (*pack_weights)(uint32_t *packed, const struct weight *w, int64_t first, int64_t rows,
                          int64_t K);
+    void (*gelu_fwd)(float *y, const float *x, int64_t n);
+    /* Its slope is within 1e-3. */
+    void (*gelu_bwd)(float *dx, const float *dy, const float *x, int64_t n, int add);
     /* Scores, softmax and its logarithm are float32. */
     void (*attention_fwd)(float *y, float *lse, const float *qkv, int64_t N, int64_t H, int64_t E);
     void (*attention_bwd)(float *dqkv, const float *dy, const float *qkv, const float *y,

@@ -443,10 +443,33 @@ static void attention_bwd(float *dqkv, const float *dy, const float *qkv, const 
     }
 }
 
+/* ---- activation ------------------------------------------------------------------------------ */
+
+static void gelu_fwd(float *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lanes_mask(n - i);
+        _mm512_mask_storeu_ps(y + i, mask, gelu(_mm512_maskz_loadu_ps(mask, x + i)));
+    }
+}
+
+static void gelu_bwd(float *dx, const float *dy, const float *x, int64_t n, int add)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lanes_mask(n - i);
+        __m512 d = _mm512_maskz_loadu_ps(mask, dy + i);
+        __m512 before = add ? _mm512_maskz_loadu_ps(mask, dx + i) : _mm512_setzero_ps();
+        __m512 slope = gelu_slope(_mm512_maskz_loadu_ps(mask, x + i));
+        _mm512_mask_storeu_ps(dx + i, mask, _mm512_fmadd_ps(d, slope, before));
+    }
+}
+
 #include "kernel/bf16_conv.inc"
 
 const struct bf16_kernels bf16_avx512 = {.gemm = gemm,
                                          .pack_weights = pack_weights,
+                                         .gelu_fwd = gelu_fwd,
+                                         .gelu_bwd = gelu_bwd,
                                          .attention_fwd = attention_fwd,
                                          .attention_bwd = attention_bwd};
 #else

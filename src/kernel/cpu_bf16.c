@@ -52,6 +52,29 @@ static void linear_bwd_w(void *dw, void *db, const void *dy, const void *x, int6
         backend_cpu()->add_rows_bwd(db, dy, M, N);
 }
 
+static void activation_fwd(void *y_, const void *x_, int64_t n, enum activation act)
+{
+    if (act != ACTIVATION_GELU) {
+        backend_cpu()->activation_fwd(y_, x_, n, act);
+        return;
+    }
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_SHARES(n, 64, n, { bf16->gelu_fwd(y + from, x + from, to - from); });
+}
+
+static void activation_bwd(void *dx_, const void *dy_, const void *x_, int64_t n,
+                           enum activation act, int add)
+{
+    if (act != ACTIVATION_GELU) {
+        backend_cpu()->activation_bwd(dx_, dy_, x_, n, act, add);
+        return;
+    }
+    float *dx = dx_;
+    const float *dy = dy_, *x = x_;
+    PARALLEL_SHARES(n, 64, n, { bf16->gelu_bwd(dx + from, dy + from, x + from, to - from, add); });
+}
+
 static void attention_fwd(void *y, void *lse, const void *qkv, int64_t B, int64_t N, int64_t H,
                           int64_t E)
 {
@@ -81,6 +104,8 @@ static void backend_build(void)
     backend.linear_packed = linear_packed;
     backend.linear_bwd_x = linear_bwd_x;
     backend.linear_bwd_w = linear_bwd_w;
+    backend.activation_fwd = activation_fwd;
+    backend.activation_bwd = activation_bwd;
     backend.attention_fwd = attention_fwd;
     backend.attention_bwd = attention_bwd;
     cpu_sequence_members_bf16(&backend);

@@ -212,8 +212,8 @@ extern const struct backend backend_ref64; /* double, plain C: the oracle */
 const struct backend *backend_cpu(void);
 /* The cpu backend with bf16 products: activations, weights and gradients stay float32 in memory and
  * are rounded to bf16 (nearest even) where a linear layer or attention multiplies them, sums are
- * float32. It keeps what cpu promises about bits; GELU fused into a linear layer is within 2e-5 of
- * the exact one. NULL where the machine has no bf16 units (AVX512-BF16). Threads: safe. */
+ * float32. It keeps what cpu promises about bits; GELU is within 2e-5 of the exact one and its slope
+ * within 1e-3. NULL where the machine has no bf16 units (AVX512-BF16). Threads: safe. */
 const struct backend *backend_cpu_bf16(void);
 /* For inference: linear layers multiply 8-bit integers with exact sums (int8.h tells how they are
  * rounded), everything else is as in cpu-bf16 where there is that, else as in cpu. linear_fwd rounds
