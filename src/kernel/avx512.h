@@ -40,11 +40,13 @@ static inline __m512 gelu_place(__m512 x, __m512i *piece)
     return _mm512_sub_ps(t, floor);
 }
 
+/* Of u^power. */
 static inline __m512 gelu_coefficient(int power, __m512i piece)
 {
     return _mm512_permutexvar_ps(piece, _mm512_loadu_ps(gelu_cubic[power]));
 }
 
+/* The activation. */
 static inline __m512 gelu(__m512 x)
 {
     __m512i piece;
@@ -54,6 +56,7 @@ static inline __m512 gelu(__m512 x)
     return _mm512_sub_ps(_mm512_max_ps(_mm512_setzero_ps(), x), h);
 }
 
+/* Its derivative. */
 static inline __m512 gelu_slope(__m512 x)
 {
     __m512i piece;
