@@ -287,7 +287,8 @@ struct runs {
     int count;
 };
 
-static enum err_code model_make(const struct bench *b, struct model *m, struct err *e)
+/* The preset with a head, without values. */
+static enum err_code model_describe(const struct bench *b, struct model *m, struct err *e)
 {
     size_t n = (size_t)values.classes;
     const char **names = calloc(n, sizeof *names);
@@ -302,7 +303,7 @@ static enum err_code model_make(const struct bench *b, struct model *m, struct e
                                     .titles = names};
     enum err_code code = model_create(m, b->spec, &b->contract, &classes, e);
     free(names);
-    return code == ERR_OK ? model_allocate(m, b->call->seed, e) : code;
+    return code;
 }
 
 /* All batch sizes of one precision and mode. Each run has a model of its own: training changes it. */
@@ -317,7 +318,9 @@ static enum err_code runs_measure(struct bench *b, const struct wanted *w, bool 
                  w->precision->name, (long long)b->batches[i]);
         if (b->call->progress)
             print_progress(b->call, line);
-        enum err_code code = model_make(b, &m, e);
+        enum err_code code = model_describe(b, &m, e);
+        if (code == ERR_OK)
+            code = model_allocate(&m, b->call->seed, e);
         if (code == ERR_OK)
             code = training ? bench_train(&m, b->batches[i], &b->options, run, e)
                             : bench_infer(&m, b->batches[i], &b->options, run, e);
@@ -381,7 +384,7 @@ static enum err_code models_run(struct bench *b, struct err *e)
                         .wanted = calloc((size_t)room, sizeof *runs.wanted)};
     ASSERT(runs.items && runs.wanted, "out of memory");
     struct model m;
-    enum err_code code = model_make(b, &m, e);
+    enum err_code code = model_describe(b, &m, e);
     if (code == ERR_OK)
         code = models_measure(b, &runs, e);
     print_progress(b->call, NULL);
@@ -452,6 +455,7 @@ static enum err_code bench_all(struct bench *b, struct err *e)
         TRY(models_run(b, e));
     if (values.loader)
         TRY(loader_run(b, e));
+    machine_show(b);
     if (values.json)
         print_json(b->json, true);
     return ERR_OK;
