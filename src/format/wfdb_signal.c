@@ -342,11 +342,11 @@ static void take_plain(const struct piece *p, int64_t start, const struct wfdb_s
         return;
     int64_t shift = p->first_frame - s->skew - span->begin; /* frame j goes to row shift + j */
     int64_t first = shift < 0 ? -shift : 0, end = span->end - span->begin - shift;
-    int32_t *out = to->values + shift, invalid = s->codec->invalid;
+    int32_t *out = to->values, invalid = s->codec->invalid;
     bool has_invalid = s->codec->has_invalid;
     for (int64_t j = first; j < n && j < end; j++) {
         int32_t value = in[j * stride];
-        out[j] = has_invalid && value == invalid ? ADC_INVALID : value;
+        out[shift + j] = has_invalid && value == invalid ? ADC_INVALID : value;
     }
 }
 
