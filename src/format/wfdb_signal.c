@@ -14,7 +14,7 @@
 #include "format/mat4.h"
 #include "signal/unit.h"
 
-#define PIECE_SAMPLES 8192 /* decoded at a time: a frame of more is a piece of its own */
+#define PIECE_SAMPLES 16384 /* decoded at a time: a frame of more is a piece of its own */
 #define TILE_FRAMES 64     /* of a piece, sorted into signals while they are in the first cache */
 #define FLAC_CHANNELS_MAX 8
 
