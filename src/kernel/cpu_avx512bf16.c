@@ -106,19 +106,23 @@ static inline void pack_across(uint32_t *out, int64_t width, int64_t kept, const
 static void pack(uint32_t *out, const float *x, int64_t line, int64_t step, int64_t n, int64_t K,
                  int64_t width)
 {
-    int64_t pairs = (K + 1) / 2;
-    for (int64_t group = 0; group < n; group += width, out += width * pairs)
-        for (int64_t l = 0; l < width; l += LANES) {
-            int64_t lines = min_i64(n - group - l, min_i64(width - l, LANES));
-            int64_t kept = min_i64(width - l, LANES);
-            const float *from = x + (group + l) * line;
-            if (lines < 0)
-                lines = 0, from = x;
-            if (step == 1)
-                pack_along(out + l, width, kept, from, line, lines, K);
-            else
-                pack_across(out + l, width, kept, from, step, lines, K);
-        }
+    enum { ROWS_AT_ONCE = 32 }; /* of lines beside each other: few pages at a time */
+    int64_t pairs = (K + 1) / 2, depth = step == 1 ? K : ROWS_AT_ONCE;
+    for (int64_t k = 0; k < K; k += depth)
+        for (int64_t group = 0; group < n; group += width)
+            for (int64_t l = 0; l < width; l += LANES) {
+                int64_t kept = min_i64(width - l, LANES), lines = min_i64(n - group - l, kept);
+                const float *from = x + k * step;
+                uint32_t *to = out + group * pairs + k / 2 * width + l;
+                if (lines > 0)
+                    from += (group + l) * line;
+                else
+                    lines = 0;
+                if (step == 1)
+                    pack_along(to, width, kept, from, line, lines, min_i64(K - k, depth));
+                else
+                    pack_across(to, width, kept, from, step, lines, min_i64(K - k, depth));
+            }
 }
 
 static void pack_weights(uint32_t *packed, const struct weight *w, int64_t first, int64_t rows,
@@ -317,6 +321,13 @@ static uint32_t *take(uint32_t **memory, int64_t words)
     return piece;
 }
 
+/* Asks for a row of the next head: heads lie beside each other, rows of a head far apart. */
+static inline void fetch(const float *row, int64_t E)
+{
+    for (int64_t e = E; e < 2 * E; e += LANES)
+        _mm_prefetch((const char *)(row + e), _MM_HINT_T1);
+}
+
 /* Not below any of x; NaN is passed over. */
 static inline float highest(const float *x, int64_t n)
 {
@@ -348,6 +359,10 @@ static void attention_fwd(float *y, float *lse, const float *qkv, int64_t N, int
               ACTIVATION_NONE);
         float reciprocal[96];
         for (int64_t r = 0; r < rows; r++) {
+            const float *qkv_row = qkv + (i0 + r) * stride;
+            fetch(qkv_row, E);
+            fetch(qkv_row + H * E, E);
+            fetch(qkv_row + 2 * H * E, E);
             float *s = score + r * row, max = highest(s, N);
             __m512 sum = _mm512_setzero_ps(), factor = _mm512_set1_ps(factor2);
             __m512 shift = _mm512_set1_ps(-max * factor2);
@@ -412,6 +427,11 @@ static void attention_bwd(float *dqkv, const float *dy, const float *qkv, const 
         for (int64_t r = 0; r < rows; r++) {
             const float *y_row = y + (i0 + r) * H * E, *dy_row = dy_rows + r * H * E;
             float *p_row = p + r * row, *ds_row = ds + r * row;
+            fetch(q + r * stride, E);
+            fetch(k + (i0 + r) * stride, E);
+            fetch(v + (i0 + r) * stride, E);
+            fetch(y_row, E);
+            fetch(dy_row, E);
             __m512 dot = _mm512_setzero_ps(); /* the sum over keys of p dp */
             for (int64_t e = 0; e < E; e += LANES)
                 dot = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes_mask(E - e), y_row + e),
