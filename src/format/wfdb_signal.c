@@ -15,7 +15,7 @@
 #include "signal/unit.h"
 
 #define PIECE_SAMPLES 16384 /* decoded at a time: a frame of more is a piece of its own */
-#define TILE_FRAMES 64     /* of a piece, sorted into signals while they are in the first cache */
+#define TILE_FRAMES 64      /* of a piece, sorted into signals while they are in the first cache */
 #define FLAC_CHANNELS_MAX 8
 
 /* A signal file read by position: no map, so a file that shrinks under us is a short read. */
