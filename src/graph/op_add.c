@@ -21,8 +21,7 @@ static void backward(const struct backend *k, const struct node *n, const struct
 {
     (void)s;
     for (int i = 0; i < 2; i++)
-        if (n->input[i]->grad && n->input[i]->grad != n->output->grad)
-            k->scale(n->input[i]->grad, n->output->grad, 1.0, n->output->numel, n->add[i]);
+        node_pass_gradient(k, n, i);
 }
 
 static const struct op_case cases[] = {{2, {{0, 2, {3, 7}, 0}, {0, 2, {3, 7}, 0}}, {{0}, {0}}, 0},

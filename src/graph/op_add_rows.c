@@ -23,8 +23,7 @@ static void backward(const struct backend *k, const struct node *n, const struct
 {
     (void)s;
     int64_t size = n->input[1]->numel;
-    if (n->input[0]->grad && n->input[0]->grad != n->output->grad)
-        k->scale(n->input[0]->grad, n->output->grad, 1.0, n->output->numel, n->add[0]);
+    node_pass_gradient(k, n, 0);
     if (n->input[1]->grad)
         k->add_rows_bwd(n->input[1]->grad, n->output->grad, n->output->numel / size, size);
 }

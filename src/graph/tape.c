@@ -636,3 +636,10 @@ void node_output_like(struct node *n, const struct tensor *x)
 {
     tensor_set_shape(n->output, x->rank, x->shape);
 }
+
+void node_pass_gradient(const struct backend *k, const struct node *n, int i)
+{
+    void *grad = n->input[i]->grad;
+    if (grad && grad != n->output->grad)
+        k->scale(grad, n->output->grad, 1.0, n->output->numel, n->add[i]);
+}

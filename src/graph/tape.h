@@ -190,5 +190,8 @@ void node_check(const struct node *n, bool condition, const char *what);
 /* Set the output's shape. */
 void node_output(struct node *n, int rank, const int64_t *shape);
 void node_output_like(struct node *n, const struct tensor *x);
+/* The gradient of input i is that of the output (op->passes): copied or added, unless they share
+ * memory. */
+void node_pass_gradient(const struct backend *k, const struct node *n, int i);
 
 #endif

@@ -69,12 +69,12 @@ static inline __m512 gelu_slope(__m512 x)
     return _mm512_mask_sub_ps(h, positive, _mm512_set1_ps(1), h);
 }
 
-/* In place, on n elements. */
-static inline void gelu_row(float *x, int64_t n)
+/* On n elements; y may be x. */
+static inline void gelu_row(float *y, const float *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i += LANES) {
         __mmask16 mask = lanes_mask(n - i);
-        _mm512_mask_storeu_ps(x + i, mask, gelu(_mm512_maskz_loadu_ps(mask, x + i)));
+        _mm512_mask_storeu_ps(y + i, mask, gelu(_mm512_maskz_loadu_ps(mask, x + i)));
     }
 }
 

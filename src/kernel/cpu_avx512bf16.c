@@ -218,7 +218,7 @@ static void activate(float *c, int64_t c_row, int64_t rows, int64_t width, enum 
 {
     for (int64_t r = 0; r < rows; r++, c += c_row) {
         if (act == ACTIVATION_GELU)
-            gelu_row(c, width);
+            gelu_row(c, c, width);
         else
             vector_avx512.activation_fwd(c, c, width, act);
     }
@@ -465,14 +465,6 @@ static void attention_bwd(float *dqkv, const float *dy, const float *qkv, const 
 
 /* ---- activation ------------------------------------------------------------------------------ */
 
-static void gelu_fwd(float *y, const float *x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i += LANES) {
-        __mmask16 mask = lanes_mask(n - i);
-        _mm512_mask_storeu_ps(y + i, mask, gelu(_mm512_maskz_loadu_ps(mask, x + i)));
-    }
-}
-
 static void gelu_bwd(float *dx, const float *dy, const float *x, int64_t n, int add)
 {
     for (int64_t i = 0; i < n; i += LANES) {
@@ -488,7 +480,7 @@ static void gelu_bwd(float *dx, const float *dy, const float *x, int64_t n, int 
 
 const struct bf16_kernels bf16_avx512 = {.gemm = gemm,
                                          .pack_weights = pack_weights,
-                                         .gelu_fwd = gelu_fwd,
+                                         .gelu_fwd = gelu_row,
                                          .gelu_bwd = gelu_bwd,
                                          .attention_fwd = attention_fwd,
                                          .attention_bwd = attention_bwd};

@@ -64,7 +64,7 @@ static inline struct product product_fwd(void *y, const void *x, const void *b, 
                             .act = act};
 }
 
-/* dx = dy w */
+/* dx (add) = dy w */
 static inline struct product product_bwd_x(void *dx, const void *dy, const void *w, int64_t M,
                                            int64_t N, int64_t K, int add)
 {
@@ -81,7 +81,7 @@ static inline struct product product_bwd_x(void *dx, const void *dy, const void 
                             .add = add};
 }
 
-/* dw += dy^T x */
+/* dw (add) = dy^T x */
 static inline struct product product_bwd_w(void *dw, const void *dy, const void *x, int64_t M,
                                            int64_t N, int64_t K, int add)
 {

@@ -129,6 +129,23 @@ static void mark_products(struct param_table *table, const struct tape *t)
         }
 }
 
+struct tensor *model_loss(struct build *b, const struct model *m, int64_t B)
+{
+    struct tensor *signal =
+        tape_input(b->tape, "signal", TENSOR_REAL, false, 3,
+                   (int64_t[]){B, m->contract.lead_count, m->contract.sample_count});
+    struct tensor *target =
+        tape_input(b->tape, "target", TENSOR_REAL, false, 2, (int64_t[]){B, m->classes.count});
+    struct tensor *tokens = model_encode(b, m, signal, NULL).tokens;
+    return t_bce(b->tape, model_logits(b, m, model_features(b, m, tokens)), target, NULL);
+}
+
+void model_loss_bind(struct tape *t, const float *signal, const float *target)
+{
+    tape_bind(tape_find_input(t, "signal"), signal);
+    tape_bind(tape_find_input(t, "target"), target);
+}
+
 /* One recording on a throw-away tape fills the parameter table. */
 static void model_collect(struct model *m)
 {

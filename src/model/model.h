@@ -73,6 +73,10 @@ struct encoding model_encode(struct build *b, const struct model *m, struct tens
                              struct tensor *visible);
 struct tensor *model_features(struct build *b, const struct model *m, struct tensor *tokens);
 struct tensor *model_logits(struct build *b, const struct model *m, struct tensor *features);
+/* The loss of classification, from inputs "signal" [B,L,T] to binary cross-entropy with "target"
+ * [B,K] (NaN: not counted), and the binding of both. */
+struct tensor *model_loss(struct build *b, const struct model *m, int64_t B);
+void model_loss_bind(struct tape *t, const float *signal, const float *target);
 
 /* The file carries everything model_open needs. values: which slab to write (NULL: m->values). */
 enum err_code model_save(const struct model *m, const float *values, const char *path,

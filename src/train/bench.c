@@ -309,24 +309,16 @@ struct stepping {
 static struct tensor *loss_build(void *context, struct build *b, int64_t B, struct tensor **parts,
                                  const char **part_names, int *part_count)
 {
-    const struct model *m = ((struct stepping *)context)->model;
     (void)parts;
     (void)part_names;
-    struct tensor *signal =
-        tape_input(b->tape, "signal", TENSOR_REAL, false, 3,
-                   (int64_t[]){B, m->contract.lead_count, m->contract.sample_count});
-    struct tensor *target =
-        tape_input(b->tape, "target", TENSOR_REAL, false, 2, (int64_t[]){B, m->classes.count});
-    struct tensor *features = model_features(b, m, model_encode(b, m, signal, NULL).tokens);
     *part_count = 0;
-    return t_bce(b->tape, model_logits(b, m, features), target, NULL);
+    return model_loss(b, ((struct stepping *)context)->model, B);
 }
 
 static void loss_bind(void *context, struct tape *t, const struct batch *batch)
 {
     (void)context;
-    tape_bind(tape_find_input(t, "signal"), batch->x);
-    tape_bind(tape_find_input(t, "target"), batch->targets);
+    model_loss_bind(t, batch->x, batch->targets);
 }
 
 static const char *record_id(void *context, int64_t sample)

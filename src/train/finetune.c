@@ -40,23 +40,14 @@ static struct tensor *build(void *context, struct build *b, int64_t B, struct te
     (void)parts;
     (void)part_names;
     struct finetuning *c = context;
-    const struct model *m = &c->a->result;
     *part_count = 0;
-    struct tensor *signal =
-        tape_input(b->tape, "signal", TENSOR_REAL, false, 3,
-                   (int64_t[]){B, m->contract.lead_count, m->contract.sample_count});
-    struct tensor *target =
-        tape_input(b->tape, "target", TENSOR_REAL, false, 2, (int64_t[]){B, m->classes.count});
-    struct encoding enc = model_encode(b, m, signal, NULL);
-    struct tensor *logits = model_logits(b, m, model_features(b, m, enc.tokens));
-    return t_bce(b->tape, logits, target, NULL);
+    return model_loss(b, &c->a->result, B);
 }
 
 static void bind(void *context, struct tape *t, const struct batch *batch)
 {
     (void)context;
-    tape_bind(tape_find_input(t, "signal"), batch->x);
-    tape_bind(tape_find_input(t, "target"), batch->targets);
+    model_loss_bind(t, batch->x, batch->targets);
 }
 
 /* Macro AUROC of the validation fold. */

@@ -190,28 +190,29 @@ static void test_masks(void **state)
     assert_int_equal(visible_count(0.05, 2), 1);
 }
 
-/* Frozen layers get no gradient and do not move the rest. */
-static void test_freeze(void **state)
+static void tiny_classifier(struct model *m)
 {
-    (void)state;
     struct err e = {0};
     struct contract c;
     tiny_contract(&c);
     cJSON *spec = cJSON_Parse(tiny_specs[0]);
     const char *names[] = {"a", "b"};
     struct model_classes classes = {.count = 2, .names = names, .codes = names, .titles = names};
+    assert_int_equal(model_create(m, spec, &c, &classes, &e), ERR_OK);
+    cJSON_Delete(spec);
+}
+
+/* Frozen layers get no gradient and do not move the rest. */
+static void test_freeze(void **state)
+{
+    (void)state;
+    struct err e = {0};
     struct model m;
-    assert_int_equal(model_create(&m, spec, &c, &classes, &e), ERR_OK);
+    tiny_classifier(&m);
     param_freeze_layers(&m.params, 2); /* embedding and first block */
     struct tape *t = tape_new(&backend_ref, true);
     struct build b = {.tape = t, .params = &m.params};
-    struct tensor *signal = tape_input(t, "signal", TENSOR_REAL, false, 3, (int64_t[]){2, 3, 16});
-    struct tensor *target = tape_input(t, "target", TENSOR_REAL, false, 2, (int64_t[]){2, 2});
-    struct tensor *loss =
-        t_bce(t,
-              model_logits(&b, &m,
-                           model_features(&b, &m, model_encode(&b, &m, signal, NULL).tokens)),
-              target, NULL);
+    struct tensor *loss = model_loss(&b, &m, 2);
     assert_int_equal(tape_plan(t, loss, &e), ERR_OK);
     assert_int_equal(model_allocate(&m, 1, &e), ERR_OK);
     tape_set_step(t, 1, 3);
@@ -219,8 +220,7 @@ static void test_freeze(void **state)
     fill(x, 96, 4, 1);
     float *gradients = aligned_calloc((size_t)m.params.total, sizeof *gradients);
     tape_bind_parameters(t, m.values, gradients);
-    tape_bind(signal, x);
-    tape_bind(target, y);
+    model_loss_bind(t, x, y);
     tape_forward(t);
     tape_backward(t, 1.0);
     for (int i = 0; i < m.params.count; i++) {
@@ -232,7 +232,6 @@ static void test_freeze(void **state)
     free(gradients);
     tape_free(t);
     model_free(&m);
-    cJSON_Delete(spec);
 }
 
 /* Gradients that share memory with activations are those of a slab of their own, to the bit, also in
@@ -241,13 +240,8 @@ static void test_owned_gradients(void **state)
 {
     (void)state;
     struct err e = {0};
-    struct contract c;
-    tiny_contract(&c);
-    cJSON *spec = cJSON_Parse(tiny_specs[0]);
-    const char *names[] = {"a", "b"};
-    struct model_classes classes = {.count = 2, .names = names, .codes = names, .titles = names};
     struct model m;
-    assert_int_equal(model_create(&m, spec, &c, &classes, &e), ERR_OK);
+    tiny_classifier(&m);
     assert_int_equal(model_allocate(&m, 1, &e), ERR_OK);
     param_freeze_layers(&m.params, 1); /* the embedding */
     float x[96], y[4] = {1, 0, 0, 1},
@@ -257,18 +251,12 @@ static void test_owned_gradients(void **state)
     for (int own = 0; own < 2; own++) {
         struct tape *t = tapes[own] = tape_new(backend_cpu(), true);
         struct build b = {.tape = t, .params = &m.params};
-        struct tensor *signal =
-            tape_input(t, "signal", TENSOR_REAL, false, 3, (int64_t[]){2, 3, 16});
-        struct tensor *target = tape_input(t, "target", TENSOR_REAL, false, 2, (int64_t[]){2, 2});
-        struct tensor *tokens = model_encode(&b, &m, signal, NULL).tokens;
-        struct tensor *logits = model_logits(&b, &m, model_features(&b, &m, tokens));
-        struct tensor *loss = t_bce(t, logits, target, NULL);
+        struct tensor *loss = model_loss(&b, &m, 2);
         if (own)
             tape_own_gradients(t, m.params.total);
         assert_int_equal(tape_plan(t, loss, &e), ERR_OK);
         tape_bind_parameters(t, m.values, own ? NULL : bound);
-        tape_bind(signal, x);
-        tape_bind(target, y);
+        model_loss_bind(t, x, y);
         for (int pass = 0; pass < 2; pass++) {
             memset(bound, 0, (size_t)m.params.total * sizeof *bound);
             tape_forward(t);
@@ -287,7 +275,6 @@ static void test_owned_gradients(void **state)
     tape_free(tapes[1]);
     free(bound);
     model_free(&m);
-    cJSON_Delete(spec);
 }
 
 /* What is saved is what is loaded: same bytes again, same scores; damage is refused. */

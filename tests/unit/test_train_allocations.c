@@ -92,21 +92,14 @@ static struct tensor *build(void *context, struct build *b, int64_t B, struct te
     (void)context;
     (void)parts;
     (void)part_names;
-    const struct contract *c = &model.contract;
-    struct tensor *signal = tape_input(b->tape, "signal", TENSOR_REAL, false, 3,
-                                       (int64_t[]){B, c->lead_count, c->sample_count});
-    struct tensor *target =
-        tape_input(b->tape, "target", TENSOR_REAL, false, 2, (int64_t[]){B, CLASSES});
-    struct tensor *tokens = model_encode(b, &model, signal, NULL).tokens;
     *part_count = 0;
-    return t_bce(b->tape, model_logits(b, &model, model_features(b, &model, tokens)), target, NULL);
+    return model_loss(b, &model, B);
 }
 
 static void bind(void *context, struct tape *t, const struct batch *batch)
 {
     (void)context;
-    tape_bind(tape_find_input(t, "signal"), batch->x);
-    tape_bind(tape_find_input(t, "target"), batch->targets);
+    model_loss_bind(t, batch->x, batch->targets);
 }
 
 static const char *record_id(void *context, int64_t sample)
