@@ -33,6 +33,7 @@ const struct op op_activation = {
     .help = "element-wise GELU (exact), ReLU or identity",
     .cheap = true,
     .backward_needs = 1u << 0,
+    .backward_rounds = 1u << 0,
     .prepare = prepare,
     .forward = forward,
     .backward = backward,

@@ -53,6 +53,7 @@ const struct op op_attention = {
     .name = "attention",
     .help = "multi-head self-attention on fused query, key and value",
     .backward_needs = 1u << 0 | OP_NEEDS_OUTPUT,
+    .backward_rounds = 1u << 0 | OP_NEEDS_OUTPUT,
     .prepare = prepare,
     .forward = forward,
     .backward = backward,

@@ -94,6 +94,7 @@ const struct op op_conv = {
     .name = "conv",
     .help = "convolution over tokens in groups of channels, as many tokens out as in",
     .backward_needs = 1u << 0 | 1u << 1,
+    .backward_rounds = 1u << 0,
     .always_adds = 1u << 2,
     .prepare = prepare,
     .forward = forward,

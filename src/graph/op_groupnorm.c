@@ -52,6 +52,7 @@ const struct op op_groupnorm = {
     .help = "normalization of channel groups over the tokens of a record",
     .cheap = true,
     .backward_needs = 1u << 0 | 1u << 1,
+    .backward_rounds = 1u << 0,
     .always_adds = 1u << 1 | 1u << 2,
     .prepare = prepare,
     .forward = forward,

@@ -50,6 +50,7 @@ const struct op op_layernorm = {
     .help = "layer normalization over the last axis",
     .cheap = true,
     .backward_needs = 1u << 0 | 1u << 1,
+    .backward_rounds = 1u << 0,
     .always_adds = 1u << 1 | 1u << 2,
     .prepare = prepare,
     .forward = forward,

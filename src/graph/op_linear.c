@@ -78,6 +78,7 @@ const struct op op_linear = {
     .name = "linear",
     .help = "act(x w^T + b)",
     .backward_needs = 1u << 0 | 1u << 1,
+    .backward_rounds = 1u << 0,
     .always_adds = 1u << 2,
     .prepare = prepare,
     .forward = forward,

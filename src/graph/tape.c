@@ -16,6 +16,9 @@ struct tape {
     int tensor_count, tensor_cap;
     struct node **nodes;
     int node_count, node_cap;
+    struct node **copied; /* those with a copy, by copied_after */
+    struct node **again;  /* those made again, in the order of the backward pass */
+    int copied_count, again_count;
     struct tensor *loss;
     int64_t owned_gradients; /* elements, at the start of `memory`; 0: bound from outside */
     bool planned;
@@ -48,6 +51,8 @@ void tape_free(struct tape *t)
     arena_reset(&t->arena);
     free(t->tensors);
     free(t->nodes);
+    free(t->copied);
+    free(t->again);
     free(t->memory);
     free(t->seconds);
     free(t);
@@ -124,7 +129,7 @@ struct tensor *tape_record(struct tape *t, const struct op *op, int input_count,
     n->op = op;
     n->index = t->node_count;
     n->input_count = input_count;
-    n->again_before = -1;
+    n->again_before = n->copied_after = -1;
     n->output = tensor_new(t, op->name, TENSOR_RESULT);
     n->output->producer = n->index;
     if (attr)
@@ -176,13 +181,20 @@ static void plan_add(struct plan *p, void **place, int64_t numel, size_t size, i
     p->count++;
 }
 
+/* Bytes times how long. */
+static double region_area(const struct region *r)
+{
+    return (double)r->bytes * (r->death - r->birth + 1);
+}
+
 static int region_larger_first(const void *a, const void *b)
 {
     const struct region *x = a, *y = b;
     if ((x->offset == ANYWHERE) != (y->offset == ANYWHERE))
         return x->offset == ANYWHERE ? 1 : -1;
-    if (x->bytes != y->bytes)
-        return x->bytes < y->bytes ? 1 : -1;
+    double area_x = region_area(x), area_y = region_area(y);
+    if (area_x != area_y)
+        return area_x < area_y ? 1 : -1;
     return x->order - y->order;
 }
 
@@ -192,7 +204,7 @@ static int region_by_offset(const void *a, const void *b)
     return (*x)->offset < (*y)->offset ? -1 : (*x)->offset > (*y)->offset;
 }
 
-/* Those with an offset first; then greedy by size: each region goes to the lowest gap left by those it
+/* Those with an offset first; then greedy by area: each region goes to the lowest gap left by those it
  * overlaps in time. */
 static size_t plan_place(struct plan *p)
 {
@@ -268,12 +280,14 @@ struct life {
     int first, last; /* backward passes that read it; first > last: none */
     int gradient;    /* first backward pass that writes its gradient */
     int rewritten;   /* the next one that does */
+    bool exact;      /* a backward pass reads the data as the forward pass wrote it */
 };
 
-static void life_reads(struct life *x, int backward)
+static void life_reads(struct life *x, int backward, bool exact)
 {
     x->first = backward < x->first ? backward : x->first;
     raise_to(&x->last, backward);
+    x->exact |= exact;
 }
 
 static struct life *plan_lives(const struct tape *t)
@@ -290,14 +304,15 @@ static struct life *plan_lives(const struct tape *t)
         int backward = 2 * n - 1 - i;
         raise_to(&lives[node->output->id].forward, i);
         if (node->runs_backward && node->op->backward_needs & OP_NEEDS_OUTPUT)
-            life_reads(&lives[node->output->id], backward);
+            life_reads(&lives[node->output->id], backward,
+                       !(node->op->backward_rounds & OP_NEEDS_OUTPUT));
         for (int j = 0; j < node->input_count; j++) {
             if (!node->input[j])
                 continue;
             struct life *x = &lives[node->input[j]->id];
             raise_to(&x->forward, i);
             if (node->runs_backward && node->op->backward_needs >> j & 1)
-                life_reads(x, backward);
+                life_reads(x, backward, !(node->op->backward_rounds >> j & 1));
             if (gradient_flows(node, j)) {
                 x->rewritten = x->gradient;
                 x->gradient = backward;
@@ -308,21 +323,65 @@ static struct life *plan_lives(const struct tape *t)
 }
 
 /* A cheap op's output that the backward pass reads is made again there if its inputs are still there
- * then anyhow: not themselves made again, and read by a backward pass no earlier. */
-static void plan_again(struct tape *t, const struct life *lives)
+ * then anyhow: not themselves made again, and read by a backward pass no earlier. Of other outputs a
+ * bf16 copy is kept if the backend has products in bf16 and nobody reads more than that. */
+static void plan_again(struct tape *t, struct life *lives)
 {
-    for (int i = 0; i < t->node_count; i++) {
-        struct node *n = t->nodes[i];
-        const struct life *y = &lives[n->output->id];
-        bool again = n->op->cheap && n->runs_backward && !n->output->kept && y->first <= y->last;
-        for (int j = 0; again && j < n->input_count; j++) {
-            const struct tensor *x = n->input[j];
+    int n = t->node_count;
+    for (int i = 0; i < n; i++) {
+        struct node *node = t->nodes[i];
+        const struct life *y = &lives[node->output->id];
+        bool again =
+            node->op->cheap && node->runs_backward && !node->output->kept && y->first <= y->last;
+        for (int j = 0; again && j < node->input_count; j++) {
+            const struct tensor *x = node->input[j];
             again = !x || x->kept ||
                     (lives[x->id].last >= y->first && t->nodes[x->producer]->again_before < 0);
         }
-        if (again)
-            n->again_before = 2 * t->node_count - 1 - y->first;
+        if (!again)
+            continue;
+        node->again_before = 2 * n - 1 - y->first;
+        for (int j = 0; j < node->input_count; j++)
+            if (node->input[j] && !node->input[j]->kept)
+                life_reads(&lives[node->input[j]->id], y->first, y->exact);
     }
+    for (int i = 0; i < n && t->backend->rounds_bf16; i++) {
+        struct node *node = t->nodes[i];
+        const struct life *y = &lives[node->output->id];
+        if (node->again_before < 0 && !node->output->kept && y->first <= y->last && !y->exact) {
+            node->again_before = 2 * n - 1 - y->first;
+            node->copied_after = y->forward;
+        }
+    }
+}
+
+static int node_copied_first(const void *a, const void *b)
+{
+    const struct node *const *x = a, *const *y = b;
+    return (*x)->copied_after - (*y)->copied_after;
+}
+
+/* What another is made from comes before it: it was recorded before. */
+static int node_again_first(const void *a, const void *b)
+{
+    const struct node *const *x = a, *const *y = b;
+    if ((*x)->again_before != (*y)->again_before)
+        return (*y)->again_before - (*x)->again_before;
+    return (*x)->index - (*y)->index;
+}
+
+static void plan_order(struct tape *t)
+{
+    t->copied = must(malloc(sizeof(void *) * (size_t)(t->node_count + 1)));
+    t->again = must(malloc(sizeof(void *) * (size_t)(t->node_count + 1)));
+    for (int i = 0; i < t->node_count; i++) {
+        if (t->nodes[i]->copied_after >= 0)
+            t->copied[t->copied_count++] = t->nodes[i];
+        if (t->nodes[i]->again_before >= 0)
+            t->again[t->again_count++] = t->nodes[i];
+    }
+    qsort(t->copied, (size_t)t->copied_count, sizeof(void *), node_copied_first);
+    qsort(t->again, (size_t)t->again_count, sizeof(void *), node_again_first);
 }
 
 /* Gradients that are passed on unchanged, by sums, share memory where nobody writes it while another
@@ -389,6 +448,7 @@ static void plan_regions(struct tape *t, struct plan *plan)
     size_t real = t->backend->real_size;
     struct life *lives = plan_lives(t);
     plan_again(t, lives);
+    plan_order(t);
     int *grad_death = plan_shared_gradients(t, lives);
     if (t->owned_gradients)
         plan_owned_gradients(t, plan, lives);
@@ -404,6 +464,9 @@ static void plan_regions(struct tape *t, struct plan *plan)
         if (node->again_before >= 0) {
             plan_add(plan, &node->output_forward, y->numel, real, i, life->forward, ANYWHERE);
             plan_add(plan, &node->output_again, y->numel, real, life->first, life->last, ANYWHERE);
+            if (node->copied_after >= 0)
+                plan_add(plan, (void **)&node->output_copy, y->numel, sizeof(uint16_t),
+                         life->forward, life->first, ANYWHERE);
         } else {
             int death = y->kept ? end : life->last > life->forward ? life->last : life->forward;
             plan_add(plan, &y->data, y->numel, real, i, death, ANYWHERE);
@@ -507,19 +570,41 @@ static void node_forward(struct tape *t, struct node *n)
         t->seconds[2 * n->index] += clock_seconds() - start;
 }
 
+static void node_copy(struct tape *t, struct node *n)
+{
+    double start = t->timing ? clock_seconds() : 0;
+    t->backend->bf16_round(n->output_copy, n->output_forward, n->output->numel);
+    if (t->timing)
+        t->seconds[2 * n->index] += clock_seconds() - start;
+}
+
+/* Makes the output again for the backward pass. */
+static void node_restore(struct tape *t, struct node *n)
+{
+    n->output->data = n->output_again;
+    if (n->copied_after < 0) {
+        node_forward(t, n);
+        return;
+    }
+    double start = t->timing ? clock_seconds() : 0;
+    t->backend->bf16_value(n->output_again, n->output_copy, n->output->numel);
+    if (t->timing)
+        t->seconds[2 * n->index + 1] += clock_seconds() - start;
+}
+
 void tape_forward(struct tape *t)
 {
     ASSERT(t->planned, "tape_forward before planning");
-    for (int i = 0; i < t->node_count; i++)
-        if (t->nodes[i]->again_before >= 0) {
-            t->nodes[i]->output->data = t->nodes[i]->output_forward;
-            t->nodes[i]->made_again = false;
-        }
+    for (int i = 0; i < t->again_count; i++)
+        t->again[i]->output->data = t->again[i]->output_forward;
     for (int i = 0; i < t->tensor_count; i++)
         ASSERT(t->tensors[i]->data || t->tensors[i]->weight.data, "tape_forward: %s is not bound",
                t->tensors[i]->name);
-    for (int i = 0; i < t->node_count; i++)
+    for (int i = 0, copied = 0; i < t->node_count; i++) {
         node_forward(t, t->nodes[i]);
+        for (; copied < t->copied_count && t->copied[copied]->copied_after == i; copied++)
+            node_copy(t, t->copied[copied]);
+    }
 }
 
 static void gradient_clear(struct tensor *x, int64_t from, int64_t to, size_t real)
@@ -535,20 +620,12 @@ void tape_backward(struct tape *t, double seed)
         *(float *)t->loss->grad = (float)seed;
     else
         *(double *)t->loss->grad = seed;
-    for (int i = t->node_count - 1; i >= 0; i--) {
+    for (int i = t->node_count - 1, again = 0; i >= 0; i--) {
         struct node *n = t->nodes[i];
         if (!n->runs_backward)
             continue;
-        /* What n reads and nobody kept, its own output included. */
-        for (int j = 0; j <= n->input_count; j++) {
-            struct tensor *x = j < n->input_count ? n->input[j] : n->output;
-            struct node *from = x && x->producer >= 0 ? t->nodes[x->producer] : NULL;
-            if (!from || from->again_before != i || from->made_again)
-                continue;
-            x->data = from->output_again;
-            from->made_again = true;
-            node_forward(t, from);
-        }
+        for (; again < t->again_count && t->again[again]->again_before == i; again++)
+            node_restore(t, t->again[again]);
         double start = t->timing ? clock_seconds() : 0;
         for (int j = 0; j < n->input_count; j++) {
             struct tensor *x = n->input[j];

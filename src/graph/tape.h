@@ -56,11 +56,13 @@ struct node {
     int input_count;
     struct tensor *input[NODE_INPUTS_MAX]; /* NULL where optional and absent */
     struct tensor *output;
-    /* Where op->cheap: the output is not kept for the backward pass but made again there, in other
-     * memory, right before node `again_before` runs backward; -1: not made again. */
-    int again_before;
+    /* Where the backward pass reads the output but it is not kept as it is: it is made again, in other
+     * memory, right before node `again_before` runs backward (-1: kept as it is). By the op, where it
+     * is cheap; else from a bf16 copy, taken right after node `copied_after` ran forward (-1: by the
+     * op). */
+    int again_before, copied_after;
     void *output_forward, *output_again; /* may be the same */
-    bool made_again;                     /* since the last forward pass */
+    uint16_t *output_copy;
     struct op_attributes attr;
     /* Asked for by op->prepare; real elements unless saved_is_index. */
     int64_t saved_numel[NODE_SAVED_MAX];
@@ -103,11 +105,14 @@ struct op {
     const char *name;
     const char *help;
     unsigned backward_needs; /* bit i: data of input i; OP_NEEDS_OUTPUT: data of the output */
-    unsigned always_adds;    /* bit i: the kernel always adds into the gradient of input i */
-    unsigned no_gradient;    /* bit i: no gradient is defined for input i (targets, indices) */
-    bool batch_coupled;      /* a record's result depends on the others (contrastive losses) */
-    unsigned passes;         /* bit i: the gradient of input i is that of the output */
-    bool cheap;              /* costs little beside reading its inputs: made again, not kept */
+    unsigned
+        backward_rounds;  /* of these, what may be kept in the precision of products until then */
+    unsigned always_adds; /* bit i: the kernel always adds into the gradient of input i */
+    unsigned no_gradient; /* bit i: no gradient is defined for input i (targets, indices) */
+    bool batch_coupled;   /* a record's result depends on the others (contrastive losses) */
+    unsigned passes;      /* bit i: the gradient of input i is that of the output */
+    bool cheap;           /* costs little beside reading its inputs: made again, not kept; what is
+                              * rounded in its input is rounded as much in its output */
     void (*prepare)(struct node *n); /* checks inputs, sets the output's shape and saved sizes */
     void (*forward)(const struct backend *k, const struct node *n, const struct tape_step *s);
     void (*backward)(const struct backend *k, const struct node *n, const struct tape_step *s);

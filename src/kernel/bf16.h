@@ -16,6 +16,8 @@ struct bf16_kernels {
      * each [K/2][BF16_COLUMNS] pairs along K, zero past the last row and past an odd K. */
     void (*pack_weights)(uint32_t *packed, const struct weight *w, int64_t first, int64_t rows,
                          int64_t K);
+    void (*round)(uint16_t *y, const float *x, int64_t n);
+    void (*value)(float *y, const uint16_t *x, int64_t n);
     void (*gelu_fwd)(float *y, const float *x, int64_t n);
     /* Its slope is within 1e-3. */
     void (*gelu_bwd)(float *dx, const float *dy, const float *x, int64_t n, int add);

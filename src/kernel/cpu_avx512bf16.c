@@ -476,10 +476,32 @@ static void gelu_bwd(float *dx, const float *dy, const float *x, int64_t n, int 
     }
 }
 
+/* ---- keeping --------------------------------------------------------------------------------- */
+
+static void round_values(uint16_t *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lanes_mask(n - i);
+        __m256i rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + i));
+        _mm256_mask_storeu_epi16(y + i, mask, rounded);
+    }
+}
+
+static void values(float *y, const uint16_t *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lanes_mask(n - i);
+        __m512i bits = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, x + i));
+        _mm512_mask_storeu_epi32(y + i, mask, _mm512_slli_epi32(bits, 16));
+    }
+}
+
 #include "kernel/bf16_conv.inc"
 
 const struct bf16_kernels bf16_avx512 = {.gemm = gemm,
                                          .pack_weights = pack_weights,
+                                         .round = round_values,
+                                         .value = values,
                                          .gelu_fwd = gelu_row,
                                          .gelu_bwd = gelu_bwd,
                                          .attention_fwd = attention_fwd,

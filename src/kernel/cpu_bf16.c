@@ -87,6 +87,18 @@ static void attention_bwd(void *dqkv, const void *dy, const void *qkv, const voi
     split_attention_bwd(dqkv, dy, qkv, y, lse, B, N, H, E, add, bf16->attention_bwd);
 }
 
+static void round_values(uint16_t *y, const void *x_, int64_t n)
+{
+    const float *x = x_;
+    PARALLEL_SHARES(n, 64, n, { bf16->round(y + from, x + from, to - from); });
+}
+
+static void values(void *y_, const uint16_t *x, int64_t n)
+{
+    float *y = y_;
+    PARALLEL_SHARES(n, 64, n, { bf16->value(y + from, x + from, to - from); });
+}
+
 static struct backend backend;
 static bool available;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -98,6 +110,7 @@ static void backend_build(void)
                 __builtin_cpu_supports("avx512bf16");
     backend = *backend_cpu();
     backend.name = "cpu-bf16";
+    backend.rounds_bf16 = true;
     backend.linear_fwd = linear_fwd;
     backend.pack_bytes = pack_bytes;
     backend.pack = pack;
@@ -108,6 +121,8 @@ static void backend_build(void)
     backend.activation_bwd = activation_bwd;
     backend.attention_fwd = attention_fwd;
     backend.attention_bwd = attention_bwd;
+    backend.bf16_round = round_values;
+    backend.bf16_value = values;
     cpu_sequence_members_bf16(&backend);
 }
 

@@ -52,6 +52,8 @@ struct conv {
 struct backend {
     const char *name; /* "ref", "ref64", "cpu", "cpu-bf16", "cpu-int8", "onednn" */
     size_t real_size;
+    /* Products round what they multiply to bf16: a training step may keep activations so. */
+    bool rounds_bf16;
 
     /* y[M,N] = act(x[M,K] w[N,K]^T + b[N]); b may be NULL. */
     void (*linear_fwd)(void *y, const void *x, const void *w, const void *b, int64_t M, int64_t N,
@@ -155,6 +157,10 @@ struct backend {
     /* dw (add); db[O] += column sums of dy (db may be NULL) */
     void (*conv_bwd_w)(void *dw, void *db, const void *dy, const void *x, const struct conv *s,
                        int add);
+
+    /* y = x rounded to bf16 (nearest even; NaN and infinity stay) and back. */
+    void (*bf16_round)(uint16_t *y, const void *x, int64_t n);
+    void (*bf16_value)(void *y, const uint16_t *x, int64_t n);
 
     /* Over tokens: y[B,D] = mean or max over N of x[B,N,D]. argmax[B,D] is written for POOL_MAX. */
     void (*pool_fwd)(void *y, int32_t *argmax, const void *x, int64_t B, int64_t N, int64_t D,

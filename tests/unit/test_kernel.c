@@ -85,6 +85,26 @@ static void linear_packed(struct run *r, const int64_t *s)
     stored_close(&stored);
 }
 
+/* There and back; the bits also of NaN, infinities, the middle between two values, and overflow. */
+static void bf16_round(struct run *r, const int64_t *s)
+{
+    const double special[] = {NAN, INFINITY, -INFINITY, 1.00390625, 1.01171875, -3.4e38, 0};
+    enum { SPECIAL = sizeof special / sizeof *special };
+    int64_t n = s[0], all = n + SPECIAL;
+    int32_t *bits = run_out_int(r, all);
+    void *y = run_out(r, n), *x = run_in(r, all, -1, 1);
+    for (int64_t i = 0; i < SPECIAL; i++)
+        run_set(x, r->k, n + i, special[i]);
+    run_seal(r);
+    uint16_t *rounded = calloc((size_t)all, sizeof *rounded);
+    assert_non_null(rounded);
+    r->k->bf16_round(rounded, x, all);
+    r->k->bf16_value(y, rounded, n);
+    for (int64_t i = 0; i < all; i++)
+        bits[i] = rounded[i];
+    free(rounded);
+}
+
 static void linear_bwd_x(struct run *r, const int64_t *s)
 {
     void *dx = run_out(r, s[0] * s[2]);
@@ -577,6 +597,8 @@ static const struct kernel_case cases[] = {
       {19, 156, 24, 24, 7, 2, 1, 1},
       {25, 156, 4, 4, 3, 1, 1, 0},
       {1, 70, 7, 7, 5, 7, 0}}},
+    {CASE(bf16_round), {{1}, {37}, {70001}}},
+    {"bf16_value", offsetof(struct backend, bf16_value), bf16_round, {{37}}},
     {CASE(pool_fwd), {{1, 1, 1, 0}, {3, 11, 37, 1}, {5, 70, 193, 0}, {5, 70, 193, 1}}},
     {CASE(pool_bwd), {{1, 1, 1, 0, 0}, {3, 11, 37, 1, 1}, {5, 70, 193, 0, 1}, {5, 70, 193, 1, 0}}},
     {CASE(l2norm_fwd), {{2, 1}, {3, 37}, {300, 193}}},
