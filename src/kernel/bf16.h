@@ -28,7 +28,6 @@ struct bf16_kernels {
 };
 
 #if defined(__x86_64__)
-extern const struct conv_kernels conv_avx512bf16; /* as bf16_avx512 */
 extern const struct bf16_kernels bf16_avx512; /* needs avx512bf16 besides what vector_avx512 does */
 #endif
 

@@ -605,6 +605,7 @@ static void backend_build(void)
     backend.patchify_fwd = patchify_fwd;
     backend.patchify_bwd = patchify_bwd;
     cpu_sequence_members(&backend);
+    cpu_conv_members(&backend);
     backend.pool_fwd = pool_fwd;
     backend.pool_bwd = pool_bwd;
     backend.l2norm_fwd = l2norm_fwd;

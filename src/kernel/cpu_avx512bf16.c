@@ -496,8 +496,6 @@ static void values(float *y, const uint16_t *x, int64_t n)
     }
 }
 
-#include "kernel/bf16_conv.inc"
-
 const struct bf16_kernels bf16_avx512 = {.gemm = gemm,
                                          .pack_weights = pack_weights,
                                          .round = round_values,

@@ -123,7 +123,6 @@ static void backend_build(void)
     backend.attention_bwd = attention_bwd;
     backend.bf16_round = round_values;
     backend.bf16_value = values;
-    cpu_sequence_members_bf16(&backend);
 }
 
 const struct backend *backend_cpu_bf16(void)

@@ -216,8 +216,8 @@ extern const struct backend backend_ref64; /* double, plain C: the oracle */
 /* Float on code vectorized for this machine, members missing there filled from backend_ref. Built
  * once, thread safe. */
 const struct backend *backend_cpu(void);
-/* The cpu backend with bf16 products: activations, weights and gradients stay float32 in memory and
- * are rounded to bf16 (nearest even) where a linear layer or attention multiplies them, sums are
+/* The cpu backend with bf16 products: what kernels read and write is float32 in memory and
+ * is rounded to bf16 (nearest even) where a linear layer or attention multiplies them, sums are
  * float32. It keeps what cpu promises about bits; GELU is within 2e-5 of the exact one and its slope
  * within 1e-3. NULL where the machine has no bf16 units (AVX512-BF16). Threads: safe. */
 const struct backend *backend_cpu_bf16(void);

@@ -21,16 +21,16 @@ struct product {
     enum activation act;
 };
 
-/* Convolution of one group of channels (struct conv). */
+/* Convolution of one group of channels (struct conv), directly. */
 struct conv_kernels {
-    /* Weights w[O,C,width] in the order of the product: pack_words(O, C, width) of 4 bytes. With
-     * `backward` they take gradients of O channels back to C, for x and y walked backward. */
-    int64_t (*pack_words)(int64_t O, int64_t C, int64_t width);
-    void (*pack)(void *packed, const float *w, int64_t O, int64_t C, int64_t width, bool backward);
+    /* Weights w[O,C,width] in the order of the product: pack_floats(O, C, width). With `backward` they
+     * take gradients of O channels back to C, for x and y walked backward. */
+    int64_t (*pack_floats)(int64_t O, int64_t C, int64_t width);
+    void (*pack)(float *packed, const float *w, int64_t O, int64_t C, int64_t width, bool backward);
     /* From C channels of x to O of y, tokens x_row and y_row apart (negative: walked backward). act
      * comes before `add`; work has run_floats. */
     int64_t (*run_floats)(int64_t T, int64_t C, int64_t O, int64_t width);
-    void (*run)(float *y, int64_t y_row, const float *x, int64_t x_row, const void *packed,
+    void (*run)(float *y, int64_t y_row, const float *x, int64_t x_row, const float *packed,
                 const float *bias, int64_t T, int64_t C, int64_t O, int64_t width,
                 enum activation act, int add, float *work);
     /* dw[o,c,i] (add) over B records, for O channels of dy and C of x; rows of dw are dw_row apart. */
@@ -39,6 +39,16 @@ struct conv_kernels {
                     int64_t x_row, int64_t B, int64_t T, int64_t C, int64_t O, int64_t width,
                     int add, float *work);
 };
+
+/* One frequency of several spectra: rows of real and of imaginary parts (NULL: none), `step` numbers
+ * from one spectrum to the next, and the factor it has in the way back to time. */
+struct frequency {
+    float *re, *im;
+    int64_t step;
+    float share;
+};
+
+enum { SPECTRUM_CHANNELS = 128 }; /* of a row of x in spectrum_product, at most */
 
 struct vector_kernels {
     const char *isa; /* "avx512", "avx2", "plain" */
@@ -91,6 +101,17 @@ struct vector_kernels {
                             int64_t P, int normalize, int add);
 
     struct conv_kernels conv;
+    /* y[n,out] = share x[n,in] w[in,out], complex, with w or its conjugate; rows of w are w->step
+     * apart, and are real where x is. */
+    void (*spectrum_product)(const struct frequency *y, const struct frequency *x,
+                             const struct frequency *w, int64_t n, int64_t in, int64_t out,
+                             bool conjugate);
+    /* w[O,C] = share times the sum over n of conj dy[n,O] x[n,C]. */
+    void (*spectrum_outer)(const struct frequency *w, const struct frequency *dy,
+                           const struct frequency *x, int64_t n, int64_t O, int64_t C);
+    /* out[n,m] = x[m,n] for M x N numbers. */
+    void (*transpose)(float *out, int64_t out_row, const float *x, int64_t x_row, int64_t M,
+                      int64_t N);
     /* One record, n channels of C in groups of `size`; work has 4 n floats. gain[n] and shift[n] are
      * overwritten by the record's part of the parameters' gradients. */
     void (*groupnorm_fwd)(float *y, float *mean, float *rstd, const float *x, const float *g,
@@ -119,10 +140,9 @@ float *kernel_scratch(enum scratch_slot slot, int64_t floats);
 
 /* The one in use on this machine. */
 const struct vector_kernels *vector_in_use(void);
-/* Sets the members that cpu_sequence.c has: folding, group norm, convolution; and for the cpu-bf16
- * backend, convolution. */
+/* Sets the members that cpu_sequence.c (folding, group norm) and cpu_conv.c have. */
 void cpu_sequence_members(struct backend *k);
-void cpu_sequence_members_bf16(struct backend *k);
+void cpu_conv_members(struct backend *k);
 
 /* For tests: runs everything on one of the instruction sets; NULL goes back to the choice made for
  * this machine. False if the machine cannot. */

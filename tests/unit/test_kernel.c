@@ -516,11 +516,13 @@ static void all_finite(struct run *r, const int64_t *s)
     out[2] = r->k->all_finite(huge, s[0]);
 }
 
+enum { CASE_SIZES = 7 };
+
 struct kernel_case {
     const char *name;
     size_t member;
     void (*run)(struct run *r, const int64_t *s);
-    int64_t sizes[6][8]; /* up to the first that begins with 0 */
+    int64_t sizes[CASE_SIZES][8]; /* up to the first that begins with 0 */
 };
 
 #define CASE(f) #f, offsetof(struct backend, f), f
@@ -574,6 +576,7 @@ static const struct kernel_case cases[] = {
       {3, 5, 6, 9, 4, 3, 1},
       {2, 37, 34, 26, 128, 2, 0, 1},
       {2, 156, 96, 96, 31, 2, 1},
+      {2, 300, 40, 72, 35, 4, 1},
       {1, 70, 7, 7, 5, 7, 2}}},
     {"conv_pack_bytes",
      offsetof(struct backend, conv_pack_bytes),
@@ -583,12 +586,14 @@ static const struct kernel_case cases[] = {
      offsetof(struct backend, conv_pack),
      conv_packed,
      {{3, 5, 6, 9, 4, 3, 1, 2}, {2, 37, 34, 26, 128, 2, 0, 1}}},
-    {CASE(conv_packed), {{2, 156, 96, 96, 31, 2, 1, 0}, {1, 70, 7, 7, 5, 7, 2, 2}}},
+    {CASE(conv_packed),
+     {{2, 156, 96, 96, 31, 2, 1, 0}, {19, 61, 16, 8, 40, 1, 0, 0}, {1, 70, 7, 7, 5, 7, 2, 2}}},
     {CASE(conv_bwd_x),
      {{1, 1, 1, 1, 1, 1, 0},
       {3, 5, 6, 9, 4, 3, 1},
       {2, 37, 34, 26, 128, 2, 0},
       {2, 156, 96, 96, 31, 2, 1},
+      {2, 300, 40, 72, 35, 4, 1},
       {1, 70, 7, 7, 5, 7, 0}}},
     {CASE(conv_bwd_w),
      {{1, 1, 1, 1, 1, 1, 0},
@@ -596,6 +601,7 @@ static const struct kernel_case cases[] = {
       {2, 37, 34, 26, 128, 2, 0, 1},
       {19, 156, 24, 24, 7, 2, 1, 1},
       {25, 156, 4, 4, 3, 1, 1, 0},
+      {5, 300, 40, 72, 35, 4, 1, 1},
       {1, 70, 7, 7, 5, 7, 0}}},
     {CASE(bf16_round), {{1}, {37}, {70001}}},
     {"bf16_value", offsetof(struct backend, bf16_value), bf16_round, {{37}}},
@@ -687,7 +693,7 @@ static void compare_all(const struct backend *k, const char *label)
 {
     double highest_nmse = 0, highest_worst = 0;
     for (int i = 0; i < CASES; i++)
-        for (int j = 0; j < 6 && cases[i].sizes[j][0]; j++) {
+        for (int j = 0; j < CASE_SIZES && cases[i].sizes[j][0]; j++) {
             double nmse, worst;
             struct tolerance most = allowed(k, &cases[i]);
             struct run truth = run_case(&cases[i], cases[i].sizes[j], &backend_ref64);
@@ -806,7 +812,7 @@ static void threads_do_not_change_bits(void **state)
         if (!k)
             continue;
         for (int c = 0; c < CASES; c++)
-            for (int j = 0; j < 6 && cases[c].sizes[j][0]; j++) {
+            for (int j = 0; j < CASE_SIZES && cases[c].sizes[j][0]; j++) {
                 kernel_set_threads(1);
                 struct run one = run_case(&cases[c], cases[c].sizes[j], k);
                 for (int threads = 2; threads <= 3; threads++) {

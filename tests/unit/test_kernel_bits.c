@@ -257,6 +257,7 @@ static void sequences(void **state)
     (void)state;
     static const struct conv shapes[] = {{5, 40, 24, 24, 7, 2},
                                          {5, 156, 96, 48, 128, 4},
+                                         {5, 300, 32, 16, 40, 2},
                                          {5, 33, 70, 35, 10, 5},
                                          {5, 9, 6, 4, 20, 1}};
     char name[32];

@@ -1,0 +1,412 @@
+/* Convolution over tokens, on threads, in one of two ways that the weights' shape alone decides.
+ *
+ * Directly: a product with the signal read at every shift (sequence_kernels.inc).
+ *
+ * By spectra, where the kernel is long: blocks of tokens go to the frequency domain, meet the spectrum
+ * of the weights there, frequency by frequency, and come back; circular shifts that reach over the end
+ * of a block meet zeros or are not used (overlap-save). With period P and w(k) at shift k - width / 2,
+ *
+ *     Y(f) = X(f) W(f),  dX(f) = dY(f) conj W(f),  dW(f) = conj dY(f) X(f),
+ *     X(f) = sum over t of x(t) e^(-2 pi i f t / P),  W(f) with the other sign.
+ *
+ * Transforms are matrix products with one table, as P is small. For ECG-FM's 128 shifts in groups of
+ * 48 channels that is a tenth of the multiplications. Source: Oppenheim and Schafer, Discrete-Time
+ * Signal Processing, section 8.7 (block convolution). */
+#include "kernel/split.h"
+#include "kernel/storage.h"
+#include "kernel/vector.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Channels of a group, going in and coming out. */
+static int64_t group_in(const struct conv *s) { return s->C / s->groups; }
+static int64_t group_out(const struct conv *s) { return s->O / s->groups; }
+
+/* The weights [O,C/groups,width] of one group. */
+static struct weight group_weights(const struct weight *w, const struct conv *s, int64_t group)
+{
+    int64_t O = group_out(s), first = group * O * group_in(s) * s->width;
+    return (struct weight){(const char *)w->data + (size_t)first * storage_bytes(w->storage),
+                           w->storage, w->scale ? w->scale + group * O : NULL};
+}
+
+/* As float32: where they are, or in `values`. */
+static const float *group_values(float *values, const struct weight *w, const struct conv *s,
+                                 int64_t group)
+{
+    struct weight part = group_weights(w, s, group);
+    if (w->storage == STORAGE_F32)
+        return part.data;
+    weight_to_f32(values, &part, group_out(s), group_in(s) * s->width);
+    return values;
+}
+
+/* ---- directly -------------------------------------------------------------------------------- */
+
+/* Runs one direction: from `in` channels of a group to `out`, by packed weights or by those of each
+ * group, packed by each thread that needs it. A unit is a group of one record; those of a group are
+ * beside each other. */
+static void direct(float *y, const float *x, const float *packed, const float *w, const float *bias,
+                   const struct conv *s, bool backward, enum activation act, int add)
+{
+    const struct conv_kernels *k = &vector_in_use()->conv;
+    int64_t T = s->T, C = group_in(s), O = group_out(s), width = s->width;
+    int64_t in = backward ? O : C, out = backward ? C : O;
+    int64_t x_row = in * s->groups, y_row = out * s->groups;
+    int64_t floats = k->pack_floats(out, in, width);
+    /* Backward both are walked from the last token to the first. */
+    int64_t start = backward ? T - 1 : 0, sign = backward ? -1 : 1;
+    PARALLEL_SHARES(s->groups * s->B, 1, s->B * T * s->O * C * width / 64, {
+        int64_t own = packed ? 0 : floats, packed_group = -1;
+        float *work = kernel_scratch(SCRATCH_TASK, own + k->run_floats(T, in, out, width));
+        for (int64_t i = from; i < to; i++) {
+            int64_t group = i / s->B, token = i % s->B * T + start;
+            if (w && packed_group != group)
+                k->pack(work, w + group * O * C * width, O, C, width, backward);
+            packed_group = group;
+            k->run(y + token * y_row + group * out, sign * y_row, x + token * x_row + group * in,
+                   sign * x_row, packed ? packed + group * floats : work,
+                   bias ? bias + group * out : NULL, T, in, out, width, act, add, work + own);
+        }
+    });
+}
+
+static int64_t direct_floats(const struct conv *s)
+{
+    return s->groups * vector_in_use()->conv.pack_floats(group_out(s), group_in(s), s->width);
+}
+
+static void direct_pack(float *packed, const struct weight *w, const struct conv *s)
+{
+    const struct conv_kernels *k = &vector_in_use()->conv;
+    int64_t C = group_in(s), O = group_out(s), floats = k->pack_floats(O, C, s->width);
+    PARALLEL_SHARES(s->groups, 1, s->O * C * s->width, {
+        float *values = kernel_scratch(SCRATCH_TASK, O * C * s->width);
+        for (int64_t group = from; group < to; group++)
+            k->pack(packed + group * floats, group_values(values, w, s, group), O, C, s->width,
+                    false);
+    });
+}
+
+/* Channels of x whose weights' gradients are a unit of work. */
+#define CHANNELS 16
+
+static void direct_weights(float *dw, const float *dy, const float *x, const struct conv *s,
+                           int add)
+{
+    const struct conv_kernels *k = &vector_in_use()->conv;
+    int64_t C = group_in(s), O = group_out(s), blocks = (C + CHANNELS - 1) / CHANNELS;
+    PARALLEL_SHARES(s->groups * blocks, 1, s->B * s->T * s->O * C * s->width / 64, {
+        float *work = kernel_scratch(SCRATCH_TASK, k->weights_floats(s->T, CHANNELS, O, s->width));
+        for (int64_t i = from; i < to; i++) {
+            int64_t group = i / blocks, c = i % blocks * CHANNELS;
+            k->weights(dw + (group * O * C + c) * s->width, C * s->width, dy + group * O, s->O,
+                       x + group * C + c, s->C, s->B, s->T, min_i64(C - c, CHANNELS), O, s->width,
+                       add, work);
+        }
+    });
+}
+
+/* ---- by spectra ------------------------------------------------------------------------------ */
+
+/* A spectrum is P rows of numbers: real parts of frequencies 0 to P/2, then imaginary parts of 1 to
+ * P/2 - 1. Those of the weights are kept conjugated. */
+
+/* Blocks worked on together: the weights' spectra are read once for all of them. */
+enum { BLOCKS = 16 };
+
+/* Long enough to pay for the way there and back, and spectra and table stay small. */
+static bool spectral(const struct conv *s)
+{
+    int64_t C = group_in(s), O = group_out(s);
+    return s->width >= 32 && s->width <= 512 && C >= 8 && O >= 8 && C <= SPECTRUM_CHANNELS &&
+           O <= SPECTRUM_CHANNELS;
+}
+
+static int64_t period(const struct conv *s) { return 2 * s->width; }
+static int64_t centre(const struct conv *s) { return s->width / 2; }
+
+/* The transform of times -width to P - 1: table[row][time + width]. */
+static int64_t table_row(const struct conv *s) { return period(s) + s->width; }
+
+static void table_make(float *table, const struct conv *s)
+{
+    int64_t P = period(s), row = table_row(s);
+    float *wave = kernel_scratch(SCRATCH_TASK, 2 * P);
+    for (int64_t i = 0; i < P; i++) {
+        double angle = 2 * 3.14159265358979323846 * (double)i / (double)P;
+        wave[i] = (float)cos(angle);
+        wave[P + i] = (float)-sin(angle);
+    }
+    for (int64_t r = 0; r < P; r++) {
+        int64_t f = r <= P / 2 ? r : r - P / 2, at = f * s->width % P;
+        const float *from = r <= P / 2 ? wave : wave + P;
+        for (int64_t t = 0; t < row; t++) {
+            table[r * row + t] = from[at];
+            at += f;
+            at -= at >= P ? P : 0;
+        }
+    }
+}
+
+static void multiply(const struct product *p) { split_product(p, 16, vector_in_use()->gemm); }
+
+/* Tokens whose results one block holds: a record, where shifts reach over its end into zeros alone. */
+static int64_t block_tokens(const struct conv *s)
+{
+    int64_t behind = centre(s), ahead = s->width - 1 - behind;
+    bool whole = s->T + (behind > ahead ? behind : ahead) <= period(s);
+    return whole ? s->T : period(s) - s->width + 1;
+}
+
+struct block {
+    int64_t record, first, tokens;
+};
+
+static int64_t block_count(const struct conv *s)
+{
+    int64_t most = block_tokens(s);
+    return s->B * ((s->T + most - 1) / most);
+}
+
+static struct block block_at(const struct conv *s, int64_t i)
+{
+    int64_t most = block_tokens(s), each = (s->T + most - 1) / most, first = i % each * most;
+    return (struct block){i / each, first, min_i64(most, s->T - first)};
+}
+
+/* spectrum[P,N] of x[B,T,N]: the tokens of a block, and so many before and after it. */
+static void transform(float *spectrum, const float *x, int64_t N, const float *table,
+                      const struct conv *s, int64_t i, int64_t before, int64_t after)
+{
+    struct block block = block_at(s, i);
+    int64_t from = -min_i64(before, block.first);
+    int64_t to = min_i64(block.tokens + after, s->T - block.first);
+    multiply(&(struct product){.c = spectrum,
+                               .a = table + s->width + from,
+                               .b = x + (block.record * s->T + block.first + from) * N,
+                               .M = period(s),
+                               .N = N,
+                               .K = to - from,
+                               .a_row = table_row(s),
+                               .a_column = 1,
+                               .b_row = N,
+                               .b_column = 1});
+}
+
+/* And back: the tokens of the block. */
+static void transform_back(float *y, const float *spectrum, int64_t N, const float *table,
+                           const float *bias, const struct conv *s, int64_t i, enum activation act,
+                           int add)
+{
+    struct block block = block_at(s, i);
+    multiply(&(struct product){.c = y + (block.record * s->T + block.first) * N,
+                               .a = table + s->width,
+                               .b = spectrum,
+                               .bias = bias,
+                               .M = block.tokens,
+                               .N = N,
+                               .K = period(s),
+                               .a_row = 1,
+                               .a_column = table_row(s),
+                               .b_row = N,
+                               .b_column = 1,
+                               .add = add,
+                               .act = act});
+}
+
+/* out[P,O,C] of one group's weights. */
+static void transform_weights(float *out, const float *w, const float *table, const struct conv *s)
+{
+    multiply(&(struct product){.c = out,
+                               .a = table + s->width - centre(s),
+                               .b = w,
+                               .M = period(s),
+                               .N = group_out(s) * group_in(s),
+                               .K = s->width,
+                               .a_row = table_row(s),
+                               .a_column = 1,
+                               .b_row = 1,
+                               .b_column = s->width});
+}
+
+/* One frequency of spectra `row` numbers a row and `step` from one to the next. */
+static struct frequency frequency_of(const float *spectra, int64_t row, int64_t step, int64_t f,
+                                     int64_t P)
+{
+    bool real = f == 0 || f == P / 2;
+    return (struct frequency){.re = (float *)spectra + f * row,
+                              .im = real ? NULL : (float *)spectra + (P / 2 + f) * row,
+                              .step = step,
+                              .share = (real ? 1.0f : 2.0f) / (float)P};
+}
+
+/* w[O,C] of one frequency as [C,O], in `out`. */
+static struct frequency turned(float *out, const struct frequency *w, int64_t O, int64_t C)
+{
+    const struct vector_kernels *v = vector_in_use();
+    v->transpose(out, O, w->re, C, O, C);
+    if (w->im)
+        v->transpose(out + O * C, O, w->im, C, O, C);
+    return (struct frequency){out, w->im ? out + O * C : NULL, O, w->share};
+}
+
+/* Runs one direction, by packed weights (forward only) or as they are. */
+static void by_spectra(float *y, const float *x, const float *packed, const float *w,
+                       const float *bias, const struct conv *s, bool backward, enum activation act,
+                       int add)
+{
+    int64_t P = period(s), C = group_in(s), O = group_out(s), G = s->groups;
+    int64_t in = backward ? O : C, out = backward ? C : O, blocks = block_count(s);
+    int64_t n = min_i64(blocks, BLOCKS), own = packed ? 0 : P * (table_row(s) + O * C);
+    int64_t behind = centre(s), ahead = s->width - 1 - behind;
+    float *work = kernel_scratch(SCRATCH_SHARED, own + n * P * G * (in + out));
+    float *spectra_x = work + own, *spectra_y = spectra_x + n * P * G * in;
+    const float *table = packed ? packed : work;
+    if (!packed)
+        table_make(work, s);
+    for (int64_t i = 0; i < blocks; i += n) {
+        n = min_i64(n, blocks - i);
+        for (int64_t j = 0; j < n; j++)
+            transform(spectra_x + j * P * G * in, x, G * in, table, s, i + j,
+                      backward ? ahead : behind, backward ? behind : ahead);
+        for (int64_t g = 0; g < G; g++) {
+            const float *weights = table + P * (table_row(s) + (packed ? g * O * C : 0));
+            if (!packed)
+                transform_weights(work + P * table_row(s), w + g * O * C * s->width, table, s);
+            PARALLEL_SHARES(P / 2 + 1, 1, n * P * O * C, {
+                float *room = kernel_scratch(SCRATCH_TASK, 2 * O * C);
+                for (int64_t f = from; f < to; f++) {
+                    struct frequency of_w = frequency_of(weights, O * C, out, f, P);
+                    struct frequency of_x =
+                        frequency_of(spectra_x + g * in, G * in, P * G * in, f, P);
+                    struct frequency of_y =
+                        frequency_of(spectra_y + g * out, G * out, P * G * out, f, P);
+                    if (!packed && !backward)
+                        of_w = turned(room, &of_w, O, C);
+                    vector_in_use()->spectrum_product(&of_y, &of_x, &of_w, n, in, out, !backward);
+                }
+            });
+        }
+        for (int64_t j = 0; j < n; j++)
+            transform_back(y, spectra_y + j * P * G * out, G * out, table, bias, s, i + j, act,
+                           add);
+    }
+}
+
+/* The table, then for each group [P,C,O]. */
+static int64_t spectra_floats(const struct conv *s)
+{
+    return period(s) * (table_row(s) + s->groups * group_in(s) * group_out(s));
+}
+
+static void spectra_pack(float *packed, const struct weight *w, const struct conv *s)
+{
+    int64_t P = period(s), C = group_in(s), O = group_out(s);
+    float *spectrum = kernel_scratch(SCRATCH_SHARED, O * C * (P + s->width));
+    float *out = packed + P * table_row(s);
+    table_make(packed, s);
+    for (int64_t g = 0; g < s->groups; g++, out += P * O * C) {
+        const float *values = group_values(spectrum + P * O * C, w, s, g);
+        transform_weights(spectrum, values, packed, s);
+        PARALLEL_SHARES(P, 1, P * O * C, {
+            for (int64_t r = from; r < to; r++)
+                vector_in_use()->transpose(out + r * O * C, O, spectrum + r * O * C, C, O, C);
+        });
+    }
+}
+
+static void spectra_weights(float *dw, const float *dy, const float *x, const struct conv *s,
+                            int add)
+{
+    int64_t P = period(s), C = group_in(s), O = group_out(s), G = s->groups;
+    int64_t blocks = block_count(s), n = min_i64(blocks, BLOCKS);
+    float *table = kernel_scratch(SCRATCH_SHARED, P * (table_row(s) + O * C + n * G * (C + O)));
+    float *spectrum = table + P * table_row(s);
+    float *spectra_x = spectrum + P * O * C, *spectra_y = spectra_x + n * P * G * C;
+    table_make(table, s);
+    for (int64_t i = 0; i < blocks; i += n) {
+        n = min_i64(n, blocks - i);
+        for (int64_t j = 0; j < n; j++) {
+            transform(spectra_x + j * P * G * C, x, G * C, table, s, i + j, centre(s),
+                      s->width - 1 - centre(s));
+            transform(spectra_y + j * P * G * O, dy, G * O, table, s, i + j, 0, 0);
+        }
+        for (int64_t g = 0; g < G; g++) {
+            PARALLEL_SHARES(P / 2 + 1, 1, n * P * O * C, {
+                for (int64_t f = from; f < to; f++) {
+                    struct frequency of_w = frequency_of(spectrum, O * C, C, f, P);
+                    struct frequency of_x = frequency_of(spectra_x + g * C, G * C, P * G * C, f, P);
+                    struct frequency of_y = frequency_of(spectra_y + g * O, G * O, P * G * O, f, P);
+                    vector_in_use()->spectrum_outer(&of_w, &of_y, &of_x, n, O, C);
+                }
+            });
+            multiply(&(struct product){.c = dw + g * O * C * s->width,
+                                       .a = spectrum,
+                                       .b = table + s->width - centre(s),
+                                       .M = O * C,
+                                       .N = s->width,
+                                       .K = P,
+                                       .a_row = 1,
+                                       .a_column = O * C,
+                                       .b_row = table_row(s),
+                                       .b_column = 1,
+                                       .add = add || i});
+        }
+    }
+}
+
+/* ---- members --------------------------------------------------------------------------------- */
+
+static void run(float *y, const float *x, const void *packed, const void *w, const void *b,
+                const struct conv *s, bool backward, enum activation act, int add)
+{
+    (spectral(s) ? by_spectra : direct)(y, x, packed, w, b, s, backward, act, add);
+}
+
+static void conv_fwd(void *y, const void *x, const void *w, const void *b, const struct conv *s,
+                     enum activation act)
+{
+    run(y, x, NULL, w, b, s, false, act, 0);
+}
+
+static size_t conv_pack_bytes(const struct conv *s)
+{
+    int64_t floats = spectral(s) ? spectra_floats(s) : direct_floats(s);
+    return (sizeof(float) * (size_t)floats + 63) & ~(size_t)63;
+}
+
+static void conv_pack(void *packed, const struct weight *w, const struct conv *s)
+{
+    (spectral(s) ? spectra_pack : direct_pack)(packed, w, s);
+}
+
+static void conv_packed(void *y, const void *x, const void *packed, const void *b,
+                        const struct conv *s, enum activation act)
+{
+    run(y, x, packed, NULL, b, s, false, act, 0);
+}
+
+static void conv_bwd_x(void *dx, const void *dy, const void *w, const struct conv *s, int add)
+{
+    run(dx, dy, NULL, w, NULL, s, true, ACTIVATION_NONE, add);
+}
+
+static void conv_bwd_w(void *dw, void *db, const void *dy, const void *x, const struct conv *s,
+                       int add)
+{
+    (spectral(s) ? spectra_weights : direct_weights)(dw, dy, x, s, add);
+    if (db)
+        backend_cpu()->add_rows_bwd(db, dy, s->B * s->T, s->O);
+}
+
+void cpu_conv_members(struct backend *k)
+{
+    k->conv_fwd = conv_fwd;
+    k->conv_pack_bytes = conv_pack_bytes;
+    k->conv_pack = conv_pack;
+    k->conv_packed = conv_packed;
+    k->conv_bwd_x = conv_bwd_x;
+    k->conv_bwd_w = conv_bwd_w;
+}
