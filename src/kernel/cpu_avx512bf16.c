@@ -15,9 +15,10 @@ static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; 
 enum {
     ROWS = 12,
     COLUMNS = BF16_COLUMNS,
-    BLOCK_K = 768, /* even */
-    BLOCK_M = 240, /* a block of A, at most BLOCK_M x BLOCK_K, stays in the second-level cache */
-    BLOCK_N = 1024 /* of B where it is packed for this product alone */
+    BLOCK_K = 768,  /* even */
+    BLOCK_M = 240,  /* a block of A, at most BLOCK_M x BLOCK_K, stays in the second-level cache */
+    BLOCK_N = 1024, /* of B where it is packed for this product alone */
+    AHEAD = 4       /* lines of the next panel of B, not yet packed, that a tile asks for */
 };
 
 /* ---- packing --------------------------------------------------------------------------------- */
@@ -144,13 +145,14 @@ static void pack_weights(uint32_t *packed, const struct weight *w, int64_t first
 
 enum start { START_ZERO, START_BIAS, START_C };
 
-/* One tile: rows x (vectors LANES) of C, of which `width` columns exist. Inlined with constant rows
- * and vectors. */
+/* One tile: rows x (vectors LANES) of C, of which `width` columns exist; on the way, AHEAD lines of
+ * 2 pairs floats at `ahead` are asked for, ahead_row apart. Inlined with constant rows and vectors. */
 static inline __attribute__((always_inline)) void tile(int rows, int vectors, float *c,
                                                        int64_t c_row, const uint32_t *a,
                                                        const uint32_t *b, const float *bias,
                                                        int64_t width, int64_t pairs,
-                                                       enum start start)
+                                                       enum start start, const float *ahead,
+                                                       int64_t ahead_row)
 {
     __m512 sum[ROWS][2];
 #pragma GCC unroll 12
@@ -164,6 +166,7 @@ static inline __attribute__((always_inline)) void tile(int rows, int vectors, fl
         __m512bh b0 = (__m512bh)_mm512_loadu_si512(b), b1 = b0;
         if (vectors > 1)
             b1 = (__m512bh)_mm512_loadu_si512(b + LANES);
+        _mm_prefetch((const char *)(ahead + k % AHEAD * ahead_row + 2 * k), _MM_HINT_T1);
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
             __m512bh x = (__m512bh)_mm512_set1_epi32((int)a[r]);
@@ -188,14 +191,15 @@ static inline __attribute__((always_inline)) void tile(int rows, int vectors, fl
 }
 
 static void tile_any(int rows, float *c, int64_t c_row, const uint32_t *a, const uint32_t *b,
-                     const float *bias, int64_t width, int64_t pairs, enum start start)
+                     const float *bias, int64_t width, int64_t pairs, enum start start,
+                     const float *ahead, int64_t ahead_row)
 {
 #define TILE(R)                                                                                    \
     case R:                                                                                        \
         if (width > LANES)                                                                         \
-            tile(R, 2, c, c_row, a, b, bias, width, pairs, start);                                 \
+            tile(R, 2, c, c_row, a, b, bias, width, pairs, start, ahead, ahead_row);               \
         else                                                                                       \
-            tile(R, 1, c, c_row, a, b, bias, width, pairs, start);                                 \
+            tile(R, 1, c, c_row, a, b, bias, width, pairs, start, ahead, ahead_row);               \
         break;
     switch (rows) {
         TILE(12)
@@ -224,10 +228,11 @@ static void activate(float *c, int64_t c_row, int64_t rows, int64_t width, enum 
     }
 }
 
-/* C[M,N] from packed operands; panels of B are b_panel apart. */
-static void tiles(float *c, int64_t c_row, const uint32_t *a, const uint32_t *b, int64_t b_panel,
-                  const float *bias, int64_t M, int64_t N, int64_t pairs, enum start start,
-                  enum activation act)
+/* C[M,N] from packed operands; panels of B are b_panel apart. `next`, where not NULL, is what is packed
+ * next, and brought nearer meanwhile: COLUMNS lines of 2 pairs floats, next_row apart. */
+static void tiles_before(float *c, int64_t c_row, const uint32_t *a, const uint32_t *b,
+                         int64_t b_panel, const float *bias, int64_t M, int64_t N, int64_t pairs,
+                         enum start start, enum activation act, const float *next, int64_t next_row)
 {
     for (int64_t j = 0; j < N; j += COLUMNS, b += b_panel) {
         int64_t width = min_i64(N - j, COLUMNS);
@@ -235,13 +240,22 @@ static void tiles(float *c, int64_t c_row, const uint32_t *a, const uint32_t *b,
             int64_t inside = i % ROWS;
             int rows = tile_rows(min_i64(M - i, ROWS - inside));
             float *to = c + i * c_row + j;
+            bool asks = next && i / ROWS * AHEAD < COLUMNS;
+            const float *ahead = asks ? next + i / ROWS * AHEAD * next_row : (const float *)b;
             tile_any(rows, to, c_row, a + i / ROWS * ROWS * pairs + inside, b,
-                     bias ? bias + j : NULL, width, pairs, start);
+                     bias ? bias + j : NULL, width, pairs, start, ahead, asks ? next_row : 0);
             if (act != ACTIVATION_NONE)
                 activate(to, c_row, rows, width, act);
             i += rows;
         }
     }
+}
+
+static void tiles(float *c, int64_t c_row, const uint32_t *a, const uint32_t *b, int64_t b_panel,
+                  const float *bias, int64_t M, int64_t N, int64_t pairs, enum start start,
+                  enum activation act)
+{
+    tiles_before(c, c_row, a, b, b_panel, bias, M, N, pairs, start, act, NULL, 0);
 }
 
 /* The rows of a block: M cut evenly, so that no block is thin. */
@@ -253,33 +267,40 @@ static int64_t block_rows(int64_t M)
 
 static void gemm(const struct product *p, int64_t i0, int64_t M, int64_t j0, int64_t N)
 {
-    int64_t K = p->K, rows_most = block_rows(M), block_n = p->packed ? N : BLOCK_N;
-    int64_t pairs = (min_i64(K, BLOCK_K) + 1) / 2;
+    int64_t K = p->K, rows_most = block_rows(M), pairs = (min_i64(K, BLOCK_K) + 1) / 2;
+    /* With one block of A each panel of B is read once: it is packed right before, and the lines of
+     * the next one are asked for meanwhile. */
+    bool once = M <= rows_most;
+    int64_t block_n = p->packed ? N : once ? COLUMNS : BLOCK_N;
     int64_t b_words = p->packed ? 0 : pairs * round_up(min_i64(N, block_n), COLUMNS);
     uint32_t *b_packed = (uint32_t *)kernel_scratch(SCRATCH_TASK, b_words + pairs * rows_most);
     uint32_t *a_packed = b_packed + b_words;
-    for (int64_t j = j0; j < j0 + N; j += block_n) {
-        int64_t width = min_i64(j0 + N - j, block_n);
-        const float *bias = p->bias ? p->bias + j : NULL;
-        for (int64_t k = 0; k == 0 || k < K; k += BLOCK_K) {
-            int64_t depth = min_i64(K - k, BLOCK_K);
-            pairs = (depth + 1) / 2;
+    for (int64_t k = 0; k == 0 || k < K; k += BLOCK_K) {
+        int64_t depth = min_i64(K - k, BLOCK_K);
+        pairs = (depth + 1) / 2;
+        enum start start = p->add || k ? START_C : p->bias ? START_BIAS : START_ZERO;
+        enum activation act = k + BLOCK_K >= K ? p->act : ACTIVATION_NONE;
+        for (int64_t j = j0; j < j0 + N; j += block_n) {
+            int64_t width = min_i64(j0 + N - j, block_n), b_panel = COLUMNS * pairs;
             const uint32_t *panels = b_packed;
-            int64_t b_panel = COLUMNS * pairs;
+            const float *next = NULL;
             if (p->packed) {
                 panels = (const uint32_t *)p->packed + j * ((K + 1) / 2) + k / 2 * COLUMNS;
                 b_panel = COLUMNS * ((K + 1) / 2);
-            } else
-                pack(b_packed, p->b + k * p->b_row + j * p->b_column, p->b_column, p->b_row, width,
-                     depth, COLUMNS);
-            enum start start = p->add || k ? START_C : bias ? START_BIAS : START_ZERO;
-            enum activation act = k + BLOCK_K >= K ? p->act : ACTIVATION_NONE;
+            } else {
+                const float *b = p->b + k * p->b_row + j * p->b_column;
+                pack(b_packed, b, p->b_column, p->b_row, width, depth, COLUMNS);
+                if (once && p->b_row == 1 && j + 2 * COLUMNS <= j0 + N)
+                    next = b + COLUMNS * p->b_column;
+            }
             for (int64_t i = i0; i < i0 + M; i += rows_most) {
                 int64_t rows = min_i64(i0 + M - i, rows_most);
-                pack(a_packed, p->a + i * p->a_row + k * p->a_column, p->a_row, p->a_column, rows,
-                     depth, ROWS);
-                tiles(p->c + i * p->N + j, p->N, a_packed, panels, b_panel, bias, rows, width,
-                      pairs, start, act);
+                if (!once || j == j0)
+                    pack(a_packed, p->a + i * p->a_row + k * p->a_column, p->a_row, p->a_column,
+                         rows, depth, ROWS);
+                tiles_before(p->c + i * p->N + j, p->N, a_packed, panels, b_panel,
+                             p->bias ? p->bias + j : NULL, rows, width, pairs, start, act, next,
+                             p->b_column);
             }
         }
     }
