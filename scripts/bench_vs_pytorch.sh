@@ -9,7 +9,7 @@
 #   PYTHON=/usr/bin/python3       LIMIT=4          (seconds a measurement)
 # On a machine that others use: chrt -f 2 scripts/bench_vs_pytorch.sh
 # The peer: what `import torch` finds, else Debian's python3-torch (1.13.1) is installed. It computes with
-# the system's BLAS: as in ecgfm, OpenBLAS with OpenMP, else two thread pools fight.
+# the system's BLAS: OpenBLAS with OpenMP, else two thread pools fight.
 set -euo pipefail
 turns=${1:-2}
 here=$(cd "$(dirname "$0")" && pwd)

@@ -5,7 +5,7 @@
 #   scripts/setup.sh --tests   also clang, for the second compiler and the format check
 set -euo pipefail
 
-packages="gcc cmake ninja-build pkg-config libdnnl-dev libopenblas-openmp-dev libsndfile1-dev
+packages="gcc cmake ninja-build pkg-config libdnnl-dev libsndfile1-dev
     libcjson-dev zlib1g-dev libcmocka-dev"
 case ${1-} in
 "") ;;

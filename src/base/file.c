@@ -141,6 +141,17 @@ void file_unmap(struct file_map *map)
     *map = (struct file_map){0};
 }
 
+void file_map_enter(const void *data, size_t bytes)
+{
+#ifdef MADV_POPULATE_READ
+    size_t inside = (uintptr_t)data % (size_t)sysconf(_SC_PAGESIZE);
+    (void)madvise((void *)((uintptr_t)data - inside), bytes + inside, MADV_POPULATE_READ);
+#else
+    (void)data;
+    (void)bytes;
+#endif
+}
+
 void file_map_forget(const struct file_map *map)
 {
     if (map->data != NULL)

@@ -37,7 +37,9 @@ static const struct option rows[] = {
 
 struct inference {
     struct invocation *call;
+    const char *model_path;
     struct model model;
+    bool model_checked; /* all its values */
     struct scorer *scorer;
     struct path_list paths;
     FILE *table; /* --csv */
@@ -182,8 +184,9 @@ static enum err_code keep_features(struct inference *f, const char *path, const 
     return ERR_OK;
 }
 
-/* Scores the records of a chunk that were read. */
-static void score_chunk(struct inference *f, struct intake *intakes, int64_t n)
+/* Scores the records of a chunk that were read. Errors: ERR_MODEL. */
+static enum err_code score_chunk(struct inference *f, struct intake *intakes, int64_t n,
+                                 struct err *e)
 {
     int64_t F = model_feature_count(&f->model), K = f->model.classes.count, good = 0;
     for (int64_t i = 0; i < n; i++)
@@ -197,13 +200,19 @@ static void score_chunk(struct inference *f, struct intake *intakes, int64_t n)
         if (intakes[i].code != ERR_OK)
             continue;
         struct scored *scored = &f->records[r++];
-        if (scored->code != ERR_OK) {
-            struct err e = {0};
-            scored_explain(f->scorer, scored, &e);
-            intakes[i].code = scored->code;
-            intakes[i].reason = arena_strdup(&intakes[i].arena, e.message);
+        if (scored->code == ERR_OK)
+            continue;
+        if (scored->code == ERR_NUMERIC && !f->model_checked) {
+            if (model_check(&f->model, e) != ERR_OK)
+                return err_context(e, "model file %s", f->model_path);
+            f->model_checked = true;
         }
+        struct err why = {0};
+        scored_explain(f->scorer, scored, &why);
+        intakes[i].code = scored->code;
+        intakes[i].reason = arena_strdup(&intakes[i].arena, why.message);
     }
+    return ERR_OK;
 }
 
 /* Writes the line of record i of a chunk. */
@@ -236,16 +245,16 @@ static enum err_code score_all(struct inference *f, struct err *e)
     buf_init(&line, 0);
     ASSERT(intakes, "out of memory");
     enum err_code code = ERR_OK;
-    if (given.csv) {
-        put_csv_header(f, &line);
-        code = emit(f, &line, e);
-    }
     double shown = clock_seconds();
     for (int64_t done = 0; done < f->paths.count && code == ERR_OK; done += chunk) {
         int64_t n = f->paths.count - done < chunk ? f->paths.count - done : chunk;
         struct reading r = {f, intakes, done};
         pool_for(f->call->threads, n, read_one, &r);
-        score_chunk(f, intakes, n);
+        code = score_chunk(f, intakes, n, e);
+        if (code == ERR_OK && given.csv && done == 0) {
+            put_csv_header(f, &line);
+            code = emit(f, &line, e);
+        }
         for (int64_t i = 0; i < n; i++) {
             if (code == ERR_OK)
                 code = finish_one(f, f->paths.paths[done + i], i, &intakes[i], &line, e);
@@ -321,7 +330,8 @@ static enum err_code prepare(struct inference *f, struct err *e)
         FAIL(e, ERR_USAGE, "--model FILE is missing");
     TRY(collect_paths(f, e));
     precision_select(given.precision);
-    TRY(model_open(&f->model, model_path(&f->paths.arena, given.model), e));
+    f->model_path = model_path(&f->paths.arena, given.model);
+    TRY(model_open_unchecked(&f->model, f->model_path, e));
     if (f->model.classes.count == 0 && !given.embeddings)
         FAIL(e, ERR_MODEL,
              "%s is an encoder without a head: it gives --embeddings, or becomes a classifier by "

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/shapes.h"
+#include "graph/weights.h"
 
 struct tape {
     struct arena arena;
@@ -565,6 +566,8 @@ void tape_set_step(struct tape *t, uint64_t seed, uint64_t step)
 static void node_forward(struct tape *t, struct node *n)
 {
     double start = t->timing ? clock_seconds() : 0;
+    if (n->package)
+        node_pack(n);
     n->op->forward(t->backend, n, &t->step);
     if (t->timing)
         t->seconds[2 * n->index] += clock_seconds() - start;

@@ -45,6 +45,8 @@ struct tensor {
     bool grad_written;
 };
 
+struct package;
+
 struct op_attributes {
     int64_t i[4];
     double f[2];
@@ -68,7 +70,8 @@ struct node {
     int64_t saved_numel[NODE_SAVED_MAX];
     bool saved_is_index[NODE_SAVED_MAX];
     void *saved[NODE_SAVED_MAX]; /* written forward, read backward; NULL if numel is 0 */
-    const void *packed;          /* made by op->pack; NULL on tapes bound to slabs */
+    struct package *package;     /* of graph/weights.h; NULL on tapes bound to slabs */
+    const void *packed;          /* made by op->pack; NULL: the parameter is read as it is */
     bool training;               /* a backward pass may come */
     bool runs_backward;
     int add[NODE_INPUTS_MAX];   /* gradient of input i: 0 overwrite, 1 add */

@@ -3,18 +3,22 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/log.h"
 
 struct place {
     int64_t offset;
     struct weight weight;
 };
 
-/* One packed parameter. Another node that reads the same one by the same op shares it. */
+/* One parameter to pack. Another node that reads the same one by the same op shares it. */
 struct package {
+    struct weights *weights;
     const struct op *op;
     int64_t offset;
     const struct node *node; /* of the first tape: how to pack */
     size_t bytes, at;
+    bool read; /* once before: worth packing */
+    bool packed;
 };
 
 struct weights {
@@ -24,8 +28,10 @@ struct weights {
     struct package *packages;
     int package_count;
     bool bound;
-    size_t packed_bytes;
-    char *packed;
+    size_t packed_bytes, largest_bytes;
+    char *packed;  /* all of them, after the first run */
+    char *passing; /* one in turn, until then */
+    bool refused;  /* no memory for all */
 };
 
 struct weights *weights_new(const struct backend *backend)
@@ -43,6 +49,7 @@ void weights_free(struct weights *w)
     free(w->places);
     free(w->packages);
     free(w->packed);
+    free(w->passing);
     free(w);
 }
 
@@ -95,14 +102,42 @@ static struct package *find_package(const struct weights *w, const struct op *op
     return NULL;
 }
 
-/* Matrices are many and of like size: whole ones are shared out to the threads. */
-static void pack_all(const struct weights *w)
+/* Memory for all packed forms, when the first is needed a second time. */
+static bool make_room(struct weights *w)
 {
-#pragma omp parallel for schedule(dynamic, 1)
-    for (int i = 0; i < w->package_count; i++) {
-        const struct package *p = &w->packages[i];
-        p->op->pack(w->backend, p->node, w->packed + p->at);
-    }
+    if (w->packed || w->refused)
+        return w->packed != NULL;
+    w->packed = large_alloc(w->packed_bytes);
+    w->refused = !w->packed;
+    if (w->refused)
+        log_warning("packed weights need %.1f MiB, which the system refused: runs take longer",
+                    (double)w->packed_bytes / 1048576.0);
+    return w->packed != NULL;
+}
+
+/* Does the op read these parameters of the node as they lie? */
+static bool reads_plain(const struct node *n)
+{
+    for (int i = 0; i < n->input_count; i++)
+        if (n->op->packs >> i & 1 && n->input[i] && !n->input[i]->data)
+            return false;
+    return true;
+}
+
+void node_pack(struct node *n)
+{
+    struct package *p = n->package;
+    struct weights *w = p->weights;
+    bool stays = p->read && make_room(w);
+    p->read = true;
+    n->packed = NULL;
+    if (!stays && reads_plain(n))
+        return;
+    char *to = stays ? w->packed + p->at : w->passing;
+    if (!p->packed)
+        p->op->pack(w->backend, p->node, to);
+    p->packed = stays;
+    n->packed = to;
 }
 
 static enum err_code collect_packages(struct weights *w, const struct tape *t, struct err *e)
@@ -116,21 +151,27 @@ static enum err_code collect_packages(struct weights *w, const struct tape *t, s
         size_t bytes = x ? n->op->pack_bytes(w->backend, n) : 0;
         if (bytes == 0 || find_package(w, n->op, x->offset))
             continue;
-        w->packages[w->package_count++] =
-            (struct package){n->op, x->offset, n, bytes, w->packed_bytes};
+        w->packages[w->package_count++] = (struct package){.weights = w,
+                                                           .op = n->op,
+                                                           .offset = x->offset,
+                                                           .node = n,
+                                                           .bytes = bytes,
+                                                           .at = w->packed_bytes};
         w->packed_bytes += (bytes + 63) & ~(size_t)63;
+        if (!reads_plain(n) && bytes > w->largest_bytes)
+            w->largest_bytes = bytes;
     }
-    w->packed = large_alloc(w->packed_bytes);
-    if (!w->packed)
+    w->passing = large_alloc(w->largest_bytes);
+    if (!w->passing)
         FAIL(e, ERR_MEMORY, "packed weights need %.1f MiB, which the system refused",
-             (double)w->packed_bytes / 1048576.0);
+             (double)w->largest_bytes / 1048576.0);
     return ERR_OK;
 }
 
 /* Aborts if the op would read a parameter that is packed for another network, or not float32. */
 static void check_readable(const struct node *n, bool packs)
 {
-    ASSERT(!packs || n->packed, "%s: the tape is of another network", n->op->name);
+    ASSERT(!packs || n->package, "%s: the tape is of another network", n->op->name);
     for (int i = 0; i < n->input_count; i++) {
         const struct tensor *x = n->input[i];
         ASSERT(!x || x->kind != TENSOR_PARAMETER || x->data || (packs && n->op->packs >> i & 1),
@@ -156,19 +197,24 @@ enum err_code tape_bind_weights(struct tape *t, struct weights *w, struct err *e
     for (int i = 0; i < tape_node_count(t); i++) {
         struct node *n = tape_node(t, i);
         const struct tensor *x = packed_parameter(n);
-        const struct package *p = x ? find_package(w, n->op, x->offset) : NULL;
-        n->packed = p ? w->packed + p->at : NULL;
+        n->package = x ? find_package(w, n->op, x->offset) : NULL;
         check_readable(n, x && n->op->pack_bytes(w->backend, n) > 0);
     }
-    if (first)
-        pack_all(w);
     return ERR_OK;
 }
 
 void weights_changed(struct weights *w)
 {
-    if (w->bound)
-        pack_all(w);
+    for (int i = 0; i < w->package_count; i++)
+        w->packages[i].packed = false;
+}
+
+bool weights_are_packed(const struct weights *w)
+{
+    int i = 0;
+    while (i < w->package_count && w->packages[i].packed)
+        i++;
+    return i == w->package_count;
 }
 
 size_t weights_packed_bytes(const struct weights *w) { return w->packed_bytes; }

@@ -6,7 +6,6 @@
 #include "kernel/split.h"
 #include "kernel/vector.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <omp.h>
 #include <pthread.h>
@@ -619,8 +618,8 @@ static void backend_build(void)
     backend.sum_squares = sum_squares;
     backend.ema = ema;
     backend.all_finite = all_finite;
-    snprintf(description, sizeof description, "kernels for %s; %s; %s", detected->isa,
-             dnnl_bridge_version(), openblas_get_config());
+    snprintf(description, sizeof description, "kernels for %s; %s", detected->isa,
+             dnnl_bridge_version());
 }
 
 const struct backend *backend_cpu(void)
@@ -637,7 +636,6 @@ void kernel_set_threads(int threads)
     threads_set = threads < 1 ? 1 : threads;
     omp_set_dynamic(0); /* oneDNN counts on every thread that it asks for */
     omp_set_num_threads(threads_set);
-    openblas_set_num_threads(threads_set);
 }
 
 int kernel_threads(void)

@@ -88,6 +88,12 @@ enum err_code model_save_as(const struct model *m, enum storage storage, const c
  * there with its shape and a type it may have, and nothing else; values must be finite.
  * Errors: ERR_MODEL, ERR_NOT_FOUND, ERR_IO, ERR_MEMORY. */
 enum err_code model_open(struct model *m, const char *path, struct err *e);
+/* The same for scoring alone, where the first pass over a large file is that of the first record: the
+ * values of matrices are not looked at. One that is not finite makes every result not finite, which
+ * is when to ask model_check. */
+enum err_code model_open_unchecked(struct model *m, const char *path, struct err *e);
+/* Looks at all values of an open file. Errors: ERR_MODEL naming the first one that is not finite. */
+enum err_code model_check(const struct model *m, struct err *e);
 /* The same with the values as a float32 slab, the file closed: for training. */
 enum err_code model_load(struct model *m, const char *path, struct err *e);
 /* Where parameter i lies: in the slab, or in the open file. */

@@ -254,14 +254,20 @@ static enum err_code weight_from_file(const struct param *p, const struct safete
     return ERR_OK;
 }
 
-/* Every value is looked at, by all threads: this is also what brings the file into memory. */
-static enum err_code check_values(const struct model *m, struct err *e)
+/* Looks at the values of all parameters; or not at matrices that products read, which are only brought
+ * near. */
+static enum err_code check_values(const struct model *m, bool all, struct err *e)
 {
     int first = m->params.count;
 #pragma omp parallel for schedule(dynamic, 1) reduction(min : first)
     for (int i = 0; i < m->params.count; i++) {
         const struct param *p = m->params.items[i];
-        if (weight_first_bad(&m->weights[i], p->shape[0], p->numel / p->shape[0]) >= 0)
+        const struct weight *w = &m->weights[i];
+        if (!all && p->product)
+            file_map_enter(w->data, (size_t)p->numel * storage_bytes(w->storage));
+        if (!all && p->product && w->storage != STORAGE_INT8)
+            continue;
+        if (weight_first_bad(w, p->shape[0], p->numel / p->shape[0]) >= 0)
             first = i < first ? i : first;
     }
     if (first == m->params.count)
@@ -285,7 +291,7 @@ static enum err_code weights_from_file(struct model *m, const struct safetensors
     if (st->count != tensors)
         FAIL(e, ERR_MODEL, "expected %lld tensors, found %lld", (long long)tensors,
              (long long)st->count);
-    return check_values(m, e);
+    return check_values(m, false, e);
 }
 
 static enum err_code model_from_file(struct model *m, const struct safetensors *st, cJSON **spec,
@@ -313,7 +319,7 @@ static enum err_code model_from_file(struct model *m, const struct safetensors *
     return weights_from_file(m, st, e);
 }
 
-enum err_code model_open(struct model *m, const char *path, struct err *e)
+enum err_code model_open_unchecked(struct model *m, const char *path, struct err *e)
 {
     memset(m, 0, sizeof *m);
     struct safetensors *st = calloc(1, sizeof *st);
@@ -338,6 +344,14 @@ enum err_code model_open(struct model *m, const char *path, struct err *e)
             e->code = ERR_MODEL;
     }
     return err_context(e, "model file %s", path);
+}
+
+enum err_code model_check(const struct model *m, struct err *e) { return check_values(m, true, e); }
+
+enum err_code model_open(struct model *m, const char *path, struct err *e)
+{
+    TRY(model_open_unchecked(m, path, e));
+    return model_check(m, e) == ERR_OK ? ERR_OK : err_context(e, "model file %s", path);
 }
 
 enum err_code model_load(struct model *m, const char *path, struct err *e)

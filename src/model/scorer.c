@@ -29,6 +29,7 @@ struct scorer {
     float *features, *logits; /* [SCORER_BATCH,F], [SCORER_BATCH,K] */
     int64_t *owners;          /* [SCORER_BATCH] record of each window that waits */
     int64_t waiting;
+    bool forgotten; /* the pages of the model's file, once all that is large is packed */
 };
 
 static enum err_code tape_open(struct scorer *s, struct scorer_tape *t, struct err *e)
@@ -92,9 +93,9 @@ enum err_code scorer_open(struct scorer **out, const struct model *m, const floa
     s->params = m->params;
     s->params.closed = true;
     size_t window = (size_t)(m->contract.lead_count * m->contract.sample_count);
-    s->windows = aligned_calloc(SCORER_BATCH * window, sizeof(float));
-    s->features = aligned_calloc(SCORER_BATCH * (size_t)model_feature_count(m), sizeof(float));
-    s->logits = aligned_calloc(SCORER_BATCH * (size_t)m->classes.count + 1, sizeof(float));
+    s->windows = large_alloc(SCORER_BATCH * window * sizeof(float));
+    s->features = large_alloc(SCORER_BATCH * (size_t)model_feature_count(m) * sizeof(float));
+    s->logits = large_alloc(SCORER_BATCH * (size_t)m->classes.count * sizeof(float));
     if (!s->windows || !s->features || !s->logits)
         FAIL(e, ERR_MEMORY, "no memory for windows of %lld samples",
              (long long)m->contract.sample_count);
@@ -102,9 +103,7 @@ enum err_code scorer_open(struct scorer **out, const struct model *m, const floa
     ASSERT(s->owners, "out of memory");
     for (int i = 0; i < BATCH_COUNT; i++)
         s->tapes[i].batch = batch_sizes[i];
-    TRY(tape_open(s, &s->tapes[BATCH_COUNT - 1], e));
-    model_forget_pages(m);
-    return ERR_OK;
+    return tape_open(s, &s->tapes[BATCH_COUNT - 1], e);
 }
 
 void scorer_weights_changed(struct scorer *s) { weights_changed(s->weights); }
@@ -137,6 +136,10 @@ void scorer_run(struct scorer *s, const float *windows, int64_t n, float *featur
         if (logits && K)
             memcpy(logits + (size_t)i * K, t->logits->data, (size_t)t->batch * K * sizeof(float));
         i += t->batch;
+    }
+    if (!s->forgotten && weights_are_packed(s->weights)) {
+        model_forget_pages(s->model);
+        s->forgotten = true;
     }
 }
 

@@ -10,8 +10,8 @@
 
 struct scorer;
 
-/* m and values (NULL: the model's, from its slab or its open file) are borrowed. What products read is packed here, once: after a
- * change of values in place, tell the scorer.
+/* m and values (NULL: the model's, from its slab or its open file) are borrowed. What products read is
+ * packed on the way (graph/weights.h): after a change of values in place, tell the scorer.
  * Threads: one scorer, one thread. */
 enum err_code scorer_open(struct scorer **out, const struct model *m, const float *values,
                           struct err *e);
@@ -39,7 +39,8 @@ struct scored {
     float *features; /* [F], or NULL */
     float *logits;   /* [K], or NULL */
     enum err_code
-        code; /* out: ERR_OK, ERR_LENGTH (too short), ERR_NUMERIC (a result is not finite) */
+        code; /* out: ERR_OK, ERR_LENGTH (too short), ERR_NUMERIC (a result is not finite, as all are
+                 where the model has a value that is not) */
 };
 
 /* Scores n records, their windows packed into full batches. */

@@ -91,6 +91,7 @@ int main(int argc, char **argv)
 {
     threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
     kernel_set_threads(threads);
+    openblas_set_num_threads(threads);
     const struct backend *k = backend_cpu();
     x = numbers(PARAMETERS), y = numbers(PARAMETERS), z = numbers(PARAMETERS),
     w = numbers(PARAMETERS);

@@ -325,13 +325,95 @@ static void test_truncated(void **state)
     model_free(&m);
 }
 
+static enum err_code code_of_scoring(const struct model *m)
+{
+    float x[L * T], features[64], logits[K];
+    for (int i = 0; i < L * T; i++)
+        x[i] = (float)((i * 7 % 11) - 5);
+    struct scored r = {.x = x, .samples = T, .features = features, .logits = logits};
+    assert_true(model_feature_count(m) <= 64);
+    struct err e = {0};
+    struct scorer *s = NULL;
+    assert_int_equal(scorer_open(&s, m, NULL, &e), ERR_OK);
+    scorer_records(s, &r, 1);
+    scorer_close(s);
+    return r.code;
+}
+
+/* What lets a file be scored before all its values are looked at: one of a matrix that is not finite
+ * makes every result not finite. */
+static void test_not_finite_shows(void **state)
+{
+    (void)state;
+    static const char *const networks[] = {
+        "{\"network\":{\"backbone\":\"vit\",\"pool\":\"mean_max\"},\"vit\":{\"width\":8,"
+        "\"depth\":2,\"heads\":2,\"patch\":4}}",
+        "{\"network\":{\"backbone\":\"vit\",\"pool\":\"max\"},\"vit\":{\"width\":8,"
+        "\"depth\":1,\"heads\":1,\"patch\":8}}",
+        "{\"network\":{\"backbone\":\"wav2vec2\",\"pool\":\"mean\"},\"wav2vec2\":{\"width\":16,"
+        "\"depth\":1,\"heads\":2,\"conv_layers\":2,\"conv_width\":8,\"conv_groups\":8,"
+        "\"place_kernel\":4,\"place_groups\":2}}",
+        "{\"network\":{\"backbone\":\"wav2vec2\",\"pool\":\"max\"},\"wav2vec2\":{\"width\":16,"
+        "\"depth\":1,\"heads\":2,\"conv_layers\":1,\"conv_width\":8,\"conv_groups\":8,"
+        "\"place_kernel\":32,\"place_groups\":2}}"};
+    static const char *const backends[] = {"cpu", "cpu-bf16", "cpu-int8"};
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    int tried = 0;
+    for (int b = 0; b < 3; b++)
+        for (int i = 0; i < 4; i++) {
+            struct model m;
+            model_make(&m, networks[i]);
+            if (!backend_select(backends[b]))
+                break; /* not on this machine */
+            assert_int_equal(code_of_scoring(&m), ERR_OK);
+            for (int p = 0; p < m.params.count; p++)
+                for (int v = 0; v < 6 && m.params.items[p]->product; v++, tried++) {
+                    const struct param *param = m.params.items[p];
+                    float *at = &m.values[param->offset + (v < 3 ? 0 : param->numel - 1)];
+                    float was = *at;
+                    *at = bad[v % 3];
+                    if (code_of_scoring(&m) != ERR_NUMERIC)
+                        fail_msg("%g in %s of network %d passes %s", (double)bad[v % 3],
+                                 param->name, i, backends[b]);
+                    *at = was;
+                }
+            model_free(&m);
+        }
+    assert_true(backend_select("cpu"));
+    assert_true(tried > 100);
+}
+
+/* Opened for scoring, a file is refused when it is asked about. */
+static void test_checked_later(void **state)
+{
+    (void)state;
+    struct model m, bad;
+    struct err e = {0};
+    model_make(&m, specs[0]);
+    const char *path = in_folder("good"), *changed = in_folder("changed");
+    for (size_t i = 0; i < sizeof hostile_cases / sizeof *hostile_cases; i++) {
+        const struct hostile *h = &hostile_cases[i];
+        bool later = h->change == VALUE && h->tensor == matrix;
+        assert_int_equal(model_save_as(&m, h->storage, path, &e), ERR_OK);
+        write_changed(h, path, changed);
+        e = (struct err){0};
+        assert_int_equal(model_open_unchecked(&bad, changed, &e), later ? ERR_OK : ERR_MODEL);
+        if (later) {
+            assert_int_equal(code_of_scoring(&bad), ERR_NUMERIC);
+            assert_int_equal(model_check(&bad, &e), ERR_MODEL);
+            assert_non_null(strstr(e.message, h->message));
+        }
+        model_free(&bad);
+    }
+    model_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_storages),
-        cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_stray_tensor),
-        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_not_finite_shows), cmocka_unit_test(test_checked_later),
+        cmocka_unit_test(test_storages),         cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_stray_tensor),     cmocka_unit_test(test_truncated),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
