@@ -119,12 +119,10 @@ for network in $networks; do
     for turn in $(seq "$turns"); do
         for precision in $precisions; do
             echo "bench: $network, turn $turn of $turns, $precision, $SECONDS s" >&2
-            batches=$training
-            [ "$precision" = f32 ] || batches=${training%%,*}
             theirs "$network" infer "$precision" "$scoring"
             ours "$network" infer "$precision" "$scoring"
-            theirs "$network" train "$precision" "$batches"
-            ours "$network" train "$precision" "$batches"
+            theirs "$network" train "$precision" "$training"
+            ours "$network" train "$precision" "$training"
         done
         ours "$network" infer int8 8
         startup "$network"

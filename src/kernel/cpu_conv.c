@@ -114,7 +114,7 @@ static void direct_weights(float *dw, const float *dy, const float *x, const str
  * P/2 - 1. Those of the weights are kept conjugated. */
 
 /* Blocks worked on together: the weights' spectra are read once for all of them. */
-enum { BLOCKS = 16 };
+enum { BLOCKS = 8 };
 
 /* Long enough to pay for the way there and back, and spectra and table stay small. */
 static bool spectral(const struct conv *s)
