@@ -216,19 +216,61 @@ static void transform_back(float *y, const float *spectrum, int64_t N, const flo
                                .act = act});
 }
 
-/* out[P,O,C] of one group's weights. */
-static void transform_weights(float *out, const float *w, const float *table, const struct conv *s)
+static int64_t folded_floats(const struct conv *s)
 {
+    return group_out(s) * group_in(s) * (2 * centre(s) + 1);
+}
+
+/* w(t) + w(-t) from t = 0 on and w(t) - w(-t) from 1 on, for each of n kernels. */
+static void fold(float *sums, float *differences, const float *w, int64_t n, const struct conv *s)
+{
+    int64_t c = centre(s), after = s->width - c; /* times 0 to after - 1: c + 1 of them, or c */
+    PARALLEL_SHARES(n, 1, n * s->width, {
+        for (int64_t i = from; i < to; i++) {
+            const float *x = w + i * s->width + c;
+            float *sum = sums + i * (c + 1), *difference = differences + i * c - 1;
+            sum[0] = x[0];
+            for (int64_t k = 1; k < after; k++) {
+                sum[k] = x[k] + x[-k];
+                difference[k] = x[k] - x[-k];
+            }
+            for (int64_t k = after; k <= c; k++) {
+                sum[k] = x[-k];
+                difference[k] = -x[-k];
+            }
+        }
+    });
+}
+
+/* out[P,O,C] of one group's weights; room has folded_floats. Cosines are the same before and after time
+ * 0, sines the opposite: half the products do. */
+static void transform_weights(float *out, const float *w, const float *table, const struct conv *s,
+                              float *room)
+{
+    int64_t n = group_out(s) * group_in(s), c = centre(s), row = table_row(s);
+    int64_t cosines = period(s) / 2 + 1;
+    float *differences = room + n * (c + 1);
+    fold(room, differences, w, n, s);
     multiply(&(struct product){.c = out,
-                               .a = table + s->width - centre(s),
-                               .b = w,
-                               .M = period(s),
-                               .N = group_out(s) * group_in(s),
-                               .K = s->width,
-                               .a_row = table_row(s),
+                               .a = table + s->width,
+                               .b = room,
+                               .M = cosines,
+                               .N = n,
+                               .K = c + 1,
+                               .a_row = row,
                                .a_column = 1,
                                .b_row = 1,
-                               .b_column = s->width});
+                               .b_column = c + 1});
+    multiply(&(struct product){.c = out + cosines * n,
+                               .a = table + cosines * row + s->width + 1,
+                               .b = differences,
+                               .M = period(s) - cosines,
+                               .N = n,
+                               .K = c,
+                               .a_row = row,
+                               .a_column = 1,
+                               .b_row = 1,
+                               .b_column = c});
 }
 
 /* One frequency of spectra `row` numbers a row and `step` from one to the next. */
@@ -259,7 +301,8 @@ static void by_spectra(float *y, const float *x, const float *packed, const floa
 {
     int64_t P = period(s), C = group_in(s), O = group_out(s), G = s->groups;
     int64_t in = backward ? O : C, out = backward ? C : O, blocks = block_count(s);
-    int64_t n = min_i64(blocks, BLOCKS), own = packed ? 0 : P * (table_row(s) + O * C);
+    int64_t n = min_i64(blocks, BLOCKS),
+            own = packed ? 0 : P * (table_row(s) + O * C) + folded_floats(s);
     int64_t behind = centre(s), ahead = s->width - 1 - behind;
     float *work = kernel_scratch(SCRATCH_SHARED, own + n * P * G * (in + out));
     float *spectra_x = work + own, *spectra_y = spectra_x + n * P * G * in;
@@ -274,7 +317,8 @@ static void by_spectra(float *y, const float *x, const float *packed, const floa
         for (int64_t g = 0; g < G; g++) {
             const float *weights = table + P * (table_row(s) + (packed ? g * O * C : 0));
             if (!packed)
-                transform_weights(work + P * table_row(s), w + g * O * C * s->width, table, s);
+                transform_weights(work + P * table_row(s), w + g * O * C * s->width, table, s,
+                                  work + P * (table_row(s) + O * C));
             PARALLEL_SHARES(P / 2 + 1, 1, n * P * O * C, {
                 float *room = kernel_scratch(SCRATCH_TASK, 2 * O * C);
                 for (int64_t f = from; f < to; f++) {
@@ -304,12 +348,12 @@ static int64_t spectra_floats(const struct conv *s)
 static void spectra_pack(float *packed, const struct weight *w, const struct conv *s)
 {
     int64_t P = period(s), C = group_in(s), O = group_out(s);
-    float *spectrum = kernel_scratch(SCRATCH_SHARED, O * C * (P + s->width));
+    float *spectrum = kernel_scratch(SCRATCH_SHARED, O * C * (P + s->width) + folded_floats(s));
     float *out = packed + P * table_row(s);
     table_make(packed, s);
     for (int64_t g = 0; g < s->groups; g++, out += P * O * C) {
         const float *values = group_values(spectrum + P * O * C, w, s, g);
-        transform_weights(spectrum, values, packed, s);
+        transform_weights(spectrum, values, packed, s, spectrum + O * C * (P + s->width));
         PARALLEL_SHARES(P, 1, P * O * C, {
             for (int64_t r = from; r < to; r++)
                 vector_in_use()->transpose(out + r * O * C, O, spectrum + r * O * C, C, O, C);
