@@ -22,6 +22,10 @@
 #define VF_FUSES 0
 #endif
 
+/* Beside it no fraction bits are left: x + VF_SHIFT has the nearest integer of x, |x| < 2^22, and 127
+ * more, the exponent of 2^x, in its low bits. */
+#define VF_SHIFT (12582912.0f + 127)
+
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 
 #define VF 16
@@ -53,16 +57,10 @@ static inline vf vf_if_less(vf a, vf b, vf x, vf y)
 }
 static inline vf vf_abs(vf x) { return _mm512_abs_ps(x); }
 static inline vf vf_sqrt(vf x) { return _mm512_sqrt_ps(x); }
-/* Nearest integer, for |x| < 2^22. */
-static inline vf vf_round(vf x)
+/* 2^n for z = n + VF_SHIFT, n in -126..127; 0 for -127. */
+static inline vf vf_power2(vf z)
 {
-    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-/* 2^n for integer n in -126..127 */
-static inline vf vf_power2(vf n)
-{
-    __m512i bits = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 23));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(z), 23));
 }
 static inline float vf_sum(vf x) { return _mm512_reduce_add_ps(x); }
 static inline float vf_highest(vf x) { return _mm512_reduce_max_ps(x); }
@@ -115,14 +113,9 @@ static inline vf vf_if_less(vf a, vf b, vf x, vf y)
 }
 static inline vf vf_abs(vf x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
 static inline vf vf_sqrt(vf x) { return _mm256_sqrt_ps(x); }
-static inline vf vf_round(vf x)
+static inline vf vf_power2(vf z)
 {
-    return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-static inline vf vf_power2(vf n)
-{
-    __m256i bits = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 23));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(z), 23));
 }
 
 /* Double sums of squares. */
@@ -148,6 +141,7 @@ static inline double vd_sum(vd s)
 #define VF 4
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vf_bits __attribute__((vector_size(16)));
+typedef uint32_t vf_words __attribute__((vector_size(16)));
 
 /* As above, in the compiler's generic vectors. */
 static inline vf vf_set(float x) { return (vf){x, x, x, x}; }
@@ -195,12 +189,7 @@ static inline vf vf_sqrt(vf x)
         x[i] = __builtin_sqrtf(x[i]);
     return x;
 }
-static inline vf vf_round(vf x)
-{
-    vf shift = vf_set(12582912.0f); /* 1.5 2^23: no fraction bits are left beside it */
-    return (x + shift) - shift;
-}
-static inline vf vf_power2(vf n) { return (vf)((__builtin_convertvector(n, vf_bits) + 127) << 23); }
+static inline vf vf_power2(vf z) { return (vf)((vf_words)z << 23); }
 
 /* Double sums of squares. */
 typedef struct {
@@ -239,22 +228,25 @@ static inline float vf_highest(vf x)
 }
 #endif
 
-/* e^x to 1e-7 relative for x <= 88; 0 below -87.3; NaN stays. Source: Cephes, expf. */
-static inline vf vf_exp(vf x)
+/* 2^(n + r) for z = n + VF_SHIFT, n as in vf_power2, |r| <= 1/2, to 1e-7 relative. */
+static inline vf vf_power2_near(vf z, vf r)
 {
-    vf low = vf_set(-87.3f);
-    vf clamped = vf_min(vf_set(88), vf_max(low, x));
-    vf n = vf_round(clamped * vf_set(1.44269504088896341f));
-    vf r = vf_fnma(n, vf_set(0.693359375f), clamped);
-    r = vf_fnma(n, vf_set(-2.12194440e-4f), r);
-    vf p = vf_set(1.9875691500e-4f);
-    p = vf_fma(p, r, vf_set(1.3981999507e-3f));
-    p = vf_fma(p, r, vf_set(8.3334519073e-3f));
-    p = vf_fma(p, r, vf_set(4.1665795894e-2f));
-    p = vf_fma(p, r, vf_set(1.6666665459e-1f));
-    p = vf_fma(p, r, vf_set(5.0000001201e-1f));
-    p = vf_fma(p, r * r, r) + vf_set(1);
-    return vf_if_less(x, low, vf_set(0), p * vf_power2(n));
+    vf p = vf_set(1.535337013e-4f);
+    p = vf_fma(p, r, vf_set(1.339887395e-3f));
+    p = vf_fma(p, r, vf_set(9.618437357e-3f));
+    p = vf_fma(p, r, vf_set(5.550332471e-2f));
+    p = vf_fma(p, r, vf_set(2.402264791e-1f));
+    p = vf_fma(p, r, vf_set(6.931472029e-1f));
+    p = vf_fma(p, r, vf_set(1));
+    return p * vf_power2(z);
+}
+
+/* 2^x to 1e-7 relative for x <= 127, 0 below -126.5; NaN stays. */
+static inline vf vf_exp2(vf x)
+{
+    vf clamped = vf_max(vf_set(-127), x);
+    vf z = clamped + vf_set(VF_SHIFT);
+    return vf_power2_near(z, clamped - (z - vf_set(VF_SHIFT)));
 }
 
 /* Body of an elementwise loop over n elements: i is the first element of a vector, `lanes` how

@@ -892,6 +892,13 @@ static void special_values(void **state)
         float lost[3] = {1, NAN, 1};
         backend_cpu()->softmax_fwd(y, lost, 1, 3);
         assert_true(isnan(y[0]));
+        for (int at = 0; at < 37; at++) { /* a row's largest number, anywhere */
+            float row[37] = {0}, out[37];
+            row[at] = 1000;
+            backend_cpu()->softmax_fwd(out, row, 1, 37);
+            for (int i = 0; i < 37; i++)
+                assert_true(out[i] == (i == at));
+        }
     }
     kernel_force_isa(NULL);
 }
