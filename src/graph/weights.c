@@ -124,11 +124,15 @@ static bool reads_plain(const struct node *n)
     return true;
 }
 
+/* With more rows than that, packing to stay is little beside the product. */
+enum { ROWS_MOST = 512 };
+
 void node_pack(struct node *n)
 {
     struct package *p = n->package;
     struct weights *w = p->weights;
-    bool stays = p->read && make_room(w);
+    bool again = p->read || tensor_rows(n->output) > ROWS_MOST;
+    bool stays = again && make_room(w);
     p->read = true;
     n->packed = NULL;
     if (!stays && reads_plain(n))
