@@ -886,6 +886,9 @@ static void special_values(void **state)
         }
         backend_cpu()->activation_fwd(y, x, 5, ACTIVATION_GELU);
         assert_true(y[4] == 0);
+        x[0] = -INFINITY; /* shows, see test_model.c */
+        backend_cpu()->activation_fwd(y, x, 1, ACTIVATION_GELU);
+        assert_true(isnan(y[0]));
         float big[3] = {1000, -1000, 1000};
         backend_cpu()->softmax_fwd(y, big, 1, 3);
         assert_true(y[0] == 0.5f && y[1] == 0 && y[2] == 0.5f);
