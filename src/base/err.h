@@ -16,7 +16,7 @@ enum err_code {
     ERR_FORMAT,      /* the bytes are not what the format says */
     ERR_TRUNCATED,   /* fewer bytes or samples than declared */
     ERR_CHECKSUM,    /* checksum or initial value differs (only with strict reading) */
-    ERR_UNSUPPORTED, /* valid, but not implemented */
+    ERR_UNSUPPORTED, /* of a kind that is not read */
     ERR_LIMIT,       /* over a declared bound (counts, sizes, depth) */
     ERR_MEMORY,      /* allocation failed or over budget */
     ERR_LEADS,       /* a lead the model needs is missing and cannot be derived */

@@ -563,22 +563,30 @@ void tape_set_step(struct tape *t, uint64_t seed, uint64_t step)
     t->step = (struct tape_step){seed, step};
 }
 
+enum pass { PASS_FORWARD, PASS_BACKWARD };
+
+static double time_start(const struct tape *t) { return t->timing ? clock_seconds() : 0; }
+
+static void time_add(struct tape *t, const struct node *n, enum pass pass, double start)
+{
+    if (t->timing)
+        t->seconds[2 * n->index + pass] += clock_seconds() - start;
+}
+
 static void node_forward(struct tape *t, struct node *n)
 {
-    double start = t->timing ? clock_seconds() : 0;
+    double start = time_start(t);
     if (n->package)
         node_pack(n);
     n->op->forward(t->backend, n, &t->step);
-    if (t->timing)
-        t->seconds[2 * n->index] += clock_seconds() - start;
+    time_add(t, n, PASS_FORWARD, start);
 }
 
 static void node_copy(struct tape *t, struct node *n)
 {
-    double start = t->timing ? clock_seconds() : 0;
+    double start = time_start(t);
     t->backend->bf16_round(n->output_copy, n->output_forward, n->output->numel);
-    if (t->timing)
-        t->seconds[2 * n->index] += clock_seconds() - start;
+    time_add(t, n, PASS_FORWARD, start);
 }
 
 /* Makes the output again for the backward pass. */
@@ -589,10 +597,9 @@ static void node_restore(struct tape *t, struct node *n)
         node_forward(t, n);
         return;
     }
-    double start = t->timing ? clock_seconds() : 0;
+    double start = time_start(t);
     t->backend->bf16_value(n->output_again, n->output_copy, n->output->numel);
-    if (t->timing)
-        t->seconds[2 * n->index + 1] += clock_seconds() - start;
+    time_add(t, n, PASS_BACKWARD, start);
 }
 
 void tape_forward(struct tape *t)
@@ -629,7 +636,7 @@ void tape_backward(struct tape *t, double seed)
             continue;
         for (; again < t->again_count && t->again[again]->again_before == i; again++)
             node_restore(t, t->again[again]);
-        double start = t->timing ? clock_seconds() : 0;
+        double start = time_start(t);
         for (int j = 0; j < n->input_count; j++) {
             struct tensor *x = n->input[j];
             if (n->zero[j])
@@ -638,8 +645,7 @@ void tape_backward(struct tape *t, double seed)
                 gradient_clear(x, x->numel, (x->numel + 15) / 16 * 16, real);
         }
         n->op->backward(t->backend, n, &t->step);
-        if (t->timing)
-            t->seconds[2 * i + 1] += clock_seconds() - start;
+        time_add(t, n, PASS_BACKWARD, start);
     }
 }
 

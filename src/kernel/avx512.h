@@ -14,8 +14,9 @@ static inline __mmask16 lanes_mask(int64_t lanes)
     return (__mmask16)(lanes >= LANES ? 0xffff : (1u << lanes) - 1);
 }
 
-/* GELU is max(0, x) - h(|x|), NaN for -infinity, h(a) = a times the normal integral up to -a: a cubic on each of 15
- * pieces of 0.35, zero from 5.25 on; within 1e-5, and its slope, that of the cubics, within 1e-3. */
+/* GELU is max(0, x) - h(|x|), NaN for -infinity, h(a) = a times the normal integral up to -a: a cubic
+ * on each of 15 pieces of 0.35, zero from 5.25 on; within 1e-5, and its slope, that of the cubics,
+ * within 1e-3. */
 static const float gelu_cubic[4][LANES] = {
     {0, 1.2710518e-01f, 1.6937514e-01f, 1.5420573e-01f, 1.1306345e-01f, 7.0106215e-02f,
      3.7516235e-02f, 1.7499756e-02f, 7.1538985e-03f, 2.5711159e-03f, 8.1397664e-04f, 2.2727672e-04f,

@@ -1,6 +1,7 @@
 #if defined(__x86_64__)
 #include "kernel/bf16.h"
 
+#include "kernel/attention.h"
 #include "kernel/avx512.h"
 
 #include <math.h>
@@ -342,13 +343,6 @@ static uint32_t *take(uint32_t **memory, int64_t words)
     return piece;
 }
 
-/* Asks for a row of the next head: heads lie beside each other, rows of a head far apart. */
-static inline void fetch(const float *row, int64_t E)
-{
-    for (int64_t e = E; e < 2 * E; e += LANES)
-        _mm_prefetch((const char *)(row + e), _MM_HINT_T1);
-}
-
 /* Not below any of x; NaN is passed over. */
 static inline float highest(const float *x, int64_t n)
 {
@@ -380,10 +374,7 @@ static void attention_fwd(float *y, float *lse, const float *qkv, int64_t N, int
               ACTIVATION_NONE);
         float reciprocal[96];
         for (int64_t r = 0; r < rows; r++) {
-            const float *qkv_row = qkv + (i0 + r) * stride;
-            fetch(qkv_row, E);
-            fetch(qkv_row + H * E, E);
-            fetch(qkv_row + 2 * H * E, E);
+            fetch_next_qkv(qkv + (i0 + r) * stride, H, E);
             float *s = score + r * row, max = highest(s, N);
             __m512 sum = _mm512_setzero_ps(), factor = _mm512_set1_ps(factor2);
             __m512 shift = _mm512_set1_ps(-max * factor2);
@@ -448,11 +439,9 @@ static void attention_bwd(float *dqkv, const float *dy, const float *qkv, const 
         for (int64_t r = 0; r < rows; r++) {
             const float *y_row = y + (i0 + r) * H * E, *dy_row = dy_rows + r * H * E;
             float *p_row = p + r * row, *ds_row = ds + r * row;
-            fetch(q + r * stride, E);
-            fetch(k + (i0 + r) * stride, E);
-            fetch(v + (i0 + r) * stride, E);
-            fetch(y_row, E);
-            fetch(dy_row, E);
+            fetch_next_qkv(qkv + (i0 + r) * stride, H, E);
+            fetch_next(y_row, E);
+            fetch_next(dy_row, E);
             __m512 dot = _mm512_setzero_ps(); /* the sum over keys of p dp */
             for (int64_t e = 0; e < E; e += LANES)
                 dot = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes_mask(E - e), y_row + e),

@@ -125,7 +125,9 @@ static bool spectral(const struct conv *s)
 }
 
 static int64_t period(const struct conv *s) { return 2 * s->width; }
+/* Tokens that a kernel reaches back to, and ahead to. */
 static int64_t centre(const struct conv *s) { return s->width / 2; }
+static int64_t ahead(const struct conv *s) { return s->width - 1 - centre(s); }
 
 /* The transform of times -width to P - 1: table[row][time + width]. */
 static int64_t table_row(const struct conv *s) { return period(s) + s->width; }
@@ -155,8 +157,8 @@ static void multiply(const struct product *p) { split_product(p, 16, vector_in_u
 /* Tokens whose results one block holds: a record, where shifts reach over its end into zeros alone. */
 static int64_t block_tokens(const struct conv *s)
 {
-    int64_t behind = centre(s), ahead = s->width - 1 - behind;
-    bool whole = s->T + (behind > ahead ? behind : ahead) <= period(s);
+    /* A kernel never reaches ahead further than back. */
+    bool whole = s->T + centre(s) <= period(s);
     return whole ? s->T : period(s) - s->width + 1;
 }
 
@@ -242,8 +244,8 @@ static void fold(float *sums, float *differences, const float *w, int64_t n, con
     });
 }
 
-/* out[P,O,C] of one group's weights; room has folded_floats. Cosines are the same before and after time
- * 0, sines the opposite: half the products do. */
+/* out[P,O,C] of one group's weights; room has folded_floats. Cosines are the same before and after
+ * time 0, sines the opposite: half the products do. */
 static void transform_weights(float *out, const float *w, const float *table, const struct conv *s,
                               float *room)
 {
@@ -303,7 +305,6 @@ static void by_spectra(float *y, const float *x, const float *packed, const floa
     int64_t in = backward ? O : C, out = backward ? C : O, blocks = block_count(s);
     int64_t n = min_i64(blocks, BLOCKS),
             own = packed ? 0 : P * (table_row(s) + O * C) + folded_floats(s);
-    int64_t behind = centre(s), ahead = s->width - 1 - behind;
     float *work = kernel_scratch(SCRATCH_SHARED, own + n * P * G * (in + out));
     float *spectra_x = work + own, *spectra_y = spectra_x + n * P * G * in;
     const float *table = packed ? packed : work;
@@ -313,7 +314,7 @@ static void by_spectra(float *y, const float *x, const float *packed, const floa
         n = min_i64(n, blocks - i);
         for (int64_t j = 0; j < n; j++)
             transform(spectra_x + j * P * G * in, x, G * in, table, s, i + j,
-                      backward ? ahead : behind, backward ? behind : ahead);
+                      backward ? ahead(s) : centre(s), backward ? centre(s) : ahead(s));
         for (int64_t g = 0; g < G; g++) {
             const float *weights = table + P * (table_row(s) + (packed ? g * O * C : 0));
             if (!packed)
@@ -373,8 +374,7 @@ static void spectra_weights(float *dw, const float *dy, const float *x, const st
     for (int64_t i = 0; i < blocks; i += n) {
         n = min_i64(n, blocks - i);
         for (int64_t j = 0; j < n; j++) {
-            transform(spectra_x + j * P * G * C, x, G * C, table, s, i + j, centre(s),
-                      s->width - 1 - centre(s));
+            transform(spectra_x + j * P * G * C, x, G * C, table, s, i + j, centre(s), ahead(s));
             transform(spectra_y + j * P * G * O, dy, G * O, table, s, i + j, 0, 0);
         }
         for (int64_t g = 0; g < G; g++) {
