@@ -39,7 +39,7 @@ struct inference {
     struct invocation *call;
     const char *model_path;
     struct model model;
-    bool model_checked; /* all its values */
+    bool model_proven; /* all its values are finite */
     struct scorer *scorer;
     struct path_list paths;
     FILE *table; /* --csv */
@@ -184,6 +184,17 @@ static enum err_code keep_features(struct inference *f, const char *path, const 
     return ERR_OK;
 }
 
+/* One finite result proves the model (model_open_unchecked); without one its values are looked at. */
+static enum err_code prove_model(struct inference *f, int64_t scored, struct err *e)
+{
+    for (int64_t r = 0; r < scored; r++)
+        f->model_proven |= f->records[r].code == ERR_OK;
+    if (!f->model_proven && model_check(&f->model, e) != ERR_OK)
+        return err_context(e, "model file %s", f->model_path);
+    f->model_proven = true;
+    return ERR_OK;
+}
+
 /* Scores the records of a chunk that were read. Errors: ERR_MODEL. */
 static enum err_code score_chunk(struct inference *f, struct intake *intakes, int64_t n,
                                  struct err *e)
@@ -196,17 +207,13 @@ static enum err_code score_chunk(struct inference *f, struct intake *intakes, in
                                                  .features = f->features_of + i * F,
                                                  .logits = f->logits_of + i * K};
     scorer_records(f->scorer, f->records, good);
+    TRY(prove_model(f, good, e));
     for (int64_t i = 0, r = 0; i < n; i++) {
         if (intakes[i].code != ERR_OK)
             continue;
         struct scored *scored = &f->records[r++];
         if (scored->code == ERR_OK)
             continue;
-        if (scored->code == ERR_NUMERIC && !f->model_checked) {
-            if (model_check(&f->model, e) != ERR_OK)
-                return err_context(e, "model file %s", f->model_path);
-            f->model_checked = true;
-        }
         struct err why = {0};
         scored_explain(f->scorer, scored, &why);
         intakes[i].code = scored->code;

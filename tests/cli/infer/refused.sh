@@ -24,4 +24,5 @@ for at in $((bytes * 7 / 8 / 4 * 4)) $((bytes - 4)); do
     cp model/model.safetensors bad.safetensors
     printf '\377\377\377\377' | dd of=bad.safetensors bs=1 seek=$at conv=notrunc status=none
     status ecgfm infer --model bad.safetensors --csv - $f/00003_lr.hea --quiet 2>&1
+    status ecgfm infer --model bad.safetensors --csv - $f/text.hea --quiet 2>&1
 done
