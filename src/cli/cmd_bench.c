@@ -230,7 +230,10 @@ static void run_add(cJSON *list, const struct wanted *w, const struct bench_run 
     cJSON_AddNumberToObject(memory, "unshared", (double)r->unshared);
     cJSON_AddNumberToObject(memory, "peak_resident", (double)r->peak);
     cJSON_AddBoolToObject(memory, "peak_is_of_process", r->peak_of_process);
-    cJSON_AddNumberToObject(memory, "heap_growth", (double)r->heap_growth);
+    if (r->allocations < 0)
+        cJSON_AddNullToObject(item, "allocations_per_step");
+    else
+        cJSON_AddNumberToObject(item, "allocations_per_step", r->allocations);
     cJSON_AddNumberToObject(item, "page_faults_per_step", r->page_faults);
     cJSON_AddNumberToObject(item, "nodes", (double)r->node_count);
     cJSON *ops_json = cJSON_AddArrayToObject(item, "ops");
@@ -248,22 +251,25 @@ static void run_add(cJSON *list, const struct wanted *w, const struct bench_run 
 
 static void runs_header(void)
 {
-    printf("\n%-5s  %-9s  %5s  %22s  %9s  %7s  %7s  %11s  %8s\n", "", "precision", "batch",
-           "records/s (best)", "ms/step", "GFLOP/s", "of peak", "planned MiB", "peak MiB");
+    printf("\n%-5s  %-9s  %5s  %22s  %9s  %7s  %7s  %11s  %8s  %11s\n", "", "precision", "batch",
+           "records/s (best)", "ms/step", "GFLOP/s", "of peak", "planned MiB", "peak MiB",
+           "allocations");
 }
 
 static void run_show(const struct wanted *w, const struct bench_run *r)
 {
-    char rate[48], share[16] = "";
+    char rate[48], share[16] = "", allocations[16] = "-";
     snprintf(rate, sizeof rate, "%.2f (%.2f)", (double)r->batch / r->step.median,
              (double)r->batch / r->step.min);
     if (values.products)
         snprintf(share, sizeof share, "%.1f %%",
                  per_cent(r->flops / r->step.median, w->product.flops_per_s));
-    printf("%-5s  %-9s  %5lld  %22s  %9.2f  %7.1f  %7s  %11.1f  %8.1f\n",
+    if (r->allocations >= 0)
+        snprintf(allocations, sizeof allocations, "%.6g", r->allocations);
+    printf("%-5s  %-9s  %5lld  %22s  %9.2f  %7.1f  %7s  %11.1f  %8.1f  %11s\n",
            r->training ? "train" : "infer", w->precision->name, (long long)r->batch, rate,
            1e3 * r->step.median, 1e-9 * r->flops / r->step.median, share, (double)r->planned / MIB,
-           (double)r->peak / MIB);
+           (double)r->peak / MIB, allocations);
 }
 
 static void ops_show(const struct wanted *w, const struct bench_run *r)
@@ -490,7 +496,10 @@ const struct command command_bench = {
         "the fastest large product of the same backend in the same run. Planned memory is that of "
         "the\n"
         "network's values in between (and gradients); peak memory is what the process had in "
-        "RAM.\n\n"
+        "RAM.\n"
+        "Allocations are calls of malloc and its kind in one step, those of libraries included; "
+        "\"-\"\n"
+        "where they cannot be counted.\n\n"
         "--loader reads a data set three times over: all records at the start of training, the "
         "same\n"
         "for each batch where memory is short, and batches from records kept decoded.",

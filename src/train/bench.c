@@ -7,10 +7,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
+#include "base/allocations.h"
 #include "base/clock.h"
 #include "base/pool.h"
 #include "base/str.h"
@@ -154,16 +152,6 @@ static bool resident_peak_reset(void)
     return fclose(f) == 0 && ok;
 }
 
-static int64_t heap_in_use(void)
-{
-#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
-    struct mallinfo2 m = mallinfo2();
-    return (int64_t)(m.uordblks + m.hblkhd);
-#else
-    return -1;
-#endif
-}
-
 static int64_t minor_faults(void)
 {
     struct rusage r;
@@ -184,7 +172,7 @@ static enum err_code repeat(enum err_code (*step)(void *context, struct err *e),
     for (int i = 0; i < WARM_UP && code == ERR_OK; i++)
         code = step(context, e);
     tape_set_timing(timing, true);
-    int64_t n = 0, heap = heap_in_use(), faults = minor_faults();
+    int64_t n = 0, faults = minor_faults(), allocations = allocation_count();
     double begin_s = clock_seconds();
     while (code == ERR_OK && n < o->repeat) {
         double before_s = clock_seconds();
@@ -193,10 +181,12 @@ static enum err_code repeat(enum err_code (*step)(void *context, struct err *e),
         if (o->limit_s > 0 && n >= REPEAT_MIN && clock_seconds() - begin_s > o->limit_s)
             break;
     }
+    int64_t allocations_end = allocation_count();
     if (code == ERR_OK) {
-        out->step = spread_of(seconds, n);
+        out->allocations =
+            allocations < 0 ? -1 : (double)(allocations_end - allocations) / (double)n;
         out->page_faults = (double)(minor_faults() - faults) / (double)n;
-        out->heap_growth = heap < 0 ? -1 : heap_in_use() - heap;
+        out->step = spread_of(seconds, n);
     }
     tape_set_timing(timing, false);
     free(seconds);

@@ -68,8 +68,8 @@ struct bench_run {
     size_t parameters;        /* slabs of values and, in training, moments */
     size_t peak;              /* most memory resident during the run; 0: not known */
     bool peak_of_process;     /* ... since the process began: the system cannot tell for the run */
-    int64_t heap_growth;      /* of the heap in use, first to last timed step; -1: not known */
-    double page_faults;       /* minor faults a step */
+    double allocations; /* calls of malloc and its kind a step, in the process; -1: not known */
+    double page_faults; /* minor faults a step */
 };
 
 /* Scores batches of random windows with scorer_run. batch must be a size that the scorer has: ERR_USAGE

@@ -14,9 +14,17 @@ awk '/"ops":/ { inside = 1; sum = 0 } inside && /"flops":/ { sum += $2 }
 echo "memory:"
 awk '/"planned"/ { p = $2 + 0 } /"unshared"/ { u = $2 + 0 } /"peak_resident"/ { r = $2 + 0
      print (p > 0 && p <= u ? "planned" : "bad plan"), (r > p ? "resident" : "bad peak") }' bench.json
+# 0 where they are counted; only a sanitizer's build (its runtime is linked in) may say null.
+echo "allocations:"
+none=0
+if nm "$(command -v ecgfm)" | grep -qE '__[at]san_init'; then none=null; fi
+grep -E '"allocations_per_step":' bench.json |
+    awk -v none=$none '{ sub(",", "", $2); print ($2 == none ? "none" : "bad: " $2) }'
 echo "products:"
 ecgfm bench $tiny --batch 1 --mode infer --json >products.json
 awk '/"flops_per_second"/ && !n++ { print ($2 + 0 > 1e8 ? "measured" : "bad") }
      /"copy_bytes_per_second"/ { print ($2 + 0 > 1e8 ? "measured" : "bad") }
      /"percent_of_product"/ { print ($2 + 0 > 0 && $2 + 0 < 400 ? "share" : "bad") }' products.json
-ecgfm bench $tiny --batch 1 --mode train --no-products | grep -cE '^train +f32 +1 '
+ecgfm bench $tiny --batch 1 --mode train --no-products >table
+grep -cE '^ +precision .* allocations$' table
+grep -cE '^train +f32 +1 .* (0|-)$' table
