@@ -23,6 +23,7 @@ fi
 
 # once COMMAND...: microseconds until its first line.
 once() {
+    cat "$warm" >/dev/null
     local begin=${EPOCHREALTIME/./}
     "$@" 2>/dev/null | { read -r _; echo $((${EPOCHREALTIME/./} - begin)); cat >/dev/null; }
 }
@@ -35,10 +36,11 @@ report() {
         END { printf "%-24s best %6.1f ms, median %6.1f ms\n", name, t[1], t[int((NR + 1) / 2)] }'
 }
 
-for storage in f32 bf16 int8; do cat $storage.safetensors >/dev/null; done
+warm=f32.safetensors
 report nothing "$binary" --version
 for case in "f32 f32" "bf16 f32" "bf16 bf16" "int8 bf16" "int8 int8"; do
     read -r storage precision <<<"$case"
+    warm=$storage.safetensors
     report "$storage file, $precision" "$binary" infer --quiet --model $storage.safetensors \
         --precision $precision $record
 done
