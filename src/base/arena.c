@@ -146,7 +146,7 @@ void *large_alloc(size_t bytes)
     if (bytes > (size_t)PTRDIFF_MAX / 2)
         return NULL;
     /* What is large asks for huge pages: fewer faults on the first touch, fewer misses later. */
-    bool large = bytes >= 4 * HUGE_PAGE;
+    bool large = bytes >= HUGE_PAGE;
     size_t unit = large ? HUGE_PAGE : ALIGNMENT;
     bytes = (bytes + (bytes == 0) + unit - 1) / unit * unit;
     void *block = aligned_alloc(unit, bytes);

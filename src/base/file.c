@@ -141,15 +141,13 @@ void file_unmap(struct file_map *map)
     *map = (struct file_map){0};
 }
 
+/* The system enters the 64 KiB around what is touched, where they are in its cache: cheaper than
+ * MADV_POPULATE_READ, which takes page by page. */
 void file_map_enter(const void *data, size_t bytes)
 {
-#ifdef MADV_POPULATE_READ
-    size_t inside = (uintptr_t)data % (size_t)sysconf(_SC_PAGESIZE);
-    (void)madvise((void *)((uintptr_t)data - inside), bytes + inside, MADV_POPULATE_READ);
-#else
-    (void)data;
-    (void)bytes;
-#endif
+    const volatile char *at = data;
+    for (size_t i = 0; i < bytes; i += 65536)
+        (void)at[i];
 }
 
 void file_map_forget(const struct file_map *map)

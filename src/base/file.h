@@ -26,8 +26,8 @@ struct file_map {
 };
 enum err_code file_map(const char *path, struct file_map *out, struct err *e);
 void file_unmap(struct file_map *map);
-/* Enters part of a map in this process at once, instead of page by page when it is touched first. A hint
- * that may be left without effect. Threads: several may do parts of a map. */
+/* Enters part of a map in this process at once, before it is needed. Threads: several may do parts of a
+ * map. */
 void file_map_enter(const void *data, size_t bytes);
 /* Takes the pages out of this process; what is read again comes back from the system's cache. */
 void file_map_forget(const struct file_map *map);

@@ -45,10 +45,13 @@ static void forward(const struct backend *k, const struct node *n, const struct 
     struct conv s = sizes(n);
     enum activation act = (enum activation)n->attr.i[1];
     const void *bias = n->input[2] ? n->input[2]->data : NULL;
+    const struct tensor *x = n->input[0], *w = n->input[1];
     if (n->packed)
-        k->conv_packed(n->output->data, n->input[0]->data, n->packed, bias, &s, act);
+        k->conv_packed(n->output->data, x->data, n->packed, bias, &s, act);
+    else if (w->data)
+        k->conv_fwd(n->output->data, x->data, w->data, bias, &s, act);
     else
-        k->conv_fwd(n->output->data, n->input[0]->data, n->input[1]->data, bias, &s, act);
+        k->conv_stored(n->output->data, x->data, &w->weight, bias, &s, act);
 }
 
 static void backward(const struct backend *k, const struct node *n, const struct tape_step *step)
@@ -88,6 +91,7 @@ static const struct op_case cases[] = {
     {3, {{0, 3, {1, 9, 5}, 0}, {0, 3, {3, 5, 3}, 0}, {0, 0, {0}, 0}}, {{1}, {0}}, 0},
     {3, {{0, 3, {2, 3, 4}, 0}, {0, 3, {4, 1, 9}, 0}, {0, 1, {4}, 0}}, {{4}, {0}}, 0},
     {3, {{0, 3, {1, 40, 14}, 0}, {0, 3, {26, 7, 10}, 0}, {0, 1, {26}, 0}}, {{2}, {0}}, 0},
+    {3, {{0, 3, {1, 20, 16}, 0}, {0, 3, {18, 8, 33}, 0}, {0, 1, {18}, 0}}, {{2}, {0}}, 0},
     {0}};
 
 const struct op op_conv = {
@@ -101,6 +105,7 @@ const struct op op_conv = {
     .backward = backward,
     .flops = flops,
     .packs = 1u << 1,
+    .reads_stored = true,
     .pack_bytes = pack_bytes,
     .pack = pack,
     .cases = cases,

@@ -123,8 +123,10 @@ struct op {
     /* Inference with parameters prepared once (graph/weights.h); all three or none. bit i of packs:
      * with node->packed, parameter i is read by pack only, as input[i]->weight in any storage; the
      * first of them names the packed form. pack_bytes 0: this backend reads them as they are. Called
-     * on several threads at once. */
+     * on several threads at once. reads_stored: without node->packed, forward reads them in any storage
+     * (data is NULL if not float32), with the bits that packing gives. */
     unsigned packs;
+    bool reads_stored;
     size_t (*pack_bytes)(const struct backend *k, const struct node *n);
     void (*pack)(const struct backend *k, const struct node *n, void *packed);
     const struct op_case *cases;

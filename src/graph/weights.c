@@ -115,9 +115,11 @@ static bool make_room(struct weights *w)
     return w->packed != NULL;
 }
 
-/* Does the op read these parameters of the node as they lie? */
+/* Does the op read these parameters of the node as they lie, with the bits of the packed form? */
 static bool reads_plain(const struct node *n)
 {
+    if (n->op->reads_stored)
+        return true;
     for (int i = 0; i < n->input_count; i++)
         if (n->op->packs >> i & 1 && n->input[i] && !n->input[i]->data)
             return false;

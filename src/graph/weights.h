@@ -1,9 +1,9 @@
 /* Parameters of inference: where each lies, in which storage, and for those that products read, their
- * packed form. What is read once is not worth packing: a first run of few rows reads float32
- * parameters as they lie, and packs those of other storages into one place that they share in turn,
- * each right before it is read. What a later run reads is packed then, to stay, in one block shared by
- * all tapes that record the same network (one for each batch size). The bits of results do not depend
- * on it.
+ * packed form. What is read once is not worth packing: a first run of few rows reads parameters as they
+ * lie where the op can (float32; any storage with op->reads_stored), and packs the others into one
+ * place that they share in turn, each right before it is read. What a later run reads is packed then, to
+ * stay, in one block shared by all tapes that record the same network (one for each batch size). The
+ * bits of results do not depend on it.
  *
  * Noun: `weights` are the parameters of one network by their offset in the parameter table. The
  * places are borrowed: a slab, or a mapped model file. What no op packs must be float32.

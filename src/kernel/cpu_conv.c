@@ -44,11 +44,12 @@ static const float *group_values(float *values, const struct weight *w, const st
 
 /* ---- directly -------------------------------------------------------------------------------- */
 
-/* Runs one direction: from `in` channels of a group to `out`, by packed weights or by those of each
- * group, packed by each thread that needs it. A unit is a group of one record; those of a group are
- * beside each other. */
-static void direct(float *y, const float *x, const float *packed, const float *w, const float *bias,
-                   const struct conv *s, bool backward, enum activation act, int add)
+/* Runs one direction: from `in` channels of a group to `out`, by packed weights or, where w is not
+ * NULL, by those of each group, packed by each thread that needs it. A unit is a group of one record;
+ * those of a group are beside each other. */
+static void direct(float *y, const float *x, const float *packed, const struct weight *w,
+                   const float *bias, const struct conv *s, bool backward, enum activation act,
+                   int add)
 {
     const struct conv_kernels *k = &vector_in_use()->conv;
     int64_t T = s->T, C = group_in(s), O = group_out(s), width = s->width;
@@ -58,12 +59,12 @@ static void direct(float *y, const float *x, const float *packed, const float *w
     /* Backward both are walked from the last token to the first. */
     int64_t start = backward ? T - 1 : 0, sign = backward ? -1 : 1;
     PARALLEL_SHARES(s->groups * s->B, 1, s->B * T * s->O * C * width / 64, {
-        int64_t own = packed ? 0 : floats, packed_group = -1;
+        int64_t own = packed ? 0 : floats + O * C * width, packed_group = -1;
         float *work = kernel_scratch(SCRATCH_TASK, own + k->run_floats(T, in, out, width));
         for (int64_t i = from; i < to; i++) {
             int64_t group = i / s->B, token = i % s->B * T + start;
             if (w && packed_group != group)
-                k->pack(work, w + group * O * C * width, O, C, width, backward);
+                k->pack(work, group_values(work + floats, w, s, group), O, C, width, backward);
             packed_group = group;
             k->run(y + token * y_row + group * out, sign * y_row, x + token * x_row + group * in,
                    sign * x_row, packed ? packed + group * floats : work,
@@ -223,13 +224,19 @@ static int64_t folded_floats(const struct conv *s)
     return group_out(s) * group_in(s) * (2 * centre(s) + 1);
 }
 
-/* w(t) + w(-t) from t = 0 on and w(t) - w(-t) from 1 on, for each of n kernels. */
-static void fold(float *sums, float *differences, const float *w, int64_t n, const struct conv *s)
+/* w(t) + w(-t) from t = 0 on and w(t) - w(-t) from 1 on, for each kernel of a group. */
+static void fold(float *sums, float *differences, const struct weight *w, const struct conv *s,
+                 int64_t group)
 {
+    struct weight part = group_weights(w, s, group);
+    int64_t C = group_in(s), O = group_out(s);
     int64_t c = centre(s), after = s->width - c; /* times 0 to after - 1: c + 1 of them, or c */
-    PARALLEL_SHARES(n, 1, n * s->width, {
-        for (int64_t i = from; i < to; i++) {
-            const float *x = w + i * s->width + c;
+    PARALLEL_SHARES(O, 1, O * C * s->width, {
+        float *values = kernel_scratch(SCRATCH_TASK, C * s->width);
+        for (int64_t i = from * C; i < to * C; i++) {
+            if (i % C == 0)
+                vector_in_use()->decode(values, &part, i / C, 1, C * s->width);
+            const float *x = values + i % C * s->width + c;
             float *sum = sums + i * (c + 1), *difference = differences + i * c - 1;
             sum[0] = x[0];
             for (int64_t k = 1; k < after; k++) {
@@ -246,13 +253,13 @@ static void fold(float *sums, float *differences, const float *w, int64_t n, con
 
 /* out[P,O,C] of one group's weights; room has folded_floats. Cosines are the same before and after
  * time 0, sines the opposite: half the products do. */
-static void transform_weights(float *out, const float *w, const float *table, const struct conv *s,
-                              float *room)
+static void transform_weights(float *out, const struct weight *w, const float *table,
+                              const struct conv *s, int64_t group, float *room)
 {
     int64_t n = group_out(s) * group_in(s), c = centre(s), row = table_row(s);
     int64_t cosines = period(s) / 2 + 1;
     float *differences = room + n * (c + 1);
-    fold(room, differences, w, n, s);
+    fold(room, differences, w, s, group);
     multiply(&(struct product){.c = out,
                                .a = table + s->width,
                                .b = room,
@@ -297,7 +304,7 @@ static struct frequency turned(float *out, const struct frequency *w, int64_t O,
 }
 
 /* Runs one direction, by packed weights (forward only) or as they are. */
-static void by_spectra(float *y, const float *x, const float *packed, const float *w,
+static void by_spectra(float *y, const float *x, const float *packed, const struct weight *w,
                        const float *bias, const struct conv *s, bool backward, enum activation act,
                        int add)
 {
@@ -318,7 +325,7 @@ static void by_spectra(float *y, const float *x, const float *packed, const floa
         for (int64_t g = 0; g < G; g++) {
             const float *weights = table + P * (table_row(s) + (packed ? g * O * C : 0));
             if (!packed)
-                transform_weights(work + P * table_row(s), w + g * O * C * s->width, table, s,
+                transform_weights(work + P * table_row(s), w, table, s, g,
                                   work + P * (table_row(s) + O * C));
             PARALLEL_SHARES(P / 2 + 1, 1, n * P * O * C, {
                 float *room = kernel_scratch(SCRATCH_TASK, 2 * O * C);
@@ -349,12 +356,11 @@ static int64_t spectra_floats(const struct conv *s)
 static void spectra_pack(float *packed, const struct weight *w, const struct conv *s)
 {
     int64_t P = period(s), C = group_in(s), O = group_out(s);
-    float *spectrum = kernel_scratch(SCRATCH_SHARED, O * C * (P + s->width) + folded_floats(s));
+    float *spectrum = kernel_scratch(SCRATCH_SHARED, O * C * P + folded_floats(s));
     float *out = packed + P * table_row(s);
     table_make(packed, s);
     for (int64_t g = 0; g < s->groups; g++, out += P * O * C) {
-        const float *values = group_values(spectrum + P * O * C, w, s, g);
-        transform_weights(spectrum, values, packed, s, spectrum + O * C * (P + s->width));
+        transform_weights(spectrum, w, packed, s, g, spectrum + O * C * P);
         PARALLEL_SHARES(P, 1, P * O * C, {
             for (int64_t r = from; r < to; r++)
                 vector_in_use()->transpose(out + r * O * C, O, spectrum + r * O * C, C, O, C);
@@ -403,7 +409,7 @@ static void spectra_weights(float *dw, const float *dy, const float *x, const st
 
 /* ---- members --------------------------------------------------------------------------------- */
 
-static void run(float *y, const float *x, const void *packed, const void *w, const void *b,
+static void run(float *y, const float *x, const void *packed, const struct weight *w, const void *b,
                 const struct conv *s, bool backward, enum activation act, int add)
 {
     (spectral(s) ? by_spectra : direct)(y, x, packed, w, b, s, backward, act, add);
@@ -411,6 +417,12 @@ static void run(float *y, const float *x, const void *packed, const void *w, con
 
 static void conv_fwd(void *y, const void *x, const void *w, const void *b, const struct conv *s,
                      enum activation act)
+{
+    run(y, x, NULL, &(struct weight){w, STORAGE_F32, NULL}, b, s, false, act, 0);
+}
+
+static void conv_stored(void *y, const void *x, const struct weight *w, const void *b,
+                        const struct conv *s, enum activation act)
 {
     run(y, x, NULL, w, b, s, false, act, 0);
 }
@@ -434,7 +446,7 @@ static void conv_packed(void *y, const void *x, const void *packed, const void *
 
 static void conv_bwd_x(void *dx, const void *dy, const void *w, const struct conv *s, int add)
 {
-    run(dx, dy, NULL, w, NULL, s, true, ACTIVATION_NONE, add);
+    run(dx, dy, NULL, &(struct weight){w, STORAGE_F32, NULL}, NULL, s, true, ACTIVATION_NONE, add);
 }
 
 static void conv_bwd_w(void *dw, void *db, const void *dy, const void *x, const struct conv *s,
@@ -448,6 +460,7 @@ static void conv_bwd_w(void *dw, void *db, const void *dy, const void *x, const 
 void cpu_conv_members(struct backend *k)
 {
     k->conv_fwd = conv_fwd;
+    k->conv_stored = conv_stored;
     k->conv_pack_bytes = conv_pack_bytes;
     k->conv_pack = conv_pack;
     k->conv_packed = conv_packed;

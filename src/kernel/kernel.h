@@ -147,7 +147,10 @@ struct backend {
     /* y[B,T,O] = act(conv(x[B,T,C], w[O,C/groups,width]) + b[O]); b may be NULL. */
     void (*conv_fwd)(void *y, const void *x, const void *w, const void *b, const struct conv *s,
                      enum activation act);
-    /* With weights packed once, as linear_packed: w as a weight [O, C/groups * width]; B and T of s are
+    /* The same by a weight [O, C/groups * width] in any storage, with the bits of its values. */
+    void (*conv_stored)(void *y, const void *x, const struct weight *w, const void *b,
+                        const struct conv *s, enum activation act);
+    /* With such a weight packed once, as linear_packed, with the bits of conv_stored; B and T of s are
      * not looked at when packing. */
     size_t (*conv_pack_bytes)(const struct conv *s);
     void (*conv_pack)(void *packed, const struct weight *w, const struct conv *s);

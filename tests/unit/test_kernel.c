@@ -319,6 +319,18 @@ static void conv_fwd(struct run *r, const int64_t *s)
     r->k->conv_fwd(y, x, w, s[7] ? NULL : b, &c, (enum activation)s[6]);
 }
 
+static void conv_stored(struct run *r, const int64_t *s)
+{
+    struct conv c = conv_of(s);
+    int64_t K = c.C / c.groups * c.width;
+    void *y = run_out(r, c.B * c.T * c.O), *x = run_in(r, c.B * c.T * c.C, -1, 1);
+    void *w = run_in(r, c.O * K, -1, 1), *b = run_in(r, c.O, -1, 1);
+    run_seal(r);
+    struct stored stored = stored_open(r, w, c.O, K);
+    r->k->conv_stored(y, x, &stored.as[s[7]], b, &c, (enum activation)s[6]);
+    stored_close(&stored);
+}
+
 static void conv_packed(struct run *r, const int64_t *s)
 {
     struct conv c = conv_of(s);
@@ -578,6 +590,8 @@ static const struct kernel_case cases[] = {
       {2, 156, 96, 96, 31, 2, 1},
       {2, 300, 40, 72, 35, 4, 1},
       {1, 70, 7, 7, 5, 7, 2}}},
+    {CASE(conv_stored),
+     {{3, 5, 6, 9, 4, 3, 1, 2}, {2, 37, 34, 26, 128, 2, 0, 1}, {1, 70, 7, 7, 5, 7, 2, 1}}},
     {"conv_pack_bytes",
      offsetof(struct backend, conv_pack_bytes),
      conv_packed,
