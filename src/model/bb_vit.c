@@ -52,8 +52,9 @@ static enum err_code check(const void *config, int64_t L, int64_t T, struct err 
 }
 
 static struct encoding build(struct build *b, const void *config, struct tensor *signal,
-                             struct tensor *visible)
+                             const struct masking *masking)
 {
+    struct tensor *visible = masking->visible;
     const struct vit_config *c = config;
     int64_t L = signal->shape[1], T = signal->shape[2], D = c->width, steps = T / c->patch;
     struct encoding out = {.token_count = token_count(c, L, T)};

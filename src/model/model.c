@@ -71,10 +71,11 @@ enum err_code model_options_spec(struct option_set *set, struct model_options *o
 /* --- building ----------------------------------------------------------------------------------- */
 
 struct encoding model_encode(struct build *b, const struct model *m, struct tensor *signal,
-                             struct tensor *visible)
+                             const struct masking *masking)
 {
+    static const struct masking none;
     size_t scope = scope_enter(b, "encoder");
-    struct encoding out = m->backbone->build(b, m->config, signal, visible);
+    struct encoding out = m->backbone->build(b, m->config, signal, masking ? masking : &none);
     scope_leave(b, scope);
     return out;
 }

@@ -70,7 +70,7 @@ enum err_code model_copy_encoder(struct model *m, const struct model *from, stru
 int64_t model_feature_count(const struct model *m); /* F */
 /* Recording, for signal [B,L,T] of the contract's L and T. */
 struct encoding model_encode(struct build *b, const struct model *m, struct tensor *signal,
-                             struct tensor *visible);
+                             const struct masking *masking);
 struct tensor *model_features(struct build *b, const struct model *m, struct tensor *tokens);
 struct tensor *model_logits(struct build *b, const struct model *m, struct tensor *features);
 /* The loss of classification, from inputs "signal" [B,L,T] to binary cross-entropy with "target"

@@ -138,15 +138,17 @@ struct tensor *objective_sum_build(const struct objective_sum *sum, struct build
 {
     int64_t L = m->contract.lead_count, T = m->contract.sample_count, rows = sum->views * B;
     struct scene s = {.build = b, .model = m, .views = sum->views, .records = B};
+    struct masking masking = {0};
     struct tensor *signal =
         tape_input(b->tape, "signal", TENSOR_REAL, false, 3, (int64_t[]){rows, L, T});
     if (sum->mask_ratio > 0) {
         int64_t N = m->backbone->token_count(m->config, L, T);
         int64_t J = visible_count(sum->mask_ratio, N);
-        s.visible = tape_input(b->tape, "visible", TENSOR_INDEX, false, 2, (int64_t[]){rows, J});
+        s.visible = masking.visible =
+            tape_input(b->tape, "visible", TENSOR_INDEX, false, 2, (int64_t[]){rows, J});
         s.masked = tape_input(b->tape, "masked", TENSOR_INDEX, false, 2, (int64_t[]){rows, N - J});
     }
-    s.encoding = model_encode(b, m, signal, s.visible);
+    s.encoding = model_encode(b, m, signal, &masking);
     struct tensor *total = NULL;
     for (int i = 0; i < sum->count; i++) {
         const struct objective_config *config = sum->configs[i];

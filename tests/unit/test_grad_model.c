@@ -27,13 +27,13 @@ static const char *const tiny_specs[] = {
     "\"drop_path\":0.2}}",
     "{\"network\":{\"backbone\":\"vit\",\"pool\":\"mean\"},\"vit\":{\"width\":8,\"depth\":1,"
     "\"heads\":1,\"patch\":8,\"patch_leads\":\"one\",\"mlp_ratio\":1}}",
-    "{\"network\":{\"backbone\":\"wav2vec2\",\"pool\":\"mean\"},\"wav2vec2\":{\"width\":8,"
+    "{\"network\":{\"backbone\":\"w2v\",\"pool\":\"mean\"},\"w2v\":{\"width\":8,"
     "\"depth\":2,\"heads\":2,\"mlp_ratio\":2,\"conv_layers\":2,\"conv_width\":6,"
-    "\"conv_groups\":3,\"place_kernel\":4,\"place_groups\":2,\"dropout\":0.1}}",
-    "{\"network\":{\"backbone\":\"wav2vec2\",\"pool\":\"mean_max\"},\"wav2vec2\":{\"width\":8,"
+    "\"conv_groups\":3,\"position_kernel\":4,\"position_groups\":2,\"dropout\":0.1}}",
+    "{\"network\":{\"backbone\":\"w2v\",\"pool\":\"mean_max\"},\"w2v\":{\"width\":8,"
     "\"depth\":1,\"heads\":1,\"mlp_ratio\":1,\"norm\":\"pre\",\"conv_layers\":1,"
-    "\"conv_width\":4,\"conv_kernel\":3,\"conv_groups\":0,\"place_kernel\":9,"
-    "\"place_groups\":1}}"};
+    "\"conv_width\":4,\"conv_kernel\":3,\"conv_groups\":0,\"position_kernel\":9,"
+    "\"position_groups\":1}}"};
 
 static void tiny_contract(struct contract *c)
 {

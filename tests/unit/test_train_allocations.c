@@ -22,8 +22,8 @@ enum { BATCH = 8, CLASSES = 3, STEPS = 4 };
 static const char *const specs[] = {
     "{\"network\":{\"backbone\":\"vit\"},"
     "\"vit\":{\"width\":48,\"depth\":2,\"heads\":3,\"patch\":10,\"dropout\":0.1}}",
-    "{\"network\":{\"backbone\":\"wav2vec2\"},\"wav2vec2\":{\"width\":64,\"depth\":2,\"heads\":2,"
-    "\"conv_width\":32,\"conv_groups\":32,\"place_kernel\":8,\"place_groups\":2}}",
+    "{\"network\":{\"backbone\":\"w2v\"},\"w2v\":{\"width\":64,\"depth\":2,\"heads\":2,"
+    "\"conv_width\":32,\"conv_groups\":32,\"position_kernel\":8,\"position_groups\":2}}",
 };
 static const char *const backends[] = {"cpu", "cpu-bf16", "cpu-int8"};
 

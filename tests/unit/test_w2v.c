@@ -1,4 +1,4 @@
-/* The wav2vec2 backbone against a second statement of the network, written from the description of
+/* The w2v backbone against a second statement of the network, written from the description of
  * ECG-FM alone: convolutions by their definition, one sum at a time, channels first, in double. And
  * the configurations that must be refused. */
 #include <math.h>
@@ -21,23 +21,23 @@ struct shape {
     const char *spec;
     int64_t L, T;
     int64_t conv_layers, conv_width, kernel, stride, conv_groups;
-    int64_t D, depth, heads, hidden, place_kernel, place_groups;
+    int64_t D, depth, heads, hidden, position_kernel, position_groups;
     bool post;
 };
 
 #define WAV2VEC2(options)                                                                          \
-    "{\"network\":{\"backbone\":\"wav2vec2\",\"pool\":\"mean\"},\"wav2vec2\":{" options "}}"
+    "{\"network\":{\"backbone\":\"w2v\",\"pool\":\"mean\"},\"w2v\":{" options "}}"
 
 static const struct shape shapes[] = {
     {WAV2VEC2("\"width\":8,\"depth\":2,\"heads\":2,\"mlp_ratio\":4,\"conv_layers\":3,"
-              "\"conv_width\":6,\"conv_groups\":6,\"place_kernel\":4,\"place_groups\":2"),
+              "\"conv_width\":6,\"conv_groups\":6,\"position_kernel\":4,\"position_groups\":2"),
      3, 37, 3, 6, 2, 2, 6, 8, 2, 2, 32, 4, 2, true},
     {WAV2VEC2("\"width\":48,\"depth\":2,\"heads\":3,\"mlp_ratio\":2,\"conv_layers\":4,"
-              "\"conv_width\":20,\"conv_groups\":5,\"place_kernel\":128,\"place_groups\":4"),
+              "\"conv_width\":20,\"conv_groups\":5,\"position_kernel\":128,\"position_groups\":4"),
      12, 625, 4, 20, 2, 2, 5, 48, 2, 3, 96, 128, 4, true},
     {WAV2VEC2("\"width\":12,\"depth\":1,\"heads\":1,\"mlp_ratio\":1,\"norm\":\"pre\","
               "\"conv_layers\":2,\"conv_width\":10,\"conv_kernel\":5,\"conv_stride\":3,"
-              "\"conv_groups\":0,\"place_kernel\":7,\"place_groups\":1"),
+              "\"conv_groups\":0,\"position_kernel\":7,\"position_groups\":1"),
      2, 100, 2, 10, 5, 3, 0, 12, 1, 1, 12, 7, 1, false},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes, B = 2 };
@@ -204,26 +204,26 @@ static double *network(const struct shape *s, const struct weights *w, const dou
     double *tokens = linear(rows, T, C, s->D, named(w, "encoder.embed.weight", 0),
                             named(w, "encoder.embed.bias", 0));
     free(rows);
-    /* Tap i of the place convolution meets token t + i - width / 2. */
-    const double *weight = named(w, "encoder.place.weight", 0);
-    const double *bias = named(w, "encoder.place.bias", 0);
-    double *place = zeros(T * s->D);
-    int64_t size = s->D / s->place_groups;
+    /* Tap i of the positional convolution meets token t + i - width / 2. */
+    const double *weight = named(w, "encoder.position.weight", 0);
+    const double *bias = named(w, "encoder.position.bias", 0);
+    double *position = zeros(T * s->D);
+    int64_t size = s->D / s->position_groups;
     for (int64_t t = 0; t < T; t++)
         for (int64_t o = 0; o < s->D; o++) {
             double sum = bias[o];
             for (int64_t c = 0; c < size; c++)
-                for (int64_t i = 0; i < s->place_kernel; i++) {
-                    int64_t from = t + i - s->place_kernel / 2;
+                for (int64_t i = 0; i < s->position_kernel; i++) {
+                    int64_t from = t + i - s->position_kernel / 2;
                     if (from >= 0 && from < T)
-                        sum += weight[(o * size + c) * s->place_kernel + i] *
+                        sum += weight[(o * size + c) * s->position_kernel + i] *
                                tokens[from * s->D + o / size * size + c];
                 }
-            place[t * s->D + o] = gelu(sum);
+            position[t * s->D + o] = gelu(sum);
         }
     for (int64_t i = 0; i < T * s->D; i++)
-        tokens[i] += place[i];
-    free(place);
+        tokens[i] += position[i];
+    free(position);
     const double *g = named(w, "encoder.norm.weight", 0), *b = named(w, "encoder.norm.bias", 0);
     if (s->post)
         layernorm(tokens, T, s->D, g, b);
@@ -328,7 +328,7 @@ static void test_hidden_tokens(void **state)
     c.sample_count = T;
     cJSON *spec = cJSON_Parse(
         WAV2VEC2("\"width\":8,\"depth\":1,\"heads\":2,\"conv_layers\":2,\"conv_width\":6,"
-                 "\"conv_groups\":0,\"place_kernel\":6,\"place_groups\":2"));
+                 "\"conv_groups\":0,\"position_kernel\":6,\"position_groups\":2"));
     struct model m;
     assert_int_equal(model_create(&m, spec, &c, NULL, &e), ERR_OK);
     assert_int_equal(model_allocate(&m, 2, &e), ERR_OK);
@@ -336,7 +336,7 @@ static void test_hidden_tokens(void **state)
     struct build b = {.tape = t, .params = &m.params};
     struct tensor *signal = tape_input(t, "signal", TENSOR_REAL, false, 3, (int64_t[]){1, L, T});
     struct tensor *visible = tape_input(t, "visible", TENSOR_INDEX, false, 2, (int64_t[]){1, J});
-    struct encoding enc = model_encode(&b, &m, signal, visible);
+    struct encoding enc = model_encode(&b, &m, signal, &(struct masking){.visible = visible});
     tape_keep(t, enc.tokens);
     tape_keep(t, enc.patches);
     assert_int_equal(tape_plan(t, NULL, &e), ERR_OK);
@@ -424,22 +424,22 @@ static void test_refused(void **state)
         const char *options, *named;
         int64_t T;
     } cases[] = {
-        {"\"heads\":7", "wav2vec2.heads 7", 2500},
-        {"\"place_groups\":5", "wav2vec2.place_groups 5", 2500},
-        {"\"conv_groups\":100", "wav2vec2.conv_groups 100", 2500},
-        {"\"conv_stride\":3", "wav2vec2.conv_stride 3", 2500},
-        {"\"conv_layers\":4", "too short for wav2vec2.conv_layers 4", 15},
+        {"\"heads\":7", "w2v.heads 7", 2500},
+        {"\"position_groups\":5", "w2v.position_groups 5", 2500},
+        {"\"conv_groups\":100", "w2v.conv_groups 100", 2500},
+        {"\"conv_stride\":3", "w2v.conv_stride 3", 2500},
+        {"\"conv_layers\":4", "too short for w2v.conv_layers 4", 15},
         {"\"conv_layers\":12,\"conv_kernel\":64,\"conv_stride\":64", "too short", 1 << 20},
-        {"\"conv_layers\":1", "wav2vec2.conv_stride", 1 << 20},
-        {"\"conv_layers\":0", "wav2vec2.conv_layers", 2500},
-        {"\"conv_stride\":1", "wav2vec2.conv_stride", 2500},
-        {"\"place_kernel\":1e9", "wav2vec2.place_kernel", 2500},
-        {"\"norm\":\"none\"", "wav2vec2.norm", 2500},
-        {"\"dropout\":1", "wav2vec2.dropout", 2500},
+        {"\"conv_layers\":1", "w2v.conv_stride", 1 << 20},
+        {"\"conv_layers\":0", "w2v.conv_layers", 2500},
+        {"\"conv_stride\":1", "w2v.conv_stride", 2500},
+        {"\"position_kernel\":1e9", "w2v.position_kernel", 2500},
+        {"\"norm\":\"none\"", "w2v.norm", 2500},
+        {"\"dropout\":1", "w2v.dropout", 2500},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[256];
-        snprintf(text, sizeof text, "{\"network\":{\"backbone\":\"wav2vec2\"},\"wav2vec2\":{%s}}",
+        snprintf(text, sizeof text, "{\"network\":{\"backbone\":\"w2v\"},\"w2v\":{%s}}",
                  cases[i].options);
         cJSON *spec = cJSON_Parse(text);
         assert_non_null(spec);
@@ -461,7 +461,7 @@ static void test_token_counts(void **state)
 {
     (void)state;
     static const int64_t counts[][2] = {{16, 1}, {31, 1}, {32, 2}, {2500, 156}, {5000, 312}};
-    cJSON *spec = cJSON_Parse("{\"network\":{\"backbone\":\"wav2vec2\"},\"wav2vec2\":{}}");
+    cJSON *spec = cJSON_Parse("{\"network\":{\"backbone\":\"w2v\"},\"w2v\":{}}");
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         struct err e = {0};
         struct contract c;
@@ -482,5 +482,5 @@ int main(void)
                                        cmocka_unit_test(test_company),
                                        cmocka_unit_test(test_refused),
                                        cmocka_unit_test(test_token_counts)};
-    return cmocka_run_group_tests_name("wav2vec2", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("w2v", tests, NULL, NULL);
 }

@@ -1,13 +1,13 @@
 /* The network of wav2vec 2.0 as ECG-FM has it: strided convolutions turn the signal into tokens, a
- * convolution over the tokens tells them their place, and transformer blocks follow.
+ * convolution over the tokens tells them their position, and transformer blocks follow.
  * Source: Baevski et al. 2020 (wav2vec 2.0), section 2; McKeen et al. 2024 (ECG-FM).
  *
  * Tokens are rows from the start, so a strided convolution is a linear layer on windows of rows: its
  * weight is [out, kernel * in], the taps one after the other (PyTorch's Conv1d has [out, in, kernel]).
- * The place convolution's weight is [out, in / groups, kernel] as there, weight norm multiplied out.
+ * The positional convolution's weight is [out, in / groups, kernel] as there, weight norm multiplied out.
  * Samples at the end that fill no window of some layer are left out.
  *
- * With hidden tokens (masked autoencoder) those are zero where places are made, like what lies beyond
+ * With hidden tokens (masked autoencoder) those are zero where positions are made, like what lies beyond
  * the ends of the signal, and only the visible ones go on. A token then still sees hidden samples
  * where kernel > stride, and in the statistics of the group norm. */
 #include <math.h>
@@ -15,10 +15,10 @@
 
 #include "model/backbone.h"
 
-struct wav2vec2_config {
+struct w2v_config {
     int64_t width, depth, heads;
     int64_t conv_layers, conv_width, conv_kernel, conv_stride, conv_groups;
-    int64_t place_kernel, place_groups;
+    int64_t position_kernel, position_groups;
     const char *norm;
     double mlp_ratio, dropout, drop_path;
 };
@@ -27,32 +27,31 @@ struct wav2vec2_config {
 #define EPSILON 1e-5
 
 static const struct option options[] = {
-    OPT_INT(wav2vec2_config, width, "768", 8, 8192, NULL, "width of the tokens"),
-    OPT_INT(wav2vec2_config, depth, "12", 1, 128, NULL, "number of transformer blocks"),
-    OPT_INT(wav2vec2_config, heads, "12", 1, 128, NULL, "attention heads"),
-    OPT_FLOAT(wav2vec2_config, mlp_ratio, "4", 0.25, 16, NULL,
-              "hidden width of the mlp over width"),
-    OPT_CHOICE(wav2vec2_config, norm, "post", "post|pre",
+    OPT_INT(w2v_config, width, "768", 8, 8192, NULL, "width of the tokens"),
+    OPT_INT(w2v_config, depth, "12", 1, 128, NULL, "number of transformer blocks"),
+    OPT_INT(w2v_config, heads, "12", 1, 128, NULL, "attention heads"),
+    OPT_FLOAT(w2v_config, mlp_ratio, "4", 0.25, 16, NULL, "hidden width of the mlp over width"),
+    OPT_CHOICE(w2v_config, norm, "post", "post|pre",
                "layer norms after each residual sum, or before each branch"),
-    OPT_INT(wav2vec2_config, conv_layers, "4", 1, 12, NULL, "strided convolutions of the signal"),
-    OPT_INT(wav2vec2_config, conv_width, "256", 1, 8192, NULL, "channels of these convolutions"),
-    OPT_INT(wav2vec2_config, conv_kernel, "2", 2, 64, NULL, "their length"),
-    OPT_INT(wav2vec2_config, conv_stride, "2", 2, 64, NULL, "their step, at most conv_kernel"),
-    OPT_INT(wav2vec2_config, conv_groups, "256", 0, 8192, NULL,
+    OPT_INT(w2v_config, conv_layers, "4", 1, 12, NULL, "strided convolutions of the signal"),
+    OPT_INT(w2v_config, conv_width, "256", 1, 8192, NULL, "channels of these convolutions"),
+    OPT_INT(w2v_config, conv_kernel, "2", 2, 64, NULL, "their length"),
+    OPT_INT(w2v_config, conv_stride, "2", 2, 64, NULL, "their step, at most conv_kernel"),
+    OPT_INT(w2v_config, conv_groups, "256", 0, 8192, NULL,
             "channel groups that are normalized over time after the first of them; 0: no norm"),
-    OPT_INT(wav2vec2_config, place_kernel, "128", 1, 1024, "tokens",
-            "length of the convolution that tells tokens their place"),
-    OPT_INT(wav2vec2_config, place_groups, "16", 1, 8192, NULL, "its channel groups"),
-    OPT_FLOAT(wav2vec2_config, dropout, "0", 0, 0.9, NULL,
+    OPT_INT(w2v_config, position_kernel, "128", 1, 1024, "tokens",
+            "length of the convolution that tells tokens their position"),
+    OPT_INT(w2v_config, position_groups, "16", 1, 8192, NULL, "its channel groups"),
+    OPT_FLOAT(w2v_config, dropout, "0", 0, 0.9, NULL,
               "dropout of embedded tokens and residual branches in training"),
-    OPT_FLOAT(wav2vec2_config, drop_path, "0", 0, 0.9, NULL,
+    OPT_FLOAT(w2v_config, drop_path, "0", 0, 0.9, NULL,
               "probability of skipping the last block in training, linear over depth"),
     OPTION_END};
 
-static bool post_norm(const struct wav2vec2_config *c) { return strcmp(c->norm, "post") == 0; }
+static bool post_norm(const struct w2v_config *c) { return strcmp(c->norm, "post") == 0; }
 
 /* Tokens of T samples after `layers` convolutions; 0 if they are too few. */
-static int64_t tokens_after(const struct wav2vec2_config *c, int64_t layers, int64_t T)
+static int64_t tokens_after(const struct w2v_config *c, int64_t layers, int64_t T)
 {
     for (int64_t i = 0; i < layers; i++)
         T = T < c->conv_kernel ? 0 : (T - c->conv_kernel) / c->conv_stride + 1;
@@ -61,50 +60,50 @@ static int64_t tokens_after(const struct wav2vec2_config *c, int64_t layers, int
 
 static int64_t token_count(const void *config, int64_t L, int64_t T)
 {
-    const struct wav2vec2_config *c = config;
+    const struct w2v_config *c = config;
     (void)L;
     return tokens_after(c, c->conv_layers, T);
 }
 
-static int64_t width(const void *config) { return ((const struct wav2vec2_config *)config)->width; }
+static int64_t width(const void *config) { return ((const struct w2v_config *)config)->width; }
 
 static enum err_code check_multiple(const char *name, int64_t value, const char *of_name,
                                     int64_t of, struct err *e)
 {
     if (value % of)
-        FAIL(e, ERR_USAGE, "wav2vec2.%s %lld is not a multiple of wav2vec2.%s %lld", name,
-             (long long)value, of_name, (long long)of);
+        FAIL(e, ERR_USAGE, "w2v.%s %lld is not a multiple of w2v.%s %lld", name, (long long)value,
+             of_name, (long long)of);
     return ERR_OK;
 }
 
 static enum err_code check(const void *config, int64_t L, int64_t T, struct err *e)
 {
-    const struct wav2vec2_config *c = config;
+    const struct w2v_config *c = config;
     TRY(check_multiple("width", c->width, "heads", c->heads, e));
-    TRY(check_multiple("width", c->width, "place_groups", c->place_groups, e));
+    TRY(check_multiple("width", c->width, "position_groups", c->position_groups, e));
     if (c->conv_groups)
         TRY(check_multiple("conv_width", c->conv_width, "conv_groups", c->conv_groups, e));
     if (c->conv_stride > c->conv_kernel)
         FAIL(e, ERR_USAGE,
-             "wav2vec2.conv_stride %lld is more than wav2vec2.conv_kernel %lld: samples between "
+             "w2v.conv_stride %lld is more than w2v.conv_kernel %lld: samples between "
              "windows would not be seen",
              (long long)c->conv_stride, (long long)c->conv_kernel);
     int64_t N = token_count(config, L, T);
     if (N < 1)
         FAIL(e, ERR_USAGE,
-             "input of %lld samples is too short for wav2vec2.conv_layers %lld with "
-             "wav2vec2.conv_kernel %lld",
+             "input of %lld samples is too short for w2v.conv_layers %lld with "
+             "w2v.conv_kernel %lld",
              (long long)T, (long long)c->conv_layers, (long long)c->conv_kernel);
     if (N > TOKENS_MAX)
         FAIL(e, ERR_USAGE,
-             "%lld tokens are more than %d; use a larger wav2vec2.conv_stride or more "
-             "wav2vec2.conv_layers",
+             "%lld tokens are more than %d; use a larger w2v.conv_stride or more "
+             "w2v.conv_layers",
              (long long)N, TOKENS_MAX);
     return ERR_OK;
 }
 
 /* signal as rows [B,T,L] -> [B,N,conv_width] */
-static struct tensor *extract(struct build *b, const struct wav2vec2_config *c, struct tensor *x)
+static struct tensor *extract(struct build *b, const struct w2v_config *c, struct tensor *x)
 {
     for (int64_t i = 0; i < c->conv_layers; i++) {
         size_t scope = scope_enter(b, "conv.%d", (int)i);
@@ -126,14 +125,14 @@ static struct tensor *extract(struct build *b, const struct wav2vec2_config *c, 
 }
 
 /* x + GELU(convolution of x over the tokens); with `visible`, of these tokens alone. */
-static struct tensor *add_place(struct build *b, const struct wav2vec2_config *c, struct tensor *x,
-                                struct tensor *visible)
+static struct tensor *add_position(struct build *b, const struct w2v_config *c, struct tensor *x,
+                                   struct tensor *visible)
 {
     int64_t D = c->width, N = x->shape[1];
-    size_t scope = scope_enter(b, "place");
+    size_t scope = scope_enter(b, "position");
     struct tensor *w =
-        nn_param(b, "weight", 3, (int64_t[]){D, D / c->place_groups, c->place_kernel}, PARAM_NORMAL,
-                 sqrt(4 / (double)(c->place_kernel * D)), true);
+        nn_param(b, "weight", 3, (int64_t[]){D, D / c->position_groups, c->position_kernel},
+                 PARAM_NORMAL, sqrt(4 / (double)(c->position_kernel * D)), true);
     struct tensor *bias = nn_param(b, "bias", 1, &D, PARAM_ZERO, 0, false);
     scope_leave(b, scope);
     struct tensor *all = x;
@@ -141,16 +140,17 @@ static struct tensor *add_place(struct build *b, const struct wav2vec2_config *c
         x = t_gather(b->tape, x, visible);
         all = t_scatter(b->tape, x, NULL, visible, N);
     }
-    struct tensor *place = t_conv(b->tape, all, w, bias, c->place_groups, ACTIVATION_GELU);
+    struct tensor *position = t_conv(b->tape, all, w, bias, c->position_groups, ACTIVATION_GELU);
     if (visible)
-        place = t_gather(b->tape, place, visible);
-    return t_add(b->tape, x, place);
+        position = t_gather(b->tape, position, visible);
+    return t_add(b->tape, x, position);
 }
 
 static struct encoding build(struct build *b, const void *config, struct tensor *signal,
-                             struct tensor *visible)
+                             const struct masking *masking)
 {
-    const struct wav2vec2_config *c = config;
+    const struct w2v_config *c = config;
+    struct tensor *visible = masking->visible;
     struct encoding out = {.token_count = token_count(c, signal->shape[1], signal->shape[2])};
 
     b->layer = 0;
@@ -161,11 +161,11 @@ static struct encoding build(struct build *b, const void *config, struct tensor 
             step *= c->conv_stride;
         out.patches = t_fold(b->tape, x, step, step);
     }
-    x = extract(b, c, x);
-    x = nn_layernorm(b, "conv.norm", x, EPSILON);
+    out.extracted = extract(b, c, x);
+    out.features = x = nn_layernorm(b, "conv.norm", out.extracted, EPSILON);
     x = nn_linear(b, "embed", x, c->width, ACTIVATION_NONE);
     x = t_dropout(b->tape, x, c->dropout, false);
-    x = add_place(b, c, x, visible);
+    x = add_position(b, c, x, visible);
     if (post_norm(c))
         x = nn_layernorm(b, "norm", x, EPSILON);
     x = t_dropout(b->tape, x, c->dropout, false);
@@ -187,11 +187,11 @@ static struct encoding build(struct build *b, const void *config, struct tensor 
     return out;
 }
 
-const struct backbone backbone_wav2vec2 = {
-    .name = "wav2vec2",
+const struct backbone backbone_w2v = {
+    .name = "w2v",
     .help = "wav2vec 2.0 as in ECG-FM: strided convolutions, then a transformer",
     .options = options,
-    .config_size = sizeof(struct wav2vec2_config),
+    .config_size = sizeof(struct w2v_config),
     .check = check,
     .token_count = token_count,
     .width = width,
