@@ -237,6 +237,15 @@ void file_writer_printf(struct file_writer *w, const char *format, ...)
     va_end(args);
 }
 
+void file_writer_seek(struct file_writer *w, int64_t byte, bool cut)
+{
+    if (w->failed)
+        return;
+    if (fflush(w->stream) != 0 || (cut && ftruncate(fileno(w->stream), (off_t)byte) != 0) ||
+        fseeko(w->stream, (off_t)byte, SEEK_SET) != 0)
+        writer_failed(w);
+}
+
 /* Makes a rename survive a power cut. Some file systems refuse fsync on folders: nothing to do. */
 static enum err_code sync_folder(const char *path, struct err *e)
 {

@@ -52,6 +52,8 @@ enum err_code file_writer_open(struct file_writer *w, const char *path, struct e
 void file_writer_write(struct file_writer *w, const void *data, size_t size);
 void file_writer_printf(struct file_writer *w, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Goes on at that byte; with `cut` the file ends there for now. For files, not devices and pipes. */
+void file_writer_seek(struct file_writer *w, int64_t byte, bool cut);
 enum err_code file_writer_commit(struct file_writer *w, struct err *e);
 void file_writer_abandon(struct file_writer *w);
 

@@ -623,17 +623,24 @@ static enum err_code check_names(const struct safetensor *tensors, int64_t count
     return code;
 }
 
+/* Checks what the header will say, and says it. Caller buf_frees *header, also after an error. */
+static enum err_code make_header(struct buf *header, const struct safetensor *tensors,
+                                 int64_t count, const char *const *keys, const char *const *values,
+                                 int64_t metadata_count, struct err *e)
+{
+    buf_init(header, HEADER_MAX_BYTES);
+    TRY(check_names(tensors, count, keys, metadata_count, e));
+    return build_header(header, tensors, count, keys, values, metadata_count, e);
+}
+
 enum err_code safetensors_write(const char *path, const struct safetensor *tensors, int64_t count,
                                 const char *const *metadata_keys,
                                 const char *const *metadata_values, int64_t metadata_count,
                                 struct err *e)
 {
     struct buf header;
-    buf_init(&header, HEADER_MAX_BYTES);
-    enum err_code code = check_names(tensors, count, metadata_keys, metadata_count, e);
-    if (code == ERR_OK)
-        code = build_header(&header, tensors, count, metadata_keys, metadata_values, metadata_count,
-                            e);
+    enum err_code code =
+        make_header(&header, tensors, count, metadata_keys, metadata_values, metadata_count, e);
     struct file_writer writer;
     if (code == ERR_OK)
         code = file_writer_open(&writer, path, e);
@@ -650,4 +657,90 @@ enum err_code safetensors_write(const char *path, const struct safetensor *tenso
     if (code != ERR_OK)
         err_context(e, "writing %s", path);
     return code;
+}
+
+/* ---- writing in pieces ---- */
+
+size_t safetensors_entry_bound(size_t name_bytes)
+{
+    /* A byte of a name is six as \u0000; beside it: the fields, rank and two offsets. */
+    return 6 * name_bytes + 64 + (SAFETENSORS_RANK_MAX + 2) * 21;
+}
+
+enum err_code safetensors_stream_open(struct safetensors_stream *s, const char *path,
+                                      size_t header_max, struct err *e)
+{
+    *s = (struct safetensors_stream){0};
+    if (header_max > HEADER_MAX_BYTES - DATA_ALIGNMENT)
+        FAIL(e, ERR_LIMIT, "writing %s: names and shapes need a header of %zu bytes, more than %u",
+             path, header_max, HEADER_MAX_BYTES);
+    size_t blocks = (PREFIX_BYTES + header_max + DATA_ALIGNMENT - 1) / DATA_ALIGNMENT;
+    s->begin = blocks * DATA_ALIGNMENT;
+    TRY(file_writer_open(&s->writer, path, e));
+    if (!s->writer.temporary) {
+        file_writer_abandon(&s->writer);
+        FAIL(e, ERR_IO, "writing %s: it is no regular file, and its header is written last", path);
+    }
+    file_writer_seek(&s->writer, (int64_t)s->begin, false);
+    return ERR_OK;
+}
+
+void safetensors_stream_write(struct safetensors_stream *s, const void *data, size_t bytes)
+{
+    file_writer_write(&s->writer, data, bytes);
+    s->bytes += (int64_t)bytes;
+}
+
+void safetensors_stream_rewind(struct safetensors_stream *s, int64_t bytes)
+{
+    ASSERT(bytes >= 0 && bytes <= s->bytes, "rewind to %lld of %lld bytes", (long long)bytes,
+           (long long)s->bytes);
+    file_writer_seek(&s->writer, (int64_t)s->begin + bytes, true);
+    s->bytes = bytes;
+}
+
+static enum err_code finish_header(struct safetensors_stream *s, const struct buf *header,
+                                   struct err *e)
+{
+    uint64_t size = s->begin - PREFIX_BYTES;
+    ASSERT(header->len <= size, "header of %zu bytes in room for %llu", header->len,
+           (unsigned long long)size);
+    char blank[DATA_ALIGNMENT];
+    memset(blank, ' ', sizeof blank);
+    file_writer_seek(&s->writer, (int64_t)s->begin + s->bytes,
+                     true); /* also if nothing was written */
+    file_writer_seek(&s->writer, 0, false);
+    file_writer_write(&s->writer, &size, sizeof size);
+    file_writer_write(&s->writer, header->data, header->len);
+    for (size_t at = header->len; at < size; at += DATA_ALIGNMENT)
+        file_writer_write(&s->writer, blank, size - at < sizeof blank ? size - at : sizeof blank);
+    return file_writer_commit(&s->writer, e);
+}
+
+enum err_code safetensors_stream_close(struct safetensors_stream *s,
+                                       const struct safetensor *tensors, int64_t count,
+                                       const char *const *metadata_keys,
+                                       const char *const *metadata_values, int64_t metadata_count,
+                                       struct err *e)
+{
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < count; i++)
+        bytes += (int64_t)tensors[i].bytes;
+    ASSERT(bytes == s->bytes, "%lld bytes of tensors, %lld written", (long long)bytes,
+           (long long)s->bytes);
+    struct buf header;
+    enum err_code code =
+        make_header(&header, tensors, count, metadata_keys, metadata_values, metadata_count, e);
+    if (code == ERR_OK)
+        code = finish_header(s, &header, e);
+    else
+        safetensors_stream_abandon(s);
+    buf_free(&header);
+    return code;
+}
+
+void safetensors_stream_abandon(struct safetensors_stream *s)
+{
+    if (s->writer.path)
+        file_writer_abandon(&s->writer);
 }

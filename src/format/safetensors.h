@@ -82,6 +82,32 @@ enum err_code safetensors_write(const char *path, const struct safetensor *tenso
                                 const char *const *metadata_values, int64_t metadata_count,
                                 struct err *e);
 
+/* The same for data of which it is known only at the end what they are: room for the header is left,
+ * tensors are written one after the other in pieces, and described when all is there. */
+struct safetensors_stream {
+    struct file_writer writer;
+    size_t begin;  /* byte of the file where data begin */
+    int64_t bytes; /* of data so far */
+};
+/* header_max: bytes that the header may need, see safetensors_entry_bound.
+ * Errors: ERR_LIMIT if that is more than the format has, ERR_IO, also for what is no regular file. */
+enum err_code safetensors_stream_open(struct safetensors_stream *s, const char *path,
+                                      size_t header_max, struct err *e);
+/* A failure is kept for the close. */
+void safetensors_stream_write(struct safetensors_stream *s, const void *data, size_t bytes);
+/* Takes back what was written after `bytes` bytes of data. */
+void safetensors_stream_rewind(struct safetensors_stream *s, int64_t bytes);
+/* Writes the header and commits. tensors: in the order of their data (their pointers are not used), as
+ * many bytes as were written. Errors: as safetensors_write; the file is then gone. */
+enum err_code safetensors_stream_close(struct safetensors_stream *s,
+                                       const struct safetensor *tensors, int64_t count,
+                                       const char *const *metadata_keys,
+                                       const char *const *metadata_values, int64_t metadata_count,
+                                       struct err *e);
+void safetensors_stream_abandon(struct safetensors_stream *s); /* accepts a zeroed struct */
+/* Bytes that a tensor with a name of that length takes in a header, at most. */
+size_t safetensors_entry_bound(size_t name_bytes);
+
 size_t safetensors_dtype_size(enum safetensors_dtype dtype);
 const char *safetensors_dtype_name(enum safetensors_dtype dtype);
 

@@ -30,6 +30,11 @@ struct tensor *t_groupnorm(struct tape *t, struct tensor *x, struct tensor *g, s
 struct tensor *t_softmax(struct tape *t, struct tensor *x);
 /* qkv [B,N,3*H*E] -> [B,N,H*E]; scale 1/sqrt(E). Source: Vaswani et al. 2017 eq. 1 */
 struct tensor *t_attention(struct tape *t, struct tensor *qkv, int64_t heads);
+/* The weights of that attention, averaged over the heads: [B,N,N], a row of keys for each query, or
+ * with `highest` the largest of each row, [B,N]. keys [B] or NULL: so many tokens are keys. No
+ * gradient. */
+struct tensor *t_attention_weights(struct tape *t, struct tensor *qkv, struct tensor *keys,
+                                   int64_t heads, bool highest);
 /* a + b, same shape */
 struct tensor *t_add(struct tape *t, struct tensor *a, struct tensor *b);
 /* alpha x */

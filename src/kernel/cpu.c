@@ -266,6 +266,23 @@ static void attention_bwd(void *dqkv, const void *dy, const void *qkv, const voi
     split_attention_bwd(dqkv, dy, qkv, y, lse, B, N, H, E, add, vector->attention_bwd);
 }
 
+static void attention_weights(void *y_, const void *qkv_, const int32_t *keys, int64_t B, int64_t N,
+                              int64_t H, int64_t E, int highest)
+{
+    enum { QUERIES = 48 }; /* done together, over the same packed keys */
+    float *y = y_;
+    const float *qkv = qkv_;
+    int64_t blocks = (N + QUERIES - 1) / QUERIES, width = highest ? 1 : N;
+    PARALLEL_SHARES(B * blocks, 1, B * H * N * (N + E), {
+        for (int64_t i = from; i < to; i++) {
+            int64_t b = i / blocks, first = i % blocks * QUERIES;
+            vector->attention_weights(y + (b * N + first) * width, qkv + b * N * 3 * H * E, first,
+                                      min_i64(QUERIES, N - first), N, keys ? keys[b] : N, H, E,
+                                      highest);
+        }
+    });
+}
+
 /* ---- elementwise and layout ------------------------------------------------------------------ */
 
 static void add_arrays(void *y_, const void *a_, const void *b_, int64_t n)
@@ -593,6 +610,7 @@ static void backend_build(void)
     backend.softmax_bwd = softmax_bwd;
     backend.attention_fwd = attention_fwd;
     backend.attention_bwd = attention_bwd;
+    backend.attention_weights = attention_weights;
     backend.add = add_arrays;
     backend.scale = scale_array;
     backend.add_rows_fwd = add_rows_fwd;

@@ -97,6 +97,11 @@ struct backend {
                           int64_t E);
     void (*attention_bwd)(void *dqkv, const void *dy, const void *qkv, const void *y,
                           const void *lse, int64_t B, int64_t N, int64_t H, int64_t E, int add);
+    /* The probabilities that attention_fwd mixes values by, averaged over the heads: y[B,N,N], a row
+     * for each query, over its keys; with `highest` the largest of each row alone, y[B,N]. keys[B]
+     * (NULL: N): only so many of a record's tokens are keys, the others have probability 0. */
+    void (*attention_weights)(void *y, const void *qkv, const int32_t *keys, int64_t B, int64_t N,
+                              int64_t H, int64_t E, int highest);
 
     /* y = a + b (y may be a). */
     void (*add)(void *y, const void *a, const void *b, int64_t n);

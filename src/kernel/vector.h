@@ -72,6 +72,9 @@ struct vector_kernels {
     void (*attention_fwd)(float *y, float *lse, const float *qkv, int64_t N, int64_t H, int64_t E);
     void (*attention_bwd)(float *dqkv, const float *dy, const float *qkv, const float *y,
                           const float *lse, int64_t N, int64_t H, int64_t E, int add);
+    /* Of one record, queries `first` to first + rows: y[rows,N], or with `highest` y[rows]. */
+    void (*attention_weights)(float *y, const float *qkv, int64_t first, int64_t rows, int64_t N,
+                              int64_t keys, int64_t H, int64_t E, int highest);
 
     void (*activation_fwd)(float *y, const float *x, int64_t n, enum activation act);
     void (*activation_bwd)(float *dx, const float *dy, const float *x, int64_t n,

@@ -162,6 +162,36 @@ static void model_collect(struct model *m)
     tape_free(t);
 }
 
+/* The encoder recorded for T samples in a table of its own: what it asks for must be what is there. */
+enum err_code model_takes(const struct model *m, int64_t T, struct err *e)
+{
+    struct err why = {0};
+    if (m->backbone->check(m->config, m->contract.lead_count, T, &why) != ERR_OK)
+        FAIL(e, ERR_MODEL, "backbone %s: %s", m->backbone->name, why.message);
+    struct param_table asked;
+    param_table_init(&asked);
+    struct tape *t = tape_new(&backend_ref, false);
+    struct build b = {.tape = t, .params = &asked};
+    model_encode(&b, m,
+                 tape_input(t, "signal", TENSOR_REAL, false, 3,
+                            (int64_t[]){1, m->contract.lead_count, T}),
+                 NULL);
+    enum err_code code = ERR_OK;
+    for (int i = 0; i < asked.count && code == ERR_OK; i++) {
+        const struct param *p = asked.items[i], *own = param_find(&m->params, p->name);
+        if (!own || own->rank != p->rank ||
+            memcmp(own->shape, p->shape, (size_t)p->rank * sizeof p->shape[0]) != 0)
+            code = RAISE(e, ERR_MODEL,
+                         "backbone %s has parameters for windows of %lld samples alone (%s): "
+                         "it does not take %lld",
+                         m->backbone->name, (long long)m->contract.sample_count, p->name,
+                         (long long)T);
+    }
+    tape_free(t);
+    param_table_free(&asked);
+    return code;
+}
+
 static void classes_copy(struct model *m, const struct model_classes *from)
 {
     struct model_classes *to = &m->classes;

@@ -68,7 +68,10 @@ enum err_code model_allocate(struct model *m, uint64_t seed, struct err *e);
 enum err_code model_copy_encoder(struct model *m, const struct model *from, struct err *e);
 
 int64_t model_feature_count(const struct model *m); /* F */
-/* Recording, for signal [B,L,T] of the contract's L and T. */
+/* Whether the same parameters also take windows of T samples instead of the contract's. Errors:
+ * ERR_MODEL with what does not fit. */
+enum err_code model_takes(const struct model *m, int64_t T, struct err *e);
+/* Recording, for signal [B,L,T] of the contract's L and a T that the model takes. */
 struct encoding model_encode(struct build *b, const struct model *m, struct tensor *signal,
                              const struct masking *masking);
 struct tensor *model_features(struct build *b, const struct model *m, struct tensor *tokens);

@@ -12,34 +12,91 @@
 static const int64_t batch_sizes[] = {32, 8, 4, 2, 1};
 enum { BATCH_COUNT = sizeof batch_sizes / sizeof *batch_sizes, SCORER_BATCH = 32 };
 
+/* More than this runs in smaller batches: tokens of a batch, and bytes of attention seen in one. */
+#define BATCH_TOKENS_MAX 32768
+#define ATTENTION_BYTES_MAX ((int64_t)1 << 30)
+
 /* One network for a fixed number of windows, recorded when it is first needed. */
 struct scorer_tape {
     int64_t batch;
-    bool refused; /* no memory for it: smaller batches do */
+    bool refused; /* too large for memory: smaller batches do */
     struct tape *tape;
-    struct tensor *signal, *features, *logits;
+    struct tensor *signal, *lengths, *features, *logits, *tokens, *saliency;
+    struct attention_tap tap; /* weights: with options.attention */
+};
+
+/* A window that waits for its batch. */
+struct waiting {
+    struct scored *record;
+    int64_t index;
 };
 
 struct scorer {
     const struct model *model;
+    struct scorer_options options;
+    struct contract contract; /* the model's, with the windows of the options */
+    int64_t token_count;
     struct weights *weights;
     struct param_table params; /* shares the model's table, closed */
     struct scorer_tape tapes[BATCH_COUNT];
-    float *windows;           /* [SCORER_BATCH,L,T] */
-    float *features, *logits; /* [SCORER_BATCH,F], [SCORER_BATCH,K] */
-    int64_t *owners;          /* [SCORER_BATCH] record of each window that waits */
+    float *windows;        /* [SCORER_BATCH,L,T] */
+    int32_t *lengths;      /* [SCORER_BATCH] */
+    struct waiting *queue; /* [SCORER_BATCH] */
     int64_t waiting;
+    double *sums; /* [F+K] over the windows of a record so far */
+    void (*visit)(void *context, const struct window *w);
+    void *visitor;
     bool forgotten; /* the pages of the model's file, once all that is large is packed */
 };
+
+static bool sees_attention(const struct scorer *s)
+{
+    return s->options.saliency || s->options.attention;
+}
+
+/* What the encoder leaves for those who asked. */
+static enum err_code record_seen(struct scorer *s, struct scorer_tape *t, struct err *e)
+{
+    struct attention_tap *tap = &t->tap;
+    if (tap->count == 0)
+        FAIL(e, ERR_MODEL, "backbone %s has no attention to show", s->model->backbone->name);
+    if (s->options.saliency) {
+        t->saliency = t_attention_weights(t->tape, tap->qkv, tap->keys, tap->heads, true);
+        tape_keep(t->tape, t->saliency);
+    }
+    if (!s->options.attention)
+        return ERR_OK;
+    int64_t bytes = t->batch * s->token_count * s->token_count * (int64_t)sizeof(float);
+    if (bytes * tap->count > ATTENTION_BYTES_MAX)
+        FAIL(e, ERR_LIMIT,
+             "attention among %lld tokens in %d layers is %.1f GiB for a batch of %lld windows, "
+             "more than %.1f",
+             (long long)s->token_count, tap->count, (double)bytes * tap->count / 0x1p30,
+             (long long)t->batch, (double)ATTENTION_BYTES_MAX / 0x1p30);
+    for (int i = 0; i < tap->count; i++)
+        tape_keep(t->tape, tap->weights[i]);
+    return ERR_OK;
+}
 
 static enum err_code tape_open(struct scorer *s, struct scorer_tape *t, struct err *e)
 {
     const struct model *m = s->model;
     t->tape = tape_new(backend_selected(), false);
-    struct build b = {.tape = t->tape, .params = &s->params};
+    t->tap = (struct attention_tap){.every = s->options.attention};
+    struct build b = {.tape = t->tape,
+                      .params = &s->params,
+                      .tap = sees_attention(s) ? &t->tap : NULL};
     t->signal = tape_input(t->tape, "signal", TENSOR_REAL, false, 3,
-                           (int64_t[]){t->batch, m->contract.lead_count, m->contract.sample_count});
-    struct encoding enc = model_encode(&b, m, t->signal, NULL);
+                           (int64_t[]){t->batch, s->contract.lead_count, s->contract.sample_count});
+    struct masking masking = {0};
+    if (s->options.lengths)
+        masking.lengths = t->lengths =
+            tape_input(t->tape, "lengths", TENSOR_INDEX, false, 1, &t->batch);
+    struct encoding enc = model_encode(&b, m, t->signal, &masking);
+    if (sees_attention(s))
+        TRY(record_seen(s, t, e));
+    if (s->options.tokens)
+        tape_keep(t->tape, t->tokens = enc.tokens);
     t->features = model_features(&b, m, enc.tokens);
     tape_keep(t->tape, t->features);
     if (m->classes.count > 0) {
@@ -60,9 +117,14 @@ static struct scorer_tape *tape_for(struct scorer *s, int64_t n)
         if (t->tape)
             return t;
         struct err e = {0};
+        if (t->batch * s->token_count > BATCH_TOKENS_MAX) {
+            t->refused = true;
+            continue;
+        }
         if (tape_open(s, t, &e) == ERR_OK)
             return t;
-        log_warning("batches of %lld windows: %s", (long long)t->batch, e.message);
+        if (e.code != ERR_LIMIT)
+            log_warning("batches of %lld windows: %s", (long long)t->batch, e.message);
         tape_free(t->tape);
         t->tape = NULL;
         t->refused = true;
@@ -82,28 +144,50 @@ static struct weights *weights_of(const struct model *m, const float *values)
     return w;
 }
 
-enum err_code scorer_open(struct scorer **out, const struct model *m, const float *values,
-                          struct err *e)
+static enum err_code check_options(const struct model *m, const struct scorer_options *o,
+                                   struct err *e)
+{
+    if (o->lengths && !m->backbone->hides)
+        FAIL(e, ERR_MODEL, "backbone %s has no mask for padding", m->backbone->name);
+    if (o->sample_count && o->sample_count != m->contract.sample_count)
+        TRY(model_takes(m, o->sample_count, e));
+    return ERR_OK;
+}
+
+enum err_code scorer_open_for(struct scorer **out, const struct model *m, const float *values,
+                              const struct scorer_options *options, struct err *e)
 {
     struct scorer *s = calloc(1, sizeof *s);
     *out = s;
     ASSERT(s, "out of memory");
     s->model = m;
+    if (options)
+        s->options = *options;
+    TRY(check_options(m, &s->options, e));
+    s->contract = m->contract;
+    if (s->options.sample_count)
+        s->contract.sample_count = s->options.sample_count;
+    int64_t L = s->contract.lead_count, T = s->contract.sample_count;
+    s->token_count = m->backbone->token_count(m->config, L, T);
     s->weights = weights_of(m, values);
     s->params = m->params;
     s->params.closed = true;
-    size_t window = (size_t)(m->contract.lead_count * m->contract.sample_count);
-    s->windows = large_alloc(SCORER_BATCH * window * sizeof(float));
-    s->features = large_alloc(SCORER_BATCH * (size_t)model_feature_count(m) * sizeof(float));
-    s->logits = large_alloc(SCORER_BATCH * (size_t)m->classes.count * sizeof(float));
-    if (!s->windows || !s->features || !s->logits)
-        FAIL(e, ERR_MEMORY, "no memory for windows of %lld samples",
-             (long long)m->contract.sample_count);
-    s->owners = calloc(SCORER_BATCH, sizeof *s->owners);
-    ASSERT(s->owners, "out of memory");
+    s->windows = large_alloc(SCORER_BATCH * (size_t)(L * T) * sizeof(float));
+    if (!s->windows)
+        FAIL(e, ERR_MEMORY, "no memory for windows of %lld samples", (long long)T);
+    s->lengths = calloc(SCORER_BATCH, sizeof *s->lengths);
+    s->queue = calloc(SCORER_BATCH, sizeof *s->queue);
+    s->sums = calloc((size_t)(model_feature_count(m) + m->classes.count), sizeof *s->sums);
+    ASSERT(s->lengths && s->queue && s->sums, "out of memory");
     for (int i = 0; i < BATCH_COUNT; i++)
         s->tapes[i].batch = batch_sizes[i];
     return tape_open(s, &s->tapes[BATCH_COUNT - 1], e);
+}
+
+enum err_code scorer_open(struct scorer **out, const struct model *m, const float *values,
+                          struct err *e)
+{
+    return scorer_open_for(out, m, values, NULL, e);
 }
 
 void scorer_weights_changed(struct scorer *s) { weights_changed(s->weights); }
@@ -116,30 +200,46 @@ void scorer_close(struct scorer *s)
         tape_free(s->tapes[i].tape);
     weights_free(s->weights);
     free(s->windows);
-    free(s->features);
-    free(s->logits);
-    free(s->owners);
+    free(s->lengths);
+    free(s->queue);
+    free(s->sums);
     free(s);
+}
+
+/* Runs as many of n windows as a batch takes. */
+static const struct scorer_tape *run_batch(struct scorer *s, const float *windows,
+                                           const int32_t *lengths, int64_t n)
+{
+    struct scorer_tape *t = tape_for(s, n);
+    tape_bind(t->signal, windows);
+    if (t->lengths)
+        tape_bind(t->lengths, lengths);
+    tape_forward(t->tape);
+    if (!s->forgotten && weights_are_packed(s->weights)) {
+        model_forget_pages(s->model);
+        s->forgotten = true;
+    }
+    return t;
+}
+
+/* What window i of a batch has in x, or NULL. */
+static const float *at_window(const struct tensor *x, int64_t i)
+{
+    return x ? (const float *)x->data + i * (x->numel / x->shape[0]) : NULL;
 }
 
 void scorer_run(struct scorer *s, const float *windows, int64_t n, float *features, float *logits)
 {
-    size_t window = (size_t)(s->model->contract.lead_count * s->model->contract.sample_count);
-    size_t F = (size_t)model_feature_count(s->model), K = (size_t)s->model->classes.count;
+    ASSERT(!s->options.lengths, "scorer_run without lengths");
+    int64_t window = s->contract.lead_count * s->contract.sample_count;
+    int64_t F = model_feature_count(s->model), K = s->model->classes.count;
     for (int64_t i = 0; i < n;) {
-        struct scorer_tape *t = tape_for(s, n - i);
-        tape_bind(t->signal, windows + (size_t)i * window);
-        tape_forward(t->tape);
+        const struct scorer_tape *t = run_batch(s, windows + i * window, NULL, n - i);
         if (features)
-            memcpy(features + (size_t)i * F, t->features->data,
-                   (size_t)t->batch * F * sizeof(float));
+            memcpy(features + i * F, t->features->data, (size_t)(t->batch * F) * sizeof(float));
         if (logits && K)
-            memcpy(logits + (size_t)i * K, t->logits->data, (size_t)t->batch * K * sizeof(float));
+            memcpy(logits + i * K, t->logits->data, (size_t)(t->batch * K) * sizeof(float));
         i += t->batch;
-    }
-    if (!s->forgotten && weights_are_packed(s->weights)) {
-        model_forget_pages(s->model);
-        s->forgotten = true;
     }
 }
 
@@ -151,6 +251,20 @@ struct tape *scorer_tape(struct scorer *s, int64_t n)
 
 int64_t scorer_feature_count(const struct scorer *s) { return model_feature_count(s->model); }
 
+int64_t scorer_token_count(const struct scorer *s) { return s->token_count; }
+
+int64_t scorer_attention_layers(const struct scorer *s)
+{
+    return s->tapes[BATCH_COUNT - 1].tap.count;
+}
+
+void scorer_visit(struct scorer *s, void (*visit)(void *context, const struct window *w),
+                  void *context)
+{
+    s->visit = visit;
+    s->visitor = context;
+}
+
 int64_t window_count(const struct contract *c, int64_t samples)
 {
     int64_t T = c->sample_count, rest = samples - T, stride = T / 2 > 0 ? T / 2 : 1;
@@ -161,21 +275,6 @@ int64_t window_start(const struct contract *c, int64_t samples, int64_t i)
 {
     int64_t n = window_count(c, samples);
     return n > 1 ? i * (samples - c->sample_count) / (n - 1) : 0;
-}
-
-/* Runs the windows that wait and adds their results to the sums [record, F+K], in order. */
-static void flush(struct scorer *s, double *sums)
-{
-    int64_t F = model_feature_count(s->model), K = s->model->classes.count;
-    scorer_run(s, s->windows, s->waiting, s->features, s->logits);
-    for (int64_t w = 0; w < s->waiting; w++) {
-        double *sum = sums + s->owners[w] * (F + K);
-        for (int64_t j = 0; j < F; j++)
-            sum[j] += (double)s->features[w * F + j];
-        for (int64_t k = 0; k < K; k++)
-            sum[F + k] += (double)s->logits[w * K + k];
-    }
-    s->waiting = 0;
 }
 
 static bool mean_out(float *out, const double *sum, int64_t n, int64_t width)
@@ -190,39 +289,78 @@ static bool mean_out(float *out, const double *sum, int64_t n, int64_t width)
     return finite;
 }
 
+/* Adds a window to its record's sums; the last one gives the record's results. */
+static void take_window(struct scorer *s, struct scored *r, const struct window *w)
+{
+    int64_t F = model_feature_count(s->model), K = s->model->classes.count;
+    if (w->index == 0)
+        memset(s->sums, 0, (size_t)(F + K) * sizeof *s->sums);
+    for (int64_t j = 0; j < F; j++)
+        s->sums[j] += (double)w->features[j];
+    for (int64_t k = 0; k < K; k++)
+        s->sums[F + k] += (double)w->logits[k];
+    if (w->index + 1 < w->count)
+        return;
+    bool finite = mean_out(r->features, s->sums, w->count, F);
+    finite = mean_out(r->logits, s->sums + F, w->count, K) && finite;
+    r->code = finite ? ERR_OK : ERR_NUMERIC;
+}
+
+/* Runs the windows that wait. */
+static void flush(struct scorer *s)
+{
+    int64_t window = s->contract.lead_count * s->contract.sample_count;
+    for (int64_t done = 0; done < s->waiting;) {
+        const struct scorer_tape *t =
+            run_batch(s, s->windows + done * window, s->lengths + done, s->waiting - done);
+        for (int64_t i = 0; i < t->batch; i++) {
+            struct scored *r = s->queue[done + i].record;
+            const float *attention[ATTENTION_LAYERS_MAX];
+            for (int layer = 0; s->options.attention && layer < t->tap.count; layer++)
+                attention[layer] = at_window(t->tap.weights[layer], i);
+            struct window w = {.record = r,
+                               .index = s->queue[done + i].index,
+                               .count = window_count(&s->contract, r->samples),
+                               .features = at_window(t->features, i),
+                               .logits = at_window(t->logits, i),
+                               .tokens = at_window(t->tokens, i),
+                               .saliency = at_window(t->saliency, i),
+                               .attention = s->options.attention ? attention : NULL};
+            w.start = window_start(&s->contract, r->samples, w.index);
+            take_window(s, r, &w);
+            if (s->visit)
+                s->visit(s->visitor, &w);
+        }
+        done += t->batch;
+    }
+    s->waiting = 0;
+}
+
 void scorer_records(struct scorer *s, struct scored *records, int64_t n)
 {
-    const struct contract *c = &s->model->contract;
-    int64_t L = c->lead_count, T = c->sample_count;
-    int64_t F = model_feature_count(s->model), K = s->model->classes.count;
-    double *sums = calloc((size_t)(n * (F + K)), sizeof *sums);
-    ASSERT(sums || n == 0, "out of memory");
-    for (int64_t r = 0; r < n; r++)
-        for (int64_t i = 0; i < window_count(c, records[r].samples); i++) {
-            int64_t start = window_start(c, records[r].samples, i);
-            for (int64_t l = 0; l < L; l++)
-                memcpy(s->windows + (s->waiting * L + l) * T,
-                       records[r].x + l * records[r].samples + start, (size_t)T * sizeof(float));
-            s->owners[s->waiting++] = r;
-            if (s->waiting == SCORER_BATCH)
-                flush(s, sums);
-        }
-    flush(s, sums);
+    int64_t L = s->contract.lead_count, T = s->contract.sample_count;
     for (int64_t r = 0; r < n; r++) {
-        int64_t windows = window_count(c, records[r].samples);
-        const double *sum = sums + r * (F + K);
-        records[r].code = windows == 0 ? ERR_LENGTH : ERR_OK;
-        bool finite = windows == 0 || mean_out(records[r].features, sum, windows, F);
-        finite = windows == 0 || (mean_out(records[r].logits, sum + F, windows, K) && finite);
-        if (!finite)
-            records[r].code = ERR_NUMERIC;
+        const struct scored *from = &records[r];
+        int64_t count = window_count(&s->contract, from->samples);
+        if (count == 0)
+            records[r].code = ERR_LENGTH;
+        for (int64_t i = 0; i < count; i++) {
+            int64_t start = window_start(&s->contract, from->samples, i), slot = s->waiting++;
+            for (int64_t l = 0; l < L; l++)
+                memcpy(s->windows + (slot * L + l) * T, from->x + l * from->samples + start,
+                       (size_t)T * sizeof(float));
+            s->lengths[slot] = (int32_t)from->length;
+            s->queue[slot] = (struct waiting){&records[r], i};
+            if (s->waiting == SCORER_BATCH)
+                flush(s);
+        }
     }
-    free(sums);
+    flush(s);
 }
 
 void scored_explain(const struct scorer *s, const struct scored *r, struct err *e)
 {
-    const struct contract *c = &s->model->contract;
+    const struct contract *c = &s->contract;
     if (r->code == ERR_LENGTH)
         RAISE(e, ERR_LENGTH, "the recording has %.3f s, the model needs %.3f s",
               (double)r->samples / c->rate_hz, (double)c->sample_count / c->rate_hz);

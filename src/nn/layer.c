@@ -59,10 +59,25 @@ static struct tensor *residual(struct build *b, struct tensor *x, struct tensor 
     return t_add(b->tape, x, branch);
 }
 
+/* Leaves what a layer attends to. qkv [B,N,3*D]; keys [B] as t_attention_weights has them. */
+static void tap_attention(struct build *b, struct tensor *qkv, struct tensor *keys, int64_t heads)
+{
+    struct attention_tap *tap = b->tap;
+    ASSERT(tap->count < ATTENTION_LAYERS_MAX, "more than %d layers attend", ATTENTION_LAYERS_MAX);
+    tap->qkv = qkv;
+    tap->keys = keys;
+    tap->heads = heads;
+    if (tap->every)
+        tap->weights[tap->count] = t_attention_weights(b->tape, qkv, keys, heads, false);
+    tap->count++;
+}
+
 static struct tensor *attention(struct build *b, struct tensor *x, const struct block_options *o)
 {
     int64_t D = tensor_width(x);
     x = nn_linear(b, "attention.qkv", x, 3 * D, ACTIVATION_NONE);
+    if (b->tap)
+        tap_attention(b, x, NULL, o->heads);
     x = t_attention(b->tape, x, o->heads);
     return nn_linear(b, "attention.out", x, D, ACTIVATION_NONE);
 }

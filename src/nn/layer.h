@@ -7,11 +7,23 @@
 #include "graph/ops.h"
 #include "nn/param.h"
 
+#define ATTENTION_LAYERS_MAX 128
+
+/* What a recording's attention layers leave for who asks to see what they attend to. */
+struct attention_tap {
+    bool every;                                   /* record the weights of each layer as well */
+    int count;                                    /* layers that attend */
+    struct tensor *weights[ATTENTION_LAYERS_MAX]; /* [B,N,N] of each, averaged over the heads */
+    struct tensor *qkv, *keys; /* of the last one: inputs of t_attention_weights */
+    int64_t heads;
+};
+
 struct build {
     struct tape *tape;
     struct param_table *params;
     int layer;
-    char scope[128]; /* "encoder.block.3" */
+    char scope[128];           /* "encoder.block.3" */
+    struct attention_tap *tap; /* NULL: nobody asks */
 };
 
 /* Appends ".name" to the scope; returns the length to give back to scope_leave. */

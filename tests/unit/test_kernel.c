@@ -192,6 +192,18 @@ static void attention_bwd(struct run *r, const int64_t *s)
     r->k->attention_bwd(dqkv, dy, qkv, y, lse, B, N, H, E, (int)s[4]);
 }
 
+/* s[5]: with fewer keys than tokens, in the last record none. */
+static void attention_weights(struct run *r, const int64_t *s)
+{
+    int64_t B = s[0], N = s[1], H = s[2], E = s[3];
+    void *y = run_out(r, s[4] ? B * N : B * N * N);
+    void *qkv = run_in(r, B * N * 3 * H * E, -2, 2);
+    int32_t *keys = run_index(r, 1, N + 1, B);
+    keys[B - 1] = 0;
+    run_seal(r);
+    r->k->attention_weights(y, qkv, s[5] ? keys : NULL, B, N, H, E, (int)s[4]);
+}
+
 static void add(struct run *r, const int64_t *s)
 {
     void *y = run_out(r, s[0]), *a = run_in(r, s[0], -1, 1), *b = run_in(r, s[0], -1, 1);
@@ -566,6 +578,13 @@ static const struct kernel_case cases[] = {
      {{1, 1, 1, 1}, {2, 7, 3, 5}, {1, 50, 2, 32}, {2, 131, 3, 64}, {1, 33, 1, 80}}},
     {CASE(attention_bwd),
      {{1, 1, 1, 1, 0}, {2, 7, 3, 5, 1}, {1, 50, 2, 32, 0}, {2, 131, 3, 64, 1}, {1, 33, 1, 80, 0}}},
+    {CASE(attention_weights),
+     {{1, 1, 1, 1, 0},
+      {2, 7, 3, 5, 1},
+      {1, 50, 2, 32, 0},
+      {2, 131, 3, 64, 1},
+      {5, 70, 2, 8, 0, 1},
+      {3, 49, 1, 80, 1, 1}}},
     {CASE(add), {{1, 0}, {70001, 0}, {37, 1}}},
     {CASE(scale), {{1, 0}, {70001, 1}, {37, 0}}},
     {CASE(add_rows_fwd), {{1, 1}, {3, 37}, {129, 300}}},

@@ -226,25 +226,29 @@ static void records(void **state)
                   *dqkv = numbers(B * n * 3, 5);
             float *y1 = numbers(n, 6), *lse1 = numbers(H * N, 7), *dqkv1 = numbers(n * 3, 8);
             float *pool = numbers(B * D, 9), *pool1 = numbers(D, 10);
+            float *seen = numbers(B * N * N, 11), *seen1 = numbers(N * N, 12);
             int32_t argmax[192];
             kernel_set_threads(2);
             k->attention_fwd(y, lse, qkv, B, N, H, E);
             k->attention_bwd(dqkv, dy, qkv, y, lse, B, N, H, E, 0);
+            k->attention_weights(seen, qkv, NULL, B, N, H, E, 0);
             k->pool_fwd(pool, NULL, y, B, N, D, POOL_MEAN);
             for (int64_t b = 0; b < B; b++)
                 for (int threads = 1; threads <= THREADS_MAX; threads++) {
                     kernel_set_threads(threads);
                     k->attention_fwd(y1, lse1, qkv + b * n * 3, 1, N, H, E);
                     k->attention_bwd(dqkv1, dy + b * n, qkv + b * n * 3, y1, lse1, 1, N, H, E, 0);
+                    k->attention_weights(seen1, qkv + b * n * 3, NULL, 1, N, H, E, 0);
                     k->pool_fwd(pool1, argmax, y1, 1, N, D, POOL_MEAN);
                     if (!same(y1, y + b * n, n) || !same(lse1, lse + b * H * N, H * N) ||
+                        !same(seen1, seen + b * N * N, N * N) ||
                         !same(dqkv1, dqkv + b * n * 3, n * 3) || !same(pool1, pool + b * D, D))
                         fail_msg("%s, N %d, H %d, E %d: record %d alone on %d threads differs",
                                  run_machine_name(&run_machines[isa], name), (int)N, (int)H, (int)E,
                                  (int)b, threads);
                 }
             free(qkv), free(dy), free(y), free(lse), free(dqkv), free(y1), free(lse1), free(dqkv1);
-            free(pool), free(pool1);
+            free(pool), free(pool1), free(seen), free(seen1);
         }
     }
     kernel_force_isa(NULL);

@@ -462,6 +462,61 @@ static void test_npy(void **state)
     assert_int_equal(file_size(in_folder("empty.npy")) % 64, 0);
 }
 
+/* Written in pieces, with a piece taken back: the file is that of safetensors_write but for blanks at the
+ * header's end. */
+static void test_stream(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct safetensors_stream s;
+    const char *path = in_folder("stream.safetensors");
+    const float values[6] = {1, 2, 3, 4, 5, 6};
+    const int32_t places[3] = {7, 8, 9};
+    size_t bound = 256 + 2 * safetensors_entry_bound(sizeof "values");
+    assert_int_equal(safetensors_stream_open(&s, path, bound, &e), ERR_OK);
+    safetensors_stream_write(&s, values, 4 * sizeof *values);
+    safetensors_stream_write(&s, values, 3 * sizeof *values);
+    safetensors_stream_rewind(&s, 4 * sizeof *values);
+    safetensors_stream_write(&s, values + 4, 2 * sizeof *values);
+    safetensors_stream_write(&s, places, sizeof places);
+    struct safetensor tensors[2] = {
+        {.name = "values", .dtype = ST_F32, .rank = 2, .shape = {3, 2}, .bytes = sizeof values},
+        {.name = "places", .dtype = ST_I32, .rank = 1, .shape = {3}, .bytes = sizeof places}};
+    const char *keys[] = {"files"}, *texts[] = {"[\"a\"]"};
+    assert_int_equal(safetensors_stream_close(&s, tensors, 2, keys, texts, 1, &e), ERR_OK);
+    struct safetensors st;
+    if (safetensors_open(&st, path, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_int_equal(st.count, 2);
+    assert_memory_equal(safetensors_find(&st, "values")->data, values, sizeof values);
+    assert_memory_equal(safetensors_find(&st, "places")->data, places, sizeof places);
+    assert_string_equal(safetensors_metadata(&st, "files"), "[\"a\"]");
+    safetensors_close(&st);
+
+    /* All taken back: nothing is left of it. */
+    assert_int_equal(safetensors_stream_open(&s, path, bound, &e), ERR_OK);
+    safetensors_stream_write(&s, values, sizeof values);
+    safetensors_stream_rewind(&s, 0);
+    tensors[0].shape[0] = 0;
+    tensors[0].bytes = 0;
+    assert_int_equal(safetensors_stream_close(&s, tensors, 1, keys, texts, 1, &e), ERR_OK);
+    assert_int_equal(safetensors_open(&st, path, &e), ERR_OK);
+    assert_int_equal(st.count, 1);
+    safetensors_close(&st);
+
+    /* Abandoned or refused, the old file stays. */
+    int64_t size = file_size(path);
+    assert_int_equal(safetensors_stream_open(&s, path, bound, &e), ERR_OK);
+    safetensors_stream_abandon(&s);
+    safetensors_stream_abandon(&s);
+    assert_int_equal(safetensors_stream_open(&s, path, 100000000, &e), ERR_LIMIT);
+    assert_int_equal(safetensors_stream_open(&s, path, bound, &e), ERR_OK);
+    tensors[1] = tensors[0]; /* a name twice */
+    assert_int_equal(safetensors_stream_close(&s, tensors, 2, keys, texts, 1, &e), ERR_FORMAT);
+    assert_int_equal(file_size(path), size);
+    assert_int_equal(safetensors_stream_open(&s, "/dev/null", bound, &e), ERR_IO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +524,7 @@ int main(void)
         cmocka_unit_test(test_accepts),     cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_header_size), cmocka_unit_test(test_every_truncation),
         cmocka_unit_test(test_mutations),   cmocka_unit_test(test_npy),
+        cmocka_unit_test(test_stream),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
