@@ -22,9 +22,9 @@ struct cursor {
     struct err *e;
 };
 
-#define FAIL_AT(c, ...)                                                                            \
-    FAIL((c)->e, ERR_FORMAT, "%s: byte %lld of the header: " __VA_ARGS__, (c)->where,              \
-         (long long)((c)->at - (c)->start))
+#define FAIL_AT(c, format, ...)                                                                    \
+    FAIL((c)->e, ERR_FORMAT, "%s: byte %lld of the header: " format, (c)->where,                   \
+         (long long)((c)->at - (c)->start), ##__VA_ARGS__)
 
 static char peek(struct cursor *c)
 {
