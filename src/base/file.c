@@ -156,6 +156,52 @@ void file_map_forget(const struct file_map *map)
         (void)madvise((void *)(uintptr_t)map->data, map->size, MADV_DONTNEED);
 }
 
+enum err_code file_reader_open(struct file_reader *r, const char *path, struct err *e)
+{
+    *r = (struct file_reader){.fd = -1};
+    struct stat st;
+    TRY(open_regular(path, &r->fd, &st, e));
+    r->size = (uint64_t)st.st_size;
+    return ERR_OK;
+}
+
+void file_reader_open_memory(struct file_reader *r, const void *data, size_t size)
+{
+    *r = (struct file_reader){.fd = -1, .memory = data, .size = size};
+}
+
+enum err_code file_reader_read(struct file_reader *r, uint64_t offset, void *out, size_t size,
+                               struct err *e)
+{
+    if (offset > r->size || size > r->size - offset)
+        FAIL(e, ERR_TRUNCATED, "%zu bytes at %llu are beyond the end of %llu bytes", size,
+             (unsigned long long)offset, (unsigned long long)r->size);
+    r->bytes_read += size;
+    if (r->fd < 0) {
+        if (size > 0)
+            memcpy(out, (const char *)r->memory + offset, size);
+        return ERR_OK;
+    }
+    for (size_t done = 0; done < size;) {
+        ssize_t n = pread(r->fd, (char *)out + done, size - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno(e, "read", "the file");
+        if (n == 0)
+            FAIL(e, ERR_TRUNCATED, "the file became shorter while it was read");
+        done += (size_t)n;
+    }
+    return ERR_OK;
+}
+
+void file_reader_close(struct file_reader *r)
+{
+    if (r->fd >= 0)
+        close(r->fd);
+    *r = (struct file_reader){.fd = -1};
+}
+
 static char *format_path(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static char *format_path(const char *format, ...)
 {

@@ -32,6 +32,20 @@ void file_map_enter(const void *data, size_t bytes);
 /* Takes the pages out of this process; what is read again comes back from the system's cache. */
 void file_map_forget(const struct file_map *map);
 
+/* Reads here and there in a file, or in memory: what is not asked for is neither read nor mapped. */
+struct file_reader {
+    int fd;             /* -1: memory, or nothing */
+    const void *memory; /* borrowed */
+    uint64_t size;
+    uint64_t bytes_read; /* so far */
+};
+enum err_code file_reader_open(struct file_reader *r, const char *path, struct err *e);
+void file_reader_open_memory(struct file_reader *r, const void *data, size_t size);
+/* size bytes from an offset. Errors: ERR_TRUNCATED where the file has no such bytes, ERR_IO. */
+enum err_code file_reader_read(struct file_reader *r, uint64_t offset, void *out, size_t size,
+                               struct err *e);
+void file_reader_close(struct file_reader *r);
+
 /* Writes to "path.tmp.<pid>" in the same folder, fsyncs, renames, fsyncs the folder. A crash at
  * any moment leaves the old file or the new one. A link is followed; a device or pipe is written
  * straight. */
