@@ -21,7 +21,9 @@ enum rng_stream {
     RNG_STREAM_DROPOUT,
     RNG_STREAM_BOOTSTRAP,
     RNG_STREAM_SYNTH,
-    RNG_STREAM_TEST
+    RNG_STREAM_TEST,
+    RNG_STREAM_NEGATIVES, /* what hidden tokens are compared with */
+    RNG_STREAM_GUMBEL     /* noise of the quantizer */
 };
 
 struct rng {

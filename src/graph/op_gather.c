@@ -34,12 +34,13 @@ static void backward(const struct backend *k, const struct node *n, const struct
 
 static const struct op_case cases[] = {
     {2, {{0, 3, {2, 5, 3}, 0}, {TENSOR_INDEX, 2, {2, 3}, 5}}, {{0}, {0}}, 0},
+    {2, {{0, 3, {2, 5, 3}, 0}, {TENSOR_INDEX, 2, {2, 4}, 2}}, {{0}, {0}}, 0},
     {2, {{0, 3, {1, 1, 7}, 0}, {TENSOR_INDEX, 2, {1, 1}, 1}}, {{0}, {0}}, 0},
     {0}};
 
 const struct op op_gather = {
     .name = "gather",
-    .help = "chosen tokens of each record",
+    .help = "chosen tokens of each record, or zeros",
     .backward_needs = 1u << 1,
     .no_gradient = 1u << 1,
     .prepare = prepare,

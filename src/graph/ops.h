@@ -43,7 +43,7 @@ struct tensor *t_scale(struct tape *t, struct tensor *x, double alpha);
 struct tensor *t_add_rows(struct tape *t, struct tensor *x, struct tensor *p);
 /* a [L,D], b [N,D] -> y [L*N,D], y[l*N+n] = a[l] + b[n] */
 struct tensor *t_outer_add(struct tape *t, struct tensor *a, struct tensor *b);
-/* x [B,N,D], index [B,J] distinct in a row -> [B,J,D] */
+/* x [B,N,D], index [B,J] distinct in a row -> [B,J,D]; -1: a row of zeros */
 struct tensor *t_gather(struct tape *t, struct tensor *x, struct tensor *index);
 /* x [B,J,D], fill [D] or NULL (zero), index [B,J] -> [B,N,D]: rows at index are x, all others fill */
 struct tensor *t_scatter(struct tape *t, struct tensor *x, struct tensor *fill,
@@ -59,6 +59,8 @@ struct tensor *t_pool(struct tape *t, struct tensor *x, enum pool_kind kind);
 struct tensor *t_concat(struct tape *t, struct tensor *a, struct tensor *b);
 /* Rows of length one. */
 struct tensor *t_l2norm(struct tape *t, struct tensor *x);
+/* The same, but no gradient flows through the lengths. */
+struct tensor *t_l2norm_detached(struct tape *t, struct tensor *x);
 /* Elements (whole = false) or whole leading-axis entries (drop path) zeroed with probability p and
  * the rest scaled by 1/(1-p). x itself on a tape without training or with p = 0. */
 struct tensor *t_dropout(struct tape *t, struct tensor *x, double p, bool whole);
@@ -71,5 +73,36 @@ struct tensor *t_bce(struct tape *t, struct tensor *logits, struct tensor *targe
                      struct tensor *weight);
 /* z [2B,D] rows of length one -> loss [1]. Source: Chen et al. 2020 eq. 1 */
 struct tensor *t_ntxent(struct tape *t, struct tensor *z, double temperature);
+/* x -> mean of its squares [1] */
+struct tensor *t_mean_square(struct tape *t, struct tensor *x);
+
+/* Contrastive coding by a quantizer. `index` [B,M] as in t_gather says which of the rows [B,M,..] there
+ * are; no gradient flows into index, noise, temperature, negatives and records. */
+/* logits [B,M,G*V], codes [G*V,W], noise [B,M,G*V] or NULL, temperature [1] -> [B,M,G*W]: in each of G
+ * groups the code with the largest logit plus noise; the gradient of the logits is that of the mean of
+ * all codes with weights softmax((logits + noise) / temperature). Source: Jang et al. 2017; Baevski et
+ * al. 2020 (wav2vec 2.0), section 2. */
+struct tensor *t_quantize(struct tape *t, struct tensor *logits, struct tensor *codes,
+                          struct tensor *noise, struct tensor *temperature, struct tensor *index,
+                          int64_t groups);
+/* logits [B,M,G*V] -> [1]: sum over groups of the perplexity of the mean of softmax(logits); with
+ * `hard` of how often each code is the largest, without a gradient. */
+struct tensor *t_perplexity(struct tape *t, struct tensor *logits, struct tensor *index,
+                            int64_t groups, bool hard);
+/* perplexity [1] -> (count - perplexity) / count [1], count the number of codes of all groups */
+struct tensor *t_diversity(struct tape *t, struct tensor *perplexity, int64_t count);
+/* x, target [B,M,D], same [B,M,D] (no gradient) or NULL, negatives [B,M,K] (rows of target, 0 to B*M-1, or -1)
+ * -> [B,M,1+K]: products with the own target and with the negatives, over temperature; minus infinity
+ * where there is none or its row of `same` equals the own one exactly */
+struct tensor *t_similarity(struct tape *t, struct tensor *x, struct tensor *target,
+                            struct tensor *same, struct tensor *negatives, double temperature);
+/* logits [B,M,K] -> mean cross entropy of class 0 [1] */
+struct tensor *t_first_class(struct tape *t, struct tensor *logits, struct tensor *index);
+/* logits [B,M,K] -> share of rows where class 0 is the largest and not also the smallest [1]; no
+ * gradient */
+struct tensor *t_accuracy(struct tape *t, struct tensor *logits, struct tensor *index);
+/* z [2P,D], record [P] -> loss [1]: pairs at rows i and P + i, positive where records are the same.
+ * Source: Kiyasseh et al. 2021 (CLOCS), eq. 1-3. */
+struct tensor *t_cmsc(struct tape *t, struct tensor *z, struct tensor *record, double temperature);
 
 #endif

@@ -723,6 +723,20 @@ void node_output_like(struct node *n, const struct tensor *x)
     tensor_set_shape(n->output, x->rank, x->shape);
 }
 
+double scalar_get(const struct backend *k, const void *data)
+{
+    return k->real_size == sizeof(float) ? (double)*(const float *)data : *(const double *)data;
+}
+
+void scalar_set(const struct backend *k, void *data, double value, int add)
+{
+    value += add ? scalar_get(k, data) : 0;
+    if (k->real_size == sizeof(float))
+        *(float *)data = (float)value;
+    else
+        *(double *)data = value;
+}
+
 void node_pass_gradient(const struct backend *k, const struct node *n, int i)
 {
     void *grad = n->input[i]->grad;

@@ -94,7 +94,8 @@ struct op_case_input {
     enum tensor_type type;
     int rank; /* 0: absent */
     int64_t shape[TENSOR_RANK_MAX];
-    int64_t index_limit; /* TENSOR_INDEX: values 0..limit-1, distinct along the last axis */
+    /* TENSOR_INDEX: values 0..limit-1, distinct along the last axis, then -1. */
+    int64_t index_limit;
 };
 
 struct op_case {
@@ -200,6 +201,9 @@ void node_check(const struct node *n, bool condition, const char *what);
 /* Set the output's shape. */
 void node_output(struct node *n, int rank, const int64_t *shape);
 void node_output_like(struct node *n, const struct tensor *x);
+/* A tensor of one number, for ops that need no kernel for it. */
+double scalar_get(const struct backend *k, const void *data);
+void scalar_set(const struct backend *k, void *data, double value, int add);
 /* The gradient of input i is that of the output (op->passes): copied or added, unless they share
  * memory. */
 void node_pass_gradient(const struct backend *k, const struct node *n, int i);

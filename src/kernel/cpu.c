@@ -594,7 +594,7 @@ static void backend_build(void)
 {
     detected = vector_find(NULL);
     vector = detected;
-    backend = backend_ref; /* keeps bce, which is small */
+    backend = backend_ref; /* keeps bce and accuracy, which are small */
     backend.name = "cpu";
     backend.linear_fwd = linear_fwd;
     backend.pack_bytes = pack_bytes;
@@ -623,6 +623,7 @@ static void backend_build(void)
     backend.patchify_bwd = patchify_bwd;
     cpu_sequence_members(&backend);
     cpu_conv_members(&backend);
+    cpu_contrast_members(&backend);
     backend.pool_fwd = pool_fwd;
     backend.pool_bwd = pool_bwd;
     backend.l2norm_fwd = l2norm_fwd;

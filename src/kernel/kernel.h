@@ -49,6 +49,11 @@ struct conv {
     int64_t B, T, C, O, width, groups;
 };
 
+/* A product quantizer: for each of M rows one of `codes` vectors [width] is chosen in each group. */
+struct quantizer {
+    int64_t M, groups, codes, width;
+};
+
 struct backend {
     const char *name; /* "ref", "ref64", "cpu", "cpu-bf16", "cpu-int8", "onednn" */
     size_t real_size;
@@ -112,7 +117,7 @@ struct backend {
     /* dp[n] += sum over M of dy[M,n] */
     void (*add_rows_bwd)(void *dp, const void *dy, int64_t M, int64_t n);
 
-    /* y[B,J,D] = x[B,index[b,j],D]; index[B,J] in 0..N-1, distinct within a b. */
+    /* y[B,J,D] = x[B,index[b,j],D]; index[B,J] below N, distinct within a b; negative: a row of zeros. */
     void (*gather_fwd)(void *y, const void *x, const int32_t *index, int64_t B, int64_t N,
                        int64_t J, int64_t D);
     void (*gather_bwd)(void *dx, const void *dy, const int32_t *index, int64_t B, int64_t N,
@@ -209,6 +214,53 @@ struct backend {
                        double temperature);
     void (*ntxent_bwd)(void *dz, const void *dloss, const void *prob, const void *z, int64_t B,
                        int64_t D, double temperature, int add);
+    /* Contrastive predictive coding by a quantizer (wav2vec 2.0). index[M] says which rows there are:
+     * those with a negative one are left out of everything, and their gradients are zero. */
+    /* Gumbel softmax: soft[M,groups,codes] = softmax((logits + noise) / temperature) in each group, and
+     * pick[M,groups] is the code with the largest logits + noise, the first of equals. y[M,groups,width]
+     * is the picked vector of codes[groups,codes,width], or with `blend` the mean of all with weights
+     * soft; zero where there is no row. noise may be NULL (none), soft too (not wanted, without blend).
+     * Source: Jang et al. 2017 (Gumbel softmax), section 2.2. */
+    void (*quantize_fwd)(void *y, void *soft, int32_t *pick, const void *logits, const void *noise,
+                         const void *codes, const int32_t *index, const struct quantizer *s,
+                         double temperature, int blend);
+    /* dlogits as if y were the blend (straight through); dcodes of what y was made of. dcodes always
+     * adds; either may be NULL. */
+    void (*quantize_bwd)(void *dlogits, void *dcodes, const void *dy, const void *soft,
+                         const int32_t *pick, const void *codes, const int32_t *index,
+                         const struct quantizer *s, double temperature, int blend, int add);
+    /* y[1] = sum over groups of exp(-sum p ln(p + 1e-7)), p[groups,codes] (saved) the mean over rows of
+     * softmax(logits), or with `hard` how often each code has the largest logit. */
+    void (*perplexity_fwd)(void *y, void *p, const void *logits, const int32_t *index,
+                           const struct quantizer *s, int hard);
+    void (*perplexity_bwd)(void *dlogits, const void *dy, const void *p, const void *logits,
+                           const int32_t *index, const struct quantizer *s, int add); /* not hard */
+    /* y[M,1+K]: products over temperature of x[M,D] with its own row of target[M,D] and with K others,
+     * negatives[M,K]; minus infinity for a negative that is none (below 0) or whose row of same[M,D] is
+     * exactly that of the row itself (NULL: none is). dy is zero where y is minus infinity. */
+    void (*similarity_fwd)(void *y, const void *x, const void *target, const void *same,
+                           const int32_t *negatives, int64_t M, int64_t D, int64_t K,
+                           double temperature);
+    /* Either may be NULL. */
+    void (*similarity_bwd)(void *dx, void *dtarget, const void *dy, const void *x,
+                           const void *target, const int32_t *negatives, int64_t M, int64_t D,
+                           int64_t K, double temperature, int add_x, int add_target);
+    /* Cross entropy of class 0 among the K classes of logits[M,K], mean over rows (0 if there are
+     * none). lse[M] saved: log of the sum of exponentials. */
+    void (*first_class_fwd)(void *loss, void *lse, const void *logits, const int32_t *index,
+                            int64_t M, int64_t K);
+    void (*first_class_bwd)(void *dlogits, const void *dloss, const void *lse, const void *logits,
+                            const int32_t *index, int64_t M, int64_t K, int add);
+    /* y[1]: the share of rows where class 0 is the largest and not the smallest too. */
+    void (*accuracy)(void *y, const void *logits, const int32_t *index, int64_t M, int64_t K);
+    /* Symmetric contrast of P pairs: z[2P,D], pair i at rows i and P + i. With Z = a b^T / temperature
+     * the mean over all (i,j) with record[i] = record[j] of the cross entropies of Z[i,j] in its row and
+     * in its column, halved. slope[P,P] saved: of the loss by Z. Source: Kiyasseh et al. 2021 (CLOCS),
+     * eq. 1-3. */
+    void (*cmsc_fwd)(void *loss, void *slope, const void *z, const int32_t *record, int64_t P,
+                     int64_t D, double temperature);
+    void (*cmsc_bwd)(void *dz, const void *dloss, const void *slope, const void *z, int64_t P,
+                     int64_t D, double temperature, int add);
 
     /* Optimizer, over flat slabs. */
     void (*adamw)(void *w, const void *g, void *m, void *v, int64_t n,

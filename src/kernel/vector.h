@@ -92,6 +92,7 @@ struct vector_kernels {
 
     void (*add)(float *y, const float *a, const float *b, int64_t n);
     void (*scale)(float *y, const float *x, float alpha, int64_t n, int add);
+    float (*dot)(const float *a, const float *b, int64_t n);
     /* out[n] += sum over m of x[m, n], rows `stride` apart; rows with skip[m] are left out
      * (skip may be NULL). */
     void (*column_sums)(float *out, const float *x, const uint8_t *skip, int64_t M, int64_t n,
@@ -143,9 +144,10 @@ float *kernel_scratch(enum scratch_slot slot, int64_t floats);
 
 /* The one in use on this machine. */
 const struct vector_kernels *vector_in_use(void);
-/* Sets the members that cpu_sequence.c (folding, group norm) and cpu_conv.c have. */
+/* Sets the members that cpu_sequence.c (folding, group norm), cpu_conv.c and cpu_contrast.c have. */
 void cpu_sequence_members(struct backend *k);
 void cpu_conv_members(struct backend *k);
+void cpu_contrast_members(struct backend *k);
 
 /* For tests: runs everything on one of the instruction sets; NULL goes back to the choice made for
  * this machine. False if the machine cannot. */

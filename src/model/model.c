@@ -59,11 +59,15 @@ enum err_code model_options_spec(struct option_set *set, struct model_options *o
     TRY(code);
     if (!backbone_find(options->network.backbone))
         FAIL(e, ERR_USAGE, "network.backbone %s: no such backbone", options->network.backbone);
-    cJSON *all = option_set_to_json(set, false);
+    const struct option *rows = backbone_find(options->network.backbone)->options;
+    cJSON *all = option_set_to_json(set, false), *own = cJSON_CreateObject();
+    cJSON *group = cJSON_GetObjectItemCaseSensitive(all, options->network.backbone);
+    for (; rows->name; rows++) /* an objective may have options under the same name */
+        cJSON_AddItemToObject(own, rows->name,
+                              cJSON_DetachItemFromObjectCaseSensitive(group, rows->name));
     *spec = cJSON_CreateObject();
     cJSON_AddItemToObject(*spec, "network", cJSON_DetachItemFromObject(all, "network"));
-    cJSON_AddItemToObject(*spec, options->network.backbone,
-                          cJSON_DetachItemFromObject(all, options->network.backbone));
+    cJSON_AddItemToObject(*spec, options->network.backbone, own);
     cJSON_Delete(all);
     return ERR_OK;
 }

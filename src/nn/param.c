@@ -89,6 +89,12 @@ static double init_value(const struct param *x, struct rng *r, int64_t i)
         while (fabs(z) > 2);
         return x->scale * z;
     }
+    case PARAM_GAUSS:
+        return x->scale * rng_normal(r);
+    case PARAM_UNIFORM:
+        return rng_between(r, -x->scale, x->scale);
+    case PARAM_UNIT:
+        return rng_between(r, 0, x->scale);
     case PARAM_XAVIER: {
         double out = (double)x->shape[0], in = (double)(x->numel / x->shape[0]);
         double bound = sqrt(6.0 / (in + out));

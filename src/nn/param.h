@@ -17,9 +17,12 @@
 enum param_init {
     PARAM_ZERO,
     PARAM_ONE,
-    PARAM_NORMAL, /* N(0, scale), cut at two deviations */
-    PARAM_XAVIER, /* uniform, bound sqrt(6 / (fan in + fan out)); Glorot and Bengio 2010 */
-    PARAM_SINCOS  /* fixed positions as a start; Vaswani 2017 section 3.5 */
+    PARAM_NORMAL,  /* N(0, scale), cut at two deviations */
+    PARAM_GAUSS,   /* N(0, scale) */
+    PARAM_UNIFORM, /* uniform in -scale to scale */
+    PARAM_UNIT,    /* uniform in 0 to scale */
+    PARAM_XAVIER,  /* uniform, bound sqrt(6 / (fan in + fan out)); Glorot and Bengio 2010 */
+    PARAM_SINCOS   /* fixed positions as a start; Vaswani 2017 section 3.5 */
 };
 
 struct param {

@@ -1,11 +1,13 @@
 /* Contrastive learning of two augmented views. Source: Chen et al. 2020 (SimCLR), eq. 1, with the
- * non-linear projection head of section 4.2; for ECG Mehari and Strodthoff 2022. */
+ * non-linear projection head of section 4.2; for ECG Mehari and Strodthoff 2022. Without a head and with
+ * detached norms it is that of fairseq-signals. */
 #include "objective/objective.h"
 
 struct simclr_config {
     struct objective_config common;
     double temperature;
     int64_t hidden, projection;
+    bool detached_norm;
 };
 
 static const struct option options[] = {
@@ -13,8 +15,12 @@ static const struct option options[] = {
      "factor of this loss in a sum of objectives", false},
     OPT_FLOAT(simclr_config, temperature, "0.1", 0.001, 10, NULL,
               "temperature of the similarities"),
-    OPT_INT(simclr_config, hidden, "512", 8, 8192, NULL, "hidden width of the projection head"),
-    OPT_INT(simclr_config, projection, "128", 2, 8192, NULL, "width of the projections compared"),
+    OPT_INT(simclr_config, hidden, "512", 0, 8192, NULL,
+            "hidden width of the projection head; 0: it is linear"),
+    OPT_INT(simclr_config, projection, "128", 0, 8192, NULL,
+            "width of the projections compared; 0: features are, without a head"),
+    OPT_BOOL(simclr_config, detached_norm, "false",
+             "lengths of the vectors compared are constants to the gradient"),
     OPTION_END};
 
 static struct tensor *build(const struct scene *s, const void *config)
@@ -22,9 +28,12 @@ static struct tensor *build(const struct scene *s, const void *config)
     const struct simclr_config *c = config;
     struct build *b = s->build;
     struct tensor *x = model_features(b, s->model, s->encoding.tokens);
-    x = nn_linear(b, "hidden", x, c->hidden, ACTIVATION_GELU);
-    x = nn_linear(b, "project", x, c->projection, ACTIVATION_NONE);
-    return t_ntxent(b->tape, t_l2norm(b->tape, x), c->temperature);
+    if (c->projection > 0 && c->hidden > 0)
+        x = nn_linear(b, "hidden", x, c->hidden, ACTIVATION_GELU);
+    if (c->projection > 0)
+        x = nn_linear(b, "project", x, c->projection, ACTIVATION_NONE);
+    x = c->detached_norm ? t_l2norm_detached(b->tape, x) : t_l2norm(b->tape, x);
+    return t_ntxent(b->tape, x, c->temperature);
 }
 
 const struct objective objective_simclr = {

@@ -30,36 +30,35 @@ void pretrain_options_add(struct pretrain *p, struct option_set *set)
 struct pretraining {
     struct pretrain *p;
     struct objective_sum sum;
-    int64_t B, N, J; /* records of a batch, tokens, visible tokens */
-    int32_t *visible, *masked;
-    int64_t *scratch;
+    struct objective_parts parts;
+    struct objective_inputs *inputs;
+    struct trainer *trainer;
+    int64_t B; /* records of a batch */
 };
 
 static struct tensor *build(void *context, struct build *b, int64_t B, struct tensor **parts,
                             const char **part_names, int *part_count)
 {
     struct pretraining *c = context;
-    *part_count = c->sum.count;
-    for (int i = 0; i < c->sum.count; i++)
-        part_names[i] = c->sum.rows[i]->name;
-    return objective_sum_build(&c->sum, b, &c->p->encoder, B, parts);
+    struct tensor *loss = objective_sum_build(&c->sum, b, &c->p->encoder, B, &c->parts);
+    *part_count = c->parts.count;
+    for (int i = 0; i < c->parts.count; i++) {
+        parts[i] = c->parts.tensors[i];
+        part_names[i] = c->parts.names[i];
+    }
+    return loss;
 }
 
 static void bind(void *context, struct tape *t, const struct batch *batch)
 {
     struct pretraining *c = context;
     tape_bind(tape_find_input(t, "signal"), batch->x);
-    if (c->sum.mask_ratio <= 0)
-        return;
-    for (int v = 0; v < c->sum.views; v++)
-        for (int64_t i = 0; i < c->B; i++) {
-            int64_t row = v * c->B + i;
-            mask_draw(c->p->experiment.seed, (uint64_t)batch->epoch, (uint64_t)batch->samples[i], v,
-                      c->N, c->J, c->visible + row * c->J, c->masked + row * (c->N - c->J),
-                      c->scratch);
-        }
-    tape_bind(tape_find_input(t, "visible"), c->visible);
-    tape_bind(tape_find_input(t, "masked"), c->masked);
+    objective_inputs_draw(c->inputs, &(struct draw){.seed = c->p->experiment.seed,
+                                                    .epoch = batch->epoch,
+                                                    .index = batch->index,
+                                                    .update = trainer_updates(c->trainer),
+                                                    .count = batch->count,
+                                                    .samples = batch->samples});
 }
 
 static void progress(void *context, const struct trainer_progress *p)
@@ -73,26 +72,6 @@ static const char *record_id(void *context, int64_t sample)
     struct pretraining *c = context;
     enum data_split split = strcmp(c->p->options.split, "all") == 0 ? SPLIT_ALL : SPLIT_TRAIN;
     return experiment_entry(&c->p->experiment, split, sample)->id;
-}
-
-static enum err_code masks_allocate(struct pretraining *c, struct err *e)
-{
-    const struct model *m = &c->p->encoder;
-    if (c->sum.mask_ratio <= 0)
-        return ERR_OK;
-    c->N = m->backbone->token_count(m->config, m->contract.lead_count, m->contract.sample_count);
-    if (c->N < 2)
-        FAIL(e, ERR_USAGE, "masking needs at least two tokens; the model has %lld",
-             (long long)c->N);
-    c->J = visible_count(c->sum.mask_ratio, c->N);
-    struct arena *a = &c->p->experiment.manifest.arena;
-    size_t rows = (size_t)(c->sum.views * c->B);
-    c->visible = arena_push_array(a, rows * (size_t)c->J, sizeof *c->visible);
-    c->masked = arena_push_array(a, rows * (size_t)(c->N - c->J), sizeof *c->masked);
-    c->scratch = arena_push_array(a, (size_t)c->N, sizeof *c->scratch);
-    if (!c->visible || !c->masked || !c->scratch)
-        FAIL(e, ERR_MEMORY, "no memory for masks");
-    return ERR_OK;
 }
 
 static enum err_code write_metrics(struct pretrain *p, const struct trainer *t, int64_t records,
@@ -118,12 +97,16 @@ static enum err_code train(struct pretraining *c, const cJSON *spec, enum data_s
     TRY(experiment_read(x, split, false, &subset, &count, e));
     c->B = p->trainer.batch < count ? p->trainer.batch : count;
     TRY(model_create(&p->encoder, spec, &x->contract, NULL, e));
-    TRY(masks_allocate(c, e));
+    TRY(objective_sum_check(&c->sum, &p->encoder, e));
     TRY(experiment_describe(x, NULL, e));
     struct trainer_task task = {
         .context = c, .build = build, .bind = bind, .progress = progress, .record_id = record_id};
     struct trainer *t = NULL;
     enum err_code code = trainer_open(&t, &p->trainer, &task, &p->encoder, c->B, x->seed, e);
+    c->trainer = t;
+    if (code == ERR_OK)
+        code = objective_inputs_open(&c->inputs, &c->sum, backend_selected(), &p->encoder,
+                                     trainer_tape(t), e);
     if (code == ERR_OK)
         code = model_allocate(&p->encoder, x->seed, e);
     if (code == ERR_OK) {
@@ -139,6 +122,7 @@ static enum err_code train(struct pretraining *c, const cJSON *spec, enum data_s
     }
     if (code == ERR_OK)
         code = write_metrics(p, t, count, e);
+    objective_inputs_close(c->inputs);
     trainer_close(t);
     return code;
 }

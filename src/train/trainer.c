@@ -448,7 +448,7 @@ static enum err_code metrics_line(struct trainer *t, struct run_folder *run, boo
     cJSON_AddNumberToObject(line, "epoch", (double)t->step / (double)t->steps_per_epoch);
     if (t->sum_count > 0) {
         cJSON_AddNumberToObject(line, "loss", t->loss_sum / n);
-        for (int i = 0; t->part_count > 1 && i < t->part_count; i++)
+        for (int i = 0; i < t->part_count; i++)
             cJSON_AddNumberToObject(line, t->part_names[i], t->part_sums[i] / n);
         cJSON_AddNumberToObject(line, "gradient_norm", t->norm_sum / n);
         cJSON_AddNumberToObject(line, "lr", schedule_rate(&t->optimizer, t->step - 1));
@@ -558,6 +558,8 @@ double trainer_best_score(const struct trainer *t) { return t->best_score; }
 int64_t trainer_best_epoch(const struct trainer *t) { return t->best_epoch; }
 
 int64_t trainer_steps(const struct trainer *t) { return t->total_steps; }
+
+int64_t trainer_updates(const struct trainer *t) { return t->step; }
 
 size_t trainer_planned_bytes(const struct trainer *t) { return tape_planned_bytes(t->tape); }
 

@@ -12,7 +12,7 @@
 #include "model/model.h"
 #include "train/run_folder.h"
 
-#define TRAINER_PARTS_MAX 8
+#define TRAINER_PARTS_MAX 16
 
 struct trainer_options {
     int64_t epochs, steps; /* steps 0: by epochs */
@@ -87,6 +87,7 @@ struct tape *trainer_tape(struct trainer *t); /* borrowed */
 double trainer_best_score(const struct trainer *t);  /* NaN: none */
 int64_t trainer_best_epoch(const struct trainer *t); /* 1-based, 0: none */
 int64_t trainer_steps(const struct trainer *t);
+int64_t trainer_updates(const struct trainer *t); /* optimizer steps done so far */
 size_t trainer_planned_bytes(const struct trainer *t);
 
 #endif

@@ -237,6 +237,8 @@ static void gather_fwd(struct run *r, const int64_t *s)
 {
     void *y = run_out(r, s[0] * s[2] * s[3]), *x = run_in(r, s[0] * s[1] * s[3], -1, 1);
     int32_t *index = run_index(r, s[0], s[1], s[2]);
+    for (int64_t i = 0; s[4] && i < s[0] * s[2]; i += 2)
+        index[i] = -1;
     run_seal(r);
     r->k->gather_fwd(y, x, index, s[0], s[1], s[2], s[3]);
 }
@@ -245,6 +247,8 @@ static void gather_bwd(struct run *r, const int64_t *s)
 {
     void *dx = run_out(r, s[0] * s[1] * s[3]), *dy = run_in(r, s[0] * s[2] * s[3], -1, 1);
     int32_t *index = run_index(r, s[0], s[1], s[2]);
+    for (int64_t i = 0; s[5] && i < s[0] * s[2]; i += 2)
+        index[i] = -1;
     run_seal(r);
     r->k->gather_bwd(dx, dy, index, s[0], s[1], s[2], s[3], (int)s[4]);
 }
@@ -497,6 +501,162 @@ static void ntxent_bwd(struct run *r, const int64_t *s)
     r->k->ntxent_bwd(dz, dloss, prob, z, s[0], s[1], 0.1, (int)s[2]);
 }
 
+/* index[M] as run_index, but every third row is none. */
+static int32_t *run_rows(struct run *r, int64_t M)
+{
+    int32_t *index = run_index(r, 1, M, M);
+    for (int64_t m = 1; m < M; m += 3)
+        index[m] = -1;
+    return index;
+}
+
+/* s: M, groups, codes, width, blend, whether there is noise, whether soft is wanted. */
+static void quantize_fwd(struct run *r, const int64_t *s)
+{
+    struct quantizer q = {s[0], s[1], s[2], s[3]};
+    int64_t all = s[0] * s[1] * s[2];
+    void *y = run_out(r, s[0] * s[1] * s[3]), *soft = run_out(r, all);
+    int32_t *pick = run_out_int(r, s[0] * s[1]);
+    void *logits = run_in(r, all, -3, 3), *noise = run_in(r, all, -2, 4);
+    void *codes = run_in(r, s[1] * s[2] * s[3], -1, 1);
+    int32_t *index = run_rows(r, s[0]);
+    run_seal(r);
+    r->k->quantize_fwd(y, s[6] ? soft : NULL, pick, logits, s[5] ? noise : NULL, codes, index, &q,
+                       1.7, (int)s[4]);
+}
+
+/* s: M, groups, codes, width, blend, add. */
+static void quantize_bwd(struct run *r, const int64_t *s)
+{
+    struct quantizer q = {s[0], s[1], s[2], s[3]};
+    int64_t all = s[0] * s[1] * s[2];
+    void *dlogits = run_out(r, all), *dcodes = run_out(r, s[1] * s[2] * s[3]);
+    void *dy = run_in(r, s[0] * s[1] * s[3], -1, 1), *soft = run_in(r, all, 0, 0.1);
+    void *codes = run_in(r, s[1] * s[2] * s[3], -1, 1);
+    int32_t *pick = run_push(r, s[0] * s[1], sizeof *pick, true, false);
+    for (int64_t i = 0; i < s[0] * s[1]; i++)
+        pick[i] = (int32_t)(run_random(r) % (uint32_t)s[2]);
+    int32_t *index = run_rows(r, s[0]);
+    for (int64_t i = 0; i < all; i++) /* as quantize_fwd leaves it */
+        if (index[i / (s[1] * s[2])] < 0)
+            run_set(soft, r->k, i, 0);
+    run_seal(r);
+    r->k->quantize_bwd(dlogits, dcodes, dy, soft, pick, codes, index, &q, 1.7, (int)s[4],
+                       (int)s[5]);
+}
+
+static void perplexity_fwd(struct run *r, const int64_t *s)
+{
+    struct quantizer q = {s[0], s[1], s[2], 0};
+    void *y = run_out(r, 1), *p = run_out(r, s[1] * s[2]);
+    void *logits = run_in(r, s[0] * s[1] * s[2], -3, 3);
+    int32_t *index = run_rows(r, s[0]);
+    run_seal(r);
+    r->k->perplexity_fwd(y, p, logits, index, &q, (int)s[3]);
+}
+
+static void perplexity_bwd(struct run *r, const int64_t *s)
+{
+    struct quantizer q = {s[0], s[1], s[2], 0};
+    void *dlogits = run_out(r, s[0] * s[1] * s[2]), *dy = run_in(r, 1, 1, 2);
+    void *p = run_in(r, s[1] * s[2], 0, 0.1), *logits = run_in(r, s[0] * s[1] * s[2], -3, 3);
+    int32_t *index = run_rows(r, s[0]);
+    run_seal(r);
+    r->k->perplexity_bwd(dlogits, dy, p, logits, index, &q, (int)s[3]);
+}
+
+/* negatives[M,K]: some none, some the row itself. */
+static int32_t *run_negatives(struct run *r, int64_t M, int64_t K)
+{
+    int32_t *out = run_push(r, M * K, sizeof *out, true, false);
+    for (int64_t i = 0; i < M * K; i++)
+        out[i] = (int32_t)(run_random(r) % (uint32_t)(M + 1)) - 1;
+    return out;
+}
+
+static void similarity_fwd(struct run *r, const int64_t *s)
+{
+    int64_t M = s[0], D = s[1], K = s[2];
+    void *y = run_out(r, M * (K + 1)), *x = unit_rows(r, M, D), *target = unit_rows(r, M, D);
+    void *same = run_in(r, M * D, -1, 1);
+    for (int64_t d = 0; d < D;
+         d++) /* the last is like the first, but for one number of the second */
+        run_set(same, r->k, (M - 1) * D + d, run_get(same, r->k, d));
+    int32_t *negatives = run_negatives(r, M, K);
+    run_seal(r);
+    r->k->similarity_fwd(y, x, target, same, negatives, M, D, K, 0.1);
+    int64_t none = 0;
+    for (int64_t i = 0; i < M * (K + 1); i++)
+        if (isinf(run_get(y, r->k, i))) {
+            run_set(y, r->k, i, -100); /* what is compared is finite */
+            none++;
+        }
+    run_set(y, r->k, 0, run_get(y, r->k, 0) + (double)none);
+}
+
+static void similarity_bwd(struct run *r, const int64_t *s)
+{
+    int64_t M = s[0], D = s[1], K = s[2];
+    void *dx = run_out(r, M * D), *dtarget = run_out(r, M * D);
+    void *dy = run_in(r, M * (K + 1), -1, 1);
+    void *x = unit_rows(r, M, D), *target = unit_rows(r, M, D);
+    int32_t *negatives = run_negatives(r, M, K);
+    run_seal(r);
+    r->k->similarity_bwd(s[5] == 1 ? NULL : dx, s[5] == 2 ? NULL : dtarget, dy, x, target,
+                         negatives, M, D, K, 0.1, (int)s[3], (int)s[4]);
+}
+
+static void first_class_fwd(struct run *r, const int64_t *s)
+{
+    void *loss = run_out(r, 1), *lse = run_out(r, s[0]);
+    void *logits = run_in(r, s[0] * s[1], -10, 10);
+    int32_t *index = run_rows(r, s[0]);
+    for (int64_t i = 1; i < s[0] * s[1]; i += 5)
+        run_set(logits, r->k, i, i % s[1] ? -INFINITY : 0);
+    run_seal(r);
+    r->k->first_class_fwd(loss, lse, logits, index, s[0], s[1]);
+}
+
+static void first_class_bwd(struct run *r, const int64_t *s)
+{
+    void *dlogits = run_out(r, s[0] * s[1]), *dloss = run_in(r, 1, 1, 2);
+    void *logits = run_in(r, s[0] * s[1], -10, 10), *lse = run_in(r, s[0], 0, 1);
+    int32_t *index = run_rows(r, s[0]);
+    for (int64_t m = 0; m < s[0]; m++) { /* backends may read it or not */
+        double sum = 0;
+        for (int64_t k = 0; k < s[1]; k++)
+            sum += exp(run_get(logits, r->k, m * s[1] + k));
+        run_set(lse, r->k, m, log(sum));
+    }
+    run_seal(r);
+    r->k->first_class_bwd(dlogits, dloss, lse, logits, index, s[0], s[1], (int)s[2]);
+}
+
+static void accuracy(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, 1), *logits = run_in(r, s[0] * s[1], -1, 1);
+    int32_t *index = run_rows(r, s[0]);
+    run_seal(r);
+    r->k->accuracy(y, logits, index, s[0], s[1]);
+}
+
+static void cmsc_fwd(struct run *r, const int64_t *s)
+{
+    void *loss = run_out(r, 1), *slope = run_out(r, s[0] * s[0]);
+    void *z = unit_rows(r, 2 * s[0], s[1]);
+    int32_t *record = run_rows(r, s[0]);
+    run_seal(r);
+    r->k->cmsc_fwd(loss, slope, z, record, s[0], s[1], 0.1);
+}
+
+static void cmsc_bwd(struct run *r, const int64_t *s)
+{
+    void *dz = run_out(r, 2 * s[0] * s[1]), *dloss = run_in(r, 1, 1, 2);
+    void *slope = run_in(r, s[0] * s[0], -0.1, 0.1), *z = unit_rows(r, 2 * s[0], s[1]);
+    run_seal(r);
+    r->k->cmsc_bwd(dz, dloss, slope, z, s[0], s[1], 0.1, (int)s[2]);
+}
+
 static void adamw(struct run *r, const int64_t *s)
 {
     void *w = run_out(r, s[0]), *m = run_out(r, s[0]), *v = run_out(r, s[0]);
@@ -589,8 +749,8 @@ static const struct kernel_case cases[] = {
     {CASE(scale), {{1, 0}, {70001, 1}, {37, 0}}},
     {CASE(add_rows_fwd), {{1, 1}, {3, 37}, {129, 300}}},
     {CASE(add_rows_bwd), {{1, 1}, {3, 37}, {517, 300}}},
-    {CASE(gather_fwd), {{1, 1, 1, 1}, {3, 11, 4, 37}, {5, 70, 69, 193}}},
-    {CASE(gather_bwd), {{1, 1, 1, 1, 0}, {3, 11, 4, 37, 1}, {5, 70, 69, 193, 0}}},
+    {CASE(gather_fwd), {{1, 1, 1, 1}, {3, 11, 4, 37, 1}, {5, 70, 69, 193}}},
+    {CASE(gather_bwd), {{1, 1, 1, 1, 0}, {3, 11, 4, 37, 1, 1}, {5, 70, 69, 193, 0}}},
     {CASE(scatter_fwd), {{1, 1, 1, 1}, {3, 11, 4, 37}, {5, 70, 33, 193}, {2, 9, 3, 20, 0, 1}}},
     {CASE(scatter_bwd),
      {{1, 1, 1, 1, 0}, {3, 11, 4, 37, 1}, {5, 70, 33, 193, 0}, {2, 9, 3, 20, 0, 1}}},
@@ -649,6 +809,20 @@ static const struct kernel_case cases[] = {
     {CASE(bce_bwd), {{2, 1, 0, 0}, {7, 5, 1, 1}, {64, 71, 0, 0}}},
     {CASE(ntxent_fwd), {{1, 3}, {5, 17}, {100, 64}}},
     {CASE(ntxent_bwd), {{1, 3, 0}, {5, 17, 1}, {100, 64, 0}}},
+    {CASE(quantize_fwd),
+     {{1, 1, 2, 1, 0, 0, 0}, {7, 2, 5, 3, 1, 1, 1}, {70, 3, 37, 19, 0, 1, 1}, {70, 2, 320, 9}}},
+    {CASE(quantize_bwd),
+     {{1, 1, 2, 1, 0, 0}, {7, 2, 5, 3, 1, 1}, {70, 3, 37, 19, 0, 1}, {2100, 2, 33, 17, 0, 0}}},
+    {CASE(perplexity_fwd), {{1, 1, 2, 0}, {7, 2, 5, 1}, {301, 2, 320, 0}, {301, 2, 320, 1}}},
+    {CASE(perplexity_bwd), {{1, 1, 2, 0}, {7, 2, 5, 1}, {301, 2, 320, 0}}},
+    {CASE(similarity_fwd), {{2, 1, 1}, {5, 37, 3}, {70, 256, 100}}},
+    {CASE(similarity_bwd),
+     {{2, 1, 1, 0, 0}, {5, 37, 3, 1, 1, 1}, {70, 256, 100, 1, 0, 2}, {70, 193, 100, 0, 1}}},
+    {CASE(first_class_fwd), {{1, 1}, {7, 5}, {701, 101}}},
+    {CASE(first_class_bwd), {{1, 1, 0}, {7, 5, 1}, {701, 101, 0}}},
+    {CASE(accuracy), {{1, 2}, {70, 3}}},
+    {CASE(cmsc_fwd), {{1, 3}, {5, 17}, {64, 96}}},
+    {CASE(cmsc_bwd), {{1, 3, 0}, {5, 17, 1}, {64, 96, 0}}},
     {CASE(adamw), {{1, 1}, {37, 2}, {70001, 1000}}},
     {CASE(sum_squares), {{1}, {37}, {70001}, {1200007}}},
     {CASE(ema), {{1}, {37}, {70001}}},

@@ -73,7 +73,7 @@ static void fill_index(const struct op_case_input *in, int32_t *out, uint64_t sa
         struct rng g = rng_at(5, RNG_STREAM_TEST, sample, (uint64_t)r);
         rng_permutation(&g, order, in->index_limit);
         for (int64_t j = 0; j < width; j++)
-            out[r * width + j] = (int32_t)order[j];
+            out[r * width + j] = j < in->index_limit ? (int32_t)order[j] : -1;
     }
     free(order);
 }

@@ -1,0 +1,496 @@
+/* Pre-training losses by hand: quantizer, InfoNCE, contrast of pairs; spans of hidden tokens; what is
+ * drawn for a batch. Walked over with all backbones by test_grad_model. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/rng.h"
+#include "objective/objective.h"
+
+static void plan(struct tape *t, struct tensor *loss)
+{
+    struct err e = {0};
+    if (loss)
+        tape_keep(t, loss);
+    assert_int_equal(tape_plan(t, loss, &e), ERR_OK);
+}
+
+static double value(const struct tensor *x) { return *(double *)x->data; }
+
+static void near_at(double got, double want, double tolerance, int line)
+{
+    if (!(fabs(got - want) <= tolerance))
+        fail_msg("line %d: %.12g is not %.12g", line, got, want);
+}
+#define assert_near(got, want, tolerance) near_at(got, want, tolerance, __LINE__)
+
+/* --- quantizer ---------------------------------------------------------------------------------- */
+
+/* Three rows, the second of which is none; two groups of two codes. */
+static void test_quantizer_picks(void **state)
+{
+    (void)state;
+    struct tape *t = tape_new(&backend_ref64, false);
+    double logits[] = {1, 2, /**/ 5, 4, 9, 9, /**/ 9, 9, -1, -2, /**/ 0, 0.5};
+    double codes[] = {1, 2, 3, 4, /**/ 5, 6, 7, 8}, temperature = 2;
+    int32_t index[] = {0, -1, 2};
+    const double want[] = {3, 4, 5, 6, 0, 0, 0, 0, 1, 2, 7, 8};
+    struct tensor *x = tape_input(t, "x", TENSOR_REAL, false, 3, (int64_t[]){1, 3, 4});
+    struct tensor *c = tape_input(t, "c", TENSOR_REAL, false, 2, (int64_t[]){4, 2});
+    struct tensor *tau = tape_input(t, "t", TENSOR_REAL, false, 1, (int64_t[]){1});
+    struct tensor *i = tape_input(t, "i", TENSOR_INDEX, false, 2, (int64_t[]){1, 3});
+    struct tensor *y = t_quantize(t, x, c, NULL, tau, i, 2);
+    struct tensor *hard = t_perplexity(t, x, i, 2, true);
+    tape_keep(t, y);
+    tape_keep(t, hard);
+    plan(t, NULL);
+    tape_bind(x, logits);
+    tape_bind(c, codes);
+    tape_bind(tau, &temperature);
+    tape_bind(i, index);
+    tape_forward(t);
+    for (int k = 0; k < 12; k++)
+        assert_near(((double *)y->data)[k], want[k], 0);
+    assert_near(value(hard), 4, 1e-5); /* both codes of both groups once */
+    index[2] = -1;
+    tape_forward(t);
+    assert_near(value(hard), 2, 1e-5);
+    tape_free(t);
+}
+
+/* With noise another code may be picked; the gradient of the logits is that of the soft mean. */
+static void test_quantizer_straight_through(void **state)
+{
+    (void)state;
+    struct tape *t = tape_new(&backend_ref64, true);
+    double logits[] = {1, 0}, noise[] = {0, 1.5}, codes[] = {3, -2}, temperature = 0.5;
+    int32_t index[] = {0};
+    struct tensor *x = tape_input(t, "x", TENSOR_REAL, true, 3, (int64_t[]){1, 1, 2});
+    struct tensor *c = tape_input(t, "c", TENSOR_REAL, true, 2, (int64_t[]){2, 1});
+    struct tensor *n = tape_input(t, "n", TENSOR_REAL, false, 3, (int64_t[]){1, 1, 2});
+    struct tensor *tau = tape_input(t, "t", TENSOR_REAL, false, 1, (int64_t[]){1});
+    struct tensor *i = tape_input(t, "i", TENSOR_INDEX, false, 2, (int64_t[]){1, 1});
+    struct tensor *y = t_quantize(t, x, c, n, tau, i, 1);
+    tape_keep(t, y);
+    plan(t, y);
+    tape_bind(x, logits);
+    tape_bind(c, codes);
+    tape_bind(n, noise);
+    tape_bind(tau, &temperature);
+    tape_bind(i, index);
+    tape_forward(t);
+    assert_near(value(y), -2, 0);
+    tape_backward(t, 1);
+    double s = 1 / (1 + exp(1.0)); /* of code 0: softmax of (1, 1.5) / 0.5 */
+    assert_near(((double *)x->grad)[0], s * (1 - s) * 5 / 0.5, 1e-12);
+    assert_near(((double *)x->grad)[1], -s * (1 - s) * 5 / 0.5, 1e-12);
+    assert_near(((double *)c->grad)[0], 0, 0);
+    assert_near(((double *)c->grad)[1], 1, 0);
+    tape_free(t);
+}
+
+static void test_even_codes_are_diverse(void **state)
+{
+    (void)state;
+    enum { ROWS = 3, ALL = 640 };
+    struct tape *t = tape_new(&backend_ref64, true);
+    double *logits = calloc(ROWS * ALL, sizeof *logits);
+    int32_t index[] = {0, 1, -1};
+    for (int i = 0; i < ROWS * ALL; i++)
+        logits[i] = 0.25 + (i >= 2 * ALL) * i; /* the last row is none */
+    struct tensor *x = tape_input(t, "x", TENSOR_REAL, true, 3, (int64_t[]){1, ROWS, ALL});
+    struct tensor *i = tape_input(t, "i", TENSOR_INDEX, false, 2, (int64_t[]){1, ROWS});
+    struct tensor *p = t_perplexity(t, x, i, 2, false), *loss = t_diversity(t, p, ALL);
+    tape_keep(t, p);
+    plan(t, loss);
+    tape_bind(x, logits);
+    tape_bind(i, index);
+    tape_forward(t);
+    assert_near(value(p), 640, 0.03); /* 1e-7 is added to probabilities of 1/320 */
+    assert_near(value(loss), 0, 5e-5);
+    tape_free(t);
+    free(logits);
+}
+
+/* --- InfoNCE ------------------------------------------------------------------------------------ */
+
+static void test_equal_negatives_do_not_count(void **state)
+{
+    (void)state;
+    struct tape *t = tape_new(&backend_ref64, true);
+    enum { M = 3, D = 2, K = 2 };
+    double x[M * D] = {1, 0, 0, 1, 0, 0}, target[M * D] = {0.6, 0.8, 0.6, 0.8, 0.6, 0.8};
+    int32_t negatives[M * K] = {1, 1, 0, 0, -1, -1}, index[] = {0, 1, -1};
+    struct tensor *tx = tape_input(t, "x", TENSOR_REAL, true, 3, (int64_t[]){1, M, D});
+    struct tensor *tt = tape_input(t, "t", TENSOR_REAL, true, 3, (int64_t[]){1, M, D});
+    struct tensor *tn = tape_input(t, "n", TENSOR_INDEX, false, 3, (int64_t[]){1, M, K});
+    struct tensor *ti = tape_input(t, "i", TENSOR_INDEX, false, 2, (int64_t[]){1, M});
+    struct tensor *logits = t_similarity(t, tx, tt, tt, tn, 0.1);
+    struct tensor *loss = t_first_class(t, logits, ti), *right = t_accuracy(t, logits, ti);
+    tape_keep(t, logits);
+    tape_keep(t, right);
+    plan(t, loss);
+    tape_bind(tx, x);
+    tape_bind(tt, target);
+    tape_bind(tn, negatives);
+    tape_bind(ti, index);
+    tape_forward(t);
+    assert_near(value(loss), 0, 0);
+    assert_near(value(right), 1, 0);
+    tape_backward(t, 1);
+    for (int i = 0; i < M * D; i++)
+        assert_true(((double *)tx->grad)[i] == 0 && ((double *)tt->grad)[i] == 0);
+    /* A last digit apart they do: two rows, each against two others that are as near. */
+    target[0] = nextafter(0.6, 1);
+    tape_forward(t);
+    assert_near(value(loss), log(3.0), 1e-12);
+    /* x = (1,0), (0,1): cosines 0.6 with its own and with the others. */
+    target[2] = 0.8, target[3] = 0.6;
+    tape_forward(t);
+    assert_near(value(loss),
+                0.5 * log(1 + 2 * exp((0.8 - 0.6) / 0.1)) + 0.5 * log(1 + 2 * exp(2.0)), 1e-9);
+    assert_near(value(right), 0, 0);
+    tape_free(t);
+}
+
+/* Rows where class 0 is both the largest and the smallest do not count as right. */
+static void test_accuracy(void **state)
+{
+    (void)state;
+    struct tape *t = tape_new(&backend_ref64, false);
+    double x[] = {3, 1, 2, /**/ 1, 1, 1, /**/ 2, 2, 1, /**/ 0, 1, 0, /**/ 9, 0, 0};
+    int32_t index[] = {4, 5, 6, 7, -1};
+    struct tensor *tx = tape_input(t, "x", TENSOR_REAL, false, 3, (int64_t[]){1, 5, 3});
+    struct tensor *ti = tape_input(t, "i", TENSOR_INDEX, false, 2, (int64_t[]){1, 5});
+    struct tensor *y = t_accuracy(t, tx, ti);
+    tape_keep(t, y);
+    plan(t, NULL);
+    tape_bind(tx, x);
+    tape_bind(ti, index);
+    tape_forward(t);
+    assert_near(value(y), 0.5, 0);
+    tape_free(t);
+}
+
+/* --- pairs -------------------------------------------------------------------------------------- */
+
+static double cmsc(const double *z, int32_t *record, int64_t P, int64_t D)
+{
+    struct tape *t = tape_new(&backend_ref64, false);
+    struct tensor *tz = tape_input(t, "z", TENSOR_REAL, false, 2, (int64_t[]){2 * P, D});
+    struct tensor *tr = tape_input(t, "r", TENSOR_INDEX, false, 1, &P);
+    struct tensor *loss = t_cmsc(t, t_l2norm_detached(t, tz), tr, 0.1);
+    tape_keep(t, loss);
+    plan(t, NULL);
+    tape_bind(tz, z);
+    tape_bind(tr, record);
+    tape_forward(t);
+    double out = value(loss);
+    tape_free(t);
+    return out;
+}
+
+static void test_pairs(void **state)
+{
+    (void)state;
+    enum { P = 64 };
+    double *z = calloc(2 * P * P, sizeof *z);
+    int32_t record[P];
+    for (int i = 0; i < P; i++) {
+        record[i] = i;
+        z[i * P + i] = 3;
+        z[(P + i) * P + i] = 0.5;
+    }
+    assert_near(cmsc(z, record, P, P), log(1 + 63 * exp(-10)), 1e-12);
+    assert_near(cmsc(z, record, P, P), 0.002856, 1e-6);
+    free(z);
+    /* Two pairs of one record: each of the four of Z is a positive. */
+    double pair[] = {1, 0, 0, 1, 1, 0, 0, 1};
+    int32_t one[] = {7, 7};
+    assert_near(cmsc(pair, one, 2, 2), 0.5 * log(1 + exp(-10)) + 0.5 * (10 + log(1 + exp(-10))),
+                1e-12);
+}
+
+/* The length is a constant: dx = dy / |x|, and 1e-8 for one that has none. */
+static void test_detached_norm(void **state)
+{
+    (void)state;
+    struct tape *t = tape_new(&backend_ref64, true);
+    double x[] = {3, 4, 0, 0};
+    struct tensor *tx = tape_input(t, "x", TENSOR_REAL, true, 2, (int64_t[]){2, 2});
+    struct tensor *y = t_l2norm_detached(t, tx), *loss = t_mean_square(t, y);
+    tape_keep(t, y);
+    plan(t, loss);
+    tape_bind(tx, x);
+    tape_forward(t);
+    assert_near(((double *)y->data)[0], 0.6, 1e-15);
+    assert_near(value(loss), 0.25, 1e-15);
+    tape_backward(t, 1);
+    assert_near(((double *)tx->grad)[0], 2 * 0.6 / 4 / 5, 1e-15);
+    assert_near(((double *)tx->grad)[1], 2 * 0.8 / 4 / 5, 1e-15);
+    assert_near(((double *)tx->grad)[2], 0, 0);
+    tape_free(t);
+}
+
+/* --- spans -------------------------------------------------------------------------------------- */
+
+enum { ROWS = 128, TOKENS = 156 };
+
+static const struct span_options published = {.probability = 0.65, .length = 10, .least = 2};
+
+/* Checks a batch: ascending, within the row, the same number in each; returns that. */
+static int64_t check_rows(const int32_t *hidden, int64_t R, int64_t M, int64_t N, int64_t m)
+{
+    for (int64_t r = 0; r < R; r++)
+        for (int64_t i = 0; i < M; i++) {
+            int32_t x = hidden[r * M + i];
+            if (i >= m)
+                assert_int_equal(x, -1);
+            else
+                assert_true(x > (i ? hidden[r * M + i - 1] : -1) && x < N);
+        }
+    return m;
+}
+
+static void test_spans(void **state)
+{
+    (void)state;
+    int64_t M = span_most(&published, TOKENS), scratch[3 * TOKENS + 2];
+    assert_int_equal(M, 110);
+    int32_t *hidden = calloc((size_t)(ROWS * M), sizeof *hidden);
+    int32_t *again = calloc((size_t)(ROWS * M), sizeof *again);
+    uint64_t keys[ROWS];
+    int seen[TOKENS] = {0};
+    double alone = 0;
+    int64_t total = 0;
+    for (int b = 0; b < 20; b++) {
+        for (uint64_t r = 0; r < ROWS; r++)
+            keys[r] = (uint64_t)b * ROWS + r;
+        int64_t m =
+            span_draw(&published, 1, 2, (uint64_t)b, keys, NULL, ROWS, TOKENS, hidden, scratch);
+        total += check_rows(hidden, ROWS, M, TOKENS, m);
+        for (int64_t i = 0; i < ROWS * M; i++)
+            if (hidden[i] >= 0)
+                seen[hidden[i]]++;
+        /* A row by itself keeps all that its spans cover. */
+        for (int64_t r = 0; r < ROWS; r++)
+            alone += (double)span_draw(&published, 1, 2, (uint64_t)b, keys + r, NULL, 1, TOKENS,
+                                       again, scratch);
+        assert_int_equal(span_draw(&published, 1, 2, (uint64_t)b, keys, NULL, ROWS, TOKENS, again,
+                                   scratch),
+                         m);
+        assert_memory_equal(hidden, again, (size_t)(ROWS * M) * sizeof *hidden);
+    }
+    assert_near(alone / 20 / ROWS / TOKENS, 0.49, 0.01); /* acceptance test 9 */
+    assert_true(total / 20 > 45 && total / 20 < 70);     /* that of the row with fewest */
+    for (int i = 10; i < TOKENS - 10; i++) /* inner tokens alike: about 20 * 128 * 0.4 */
+        assert_true(seen[i] > 700 && seen[i] < 1300);
+    free(hidden);
+    free(again);
+}
+
+/* 10.14 spans: one number for all rows, 10 in 86 batches of 100 and 11 in 14. */
+static void test_span_counts(void **state)
+{
+    (void)state;
+    const struct span_options single = {.probability = 0.065, .length = 1, .least = 2};
+    int64_t M = span_most(&single, TOKENS), scratch[3 * TOKENS + 2], more = 0;
+    int32_t hidden[4 * 16];
+    assert_int_equal(M, 11);
+    const uint64_t keys[4] = {5, 6, 7, 8};
+    for (uint64_t b = 0; b < 2000; b++) {
+        int64_t m = span_draw(&single, 9, 0, b, keys, NULL, 4, TOKENS, hidden, scratch);
+        assert_true(m == 10 || m == 11);
+        more += m == 11;
+    }
+    assert_near((double)more / 2000, 0.14, 0.03);
+}
+
+static void test_span_modes(void **state)
+{
+    (void)state;
+    static const struct span_options modes[] = {
+        {.mode = SPAN_UNIFORM, .probability = 0.65, .length = 10, .other = 2, .least = 2},
+        {.mode = SPAN_NORMAL, .probability = 0.65, .length = 10, .other = 4, .least = 2},
+        {.mode = SPAN_POISSON, .probability = 0.65, .length = 10, .least = 2},
+        {.mode = SPAN_UNIFORM, .probability = 0.05, .length = 1, .other = 0, .least = 2},
+        {.mode = SPAN_STATIC, .probability = 1, .length = 10, .least = 2}};
+    int64_t scratch[3 * TOKENS + 2];
+    int32_t *hidden = calloc(8 * TOKENS, sizeof *hidden);
+    uint64_t keys[8];
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+        for (int64_t N = 2; N <= TOKENS; N += N < 30 ? 1 : 21)
+            for (uint64_t b = 0; b < 20; b++) {
+                for (uint64_t r = 0; r < 8; r++)
+                    keys[r] = 8 * b + r;
+                int64_t M = span_most(&modes[i], N);
+                assert_true(M <= N);
+                int64_t m = span_draw(&modes[i], 3, b, b, keys, NULL, 8, N, hidden, scratch);
+                check_rows(hidden, 8, M, N, m);
+                assert_true(m <= M);
+            }
+    /* Padding is never hidden. */
+    const int64_t lengths[8] = {156, 100, 50, 25, 156, 12, 156, 3};
+    for (uint64_t b = 0; b < 50; b++) {
+        int64_t M = span_most(&published, TOKENS);
+        int64_t m = span_draw(&published, 3, b, b, keys, lengths, 8, TOKENS, hidden, scratch);
+        for (int64_t r = 0; r < 8; r++)
+            check_rows(hidden + r * M, 1, M, lengths[r], m);
+        assert_true(m >= 1 && m <= 3);
+    }
+    free(hidden);
+}
+
+/* --- sums and inputs ---------------------------------------------------------------------------- */
+
+static void options_open(struct option_set *set)
+{
+    option_set_init(set);
+    objective_options_add(set);
+}
+
+static void test_sums_refused(void **state)
+{
+    (void)state;
+    struct option_set set;
+    options_open(&set);
+    struct objective_sum sum;
+    struct err e = {0};
+    assert_int_equal(objective_sum_parse(&sum, &set, "mae+w2v", &e), ERR_OK);
+    assert_int_equal(objective_sum_resolve(&sum, &e), ERR_USAGE);
+    assert_int_equal(objective_sum_parse(&sum, &set, "w2v+w2v", &e), ERR_USAGE);
+    assert_int_equal(objective_sum_parse(&sum, &set, "w2w", &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, "did you mean w2v"));
+    assert_int_equal(objective_sum_parse(&sum, &set, "w2v", &e), ERR_OK);
+    assert_int_equal(option_set_text(&set, "w2v.dim", "255", OPTION_FROM_SET, &e), ERR_OK);
+    assert_int_equal(objective_sum_resolve(&sum, &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, "w2v.dim"));
+    assert_int_equal(option_set_text(&set, "w2v.dim", "256", OPTION_FROM_SET, &e), ERR_OK);
+    assert_int_equal(objective_sum_resolve(&sum, &e), ERR_OK);
+    assert_true(sum.views == 1 && !sum.pairs && sum.spans_of == sum.rows[0]);
+    assert_int_equal(objective_sum_parse(&sum, &set, "w2v+cmsc", &e), ERR_OK);
+    assert_int_equal(objective_sum_resolve(&sum, &e), ERR_OK);
+    assert_true(sum.views == 2 && sum.pairs && sum.count == 2);
+    option_set_free(&set);
+}
+
+/* Negatives are other hidden tokens of the same record, the noise is of its distribution, and both are
+ * the same whatever else is in the batch; temperature follows the optimizer. */
+static void test_inputs(void **state)
+{
+    (void)state;
+    struct option_set set;
+    options_open(&set);
+    struct objective_sum sum;
+    struct err e = {0};
+    assert_int_equal(objective_sum_parse(&sum, &set, "w2v", &e), ERR_OK);
+    const struct objective *w2v = sum.rows[0];
+    enum { R = 4, M = 6, m = 5, K = 100, ALL = 640 };
+    struct tape *t = tape_new(&backend_ref, true);
+    struct tensor *hidden = tape_input(t, "hidden", TENSOR_INDEX, false, 2, (int64_t[]){R, M});
+    struct tensor *negatives =
+        tape_input(t, "w2v.negatives", TENSOR_INDEX, false, 3, (int64_t[]){R, M, K});
+    struct tensor *noise =
+        tape_input(t, "w2v.noise", TENSOR_REAL, false, 3, (int64_t[]){R, M, ALL});
+    struct tensor *tau = tape_input(t, "w2v.temperature", TENSOR_REAL, false, 1, (int64_t[]){1});
+    struct tensor *count =
+        tape_input(t, "w2v.masked_tokens", TENSOR_REAL, false, 1, (int64_t[]){1});
+    static int32_t index[R * M], others[2][R * M * K];
+    static float gumbel[2][R * M * ALL], temperature, masked;
+    for (int i = 0; i < R * M; i++)
+        index[i] = i % M < m ? 3 * (i % M) : -1;
+    tape_bind(hidden, index);
+    tape_bind(tau, &temperature);
+    tape_bind(count, &masked);
+    static const int64_t samples[2][R] = {{8, 3, 5, 1}, {3, 5, 9, 9}};
+    for (int b = 0; b < 2; b++) {
+        tape_bind(negatives, others[b]);
+        tape_bind(noise, gumbel[b]);
+        w2v->draw(sum.configs[0], t, sizeof(float),
+                  &(struct draw){.seed = 1,
+                                 .epoch = 4,
+                                 .index = b,
+                                 .update = b ? 1000000 : 100,
+                                 .count = R,
+                                 .samples = samples[b]});
+        assert_near((double)temperature, b ? 0.5 : 2 * pow(0.999995, 100), 1e-6);
+        assert_near((double)masked, m, 0);
+    }
+    double sum_of = 0, squares = 0;
+    int64_t n = 0;
+    for (int i = 0; i < R * M * K; i++) {
+        int row = i / K / M, self = i / K;
+        if (self % M >= m)
+            assert_int_equal(others[0][i], -1);
+        else
+            assert_true(others[0][i] / M == row && others[0][i] % M < m && others[0][i] != self);
+    }
+    for (int i = 0; i < R * M * ALL; i++)
+        if (i / ALL % M < m) {
+            sum_of += (double)gumbel[0][i];
+            squares += pow((double)gumbel[0][i] - 0.5772, 2);
+            n++;
+        }
+    assert_near(sum_of / (double)n, 0.5772, 0.05);
+    assert_near(squares / (double)n, 1.6449, 0.1);
+    /* Records 3 and 5 in both batches. */
+    for (int i = 0; i < 2; i++) {
+        assert_memory_equal(gumbel[0] + (1 + i) * M * ALL, gumbel[1] + i * M * ALL,
+                            m * ALL * sizeof(float));
+        for (int j = 0; j < m * K; j++)
+            assert_int_equal(others[0][(1 + i) * M * K + j] - (1 + i) * M,
+                             others[1][i * M * K + j] - i * M);
+    }
+    tape_free(t);
+    option_set_free(&set);
+}
+
+/* What is of one record has one number. */
+static void test_records(void **state)
+{
+    (void)state;
+    struct option_set set;
+    options_open(&set);
+    struct objective_sum sum;
+    struct err e = {0};
+    assert_int_equal(objective_sum_parse(&sum, &set, "cmsc", &e), ERR_OK);
+    struct tape *t = tape_new(&backend_ref, true);
+    struct tensor *record = tape_input(t, "cmsc.record", TENSOR_INDEX, false, 1, (int64_t[]){4});
+    int32_t got[4];
+    tape_bind(record, got);
+    const int64_t samples[4] = {0, 1, 2, 3}, records[4] = {1000000000000, 6, 1000000000000, 7};
+    struct draw d = {.count = 4, .samples = samples, .records = records};
+    sum.rows[0]->draw(sum.configs[0], t, sizeof(float), &d);
+    assert_true(got[0] == got[2] && got[0] != got[1] && got[1] != got[3] && got[0] != got[3]);
+    d.records = NULL;
+    sum.rows[0]->draw(sum.configs[0], t, sizeof(float), &d);
+    assert_true(got[0] != got[2]);
+    tape_free(t);
+    option_set_free(&set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_quantizer_picks),
+                                       cmocka_unit_test(test_quantizer_straight_through),
+                                       cmocka_unit_test(test_even_codes_are_diverse),
+                                       cmocka_unit_test(test_equal_negatives_do_not_count),
+                                       cmocka_unit_test(test_accuracy),
+                                       cmocka_unit_test(test_pairs),
+                                       cmocka_unit_test(test_detached_norm),
+                                       cmocka_unit_test(test_spans),
+                                       cmocka_unit_test(test_span_counts),
+                                       cmocka_unit_test(test_span_modes),
+                                       cmocka_unit_test(test_sums_refused),
+                                       cmocka_unit_test(test_inputs),
+                                       cmocka_unit_test(test_records)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
