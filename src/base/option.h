@@ -69,7 +69,7 @@ enum option_source {
 const char *option_source_name(enum option_source source);
 
 #define OPTION_ROWS_MAX 64
-#define OPTION_GROUPS_MAX 32
+#define OPTION_GROUPS_MAX 64
 
 struct option_group {
     const char *prefix;
@@ -110,5 +110,7 @@ enum option_source option_set_source(const struct option_set *set, const char *k
 /* The resolved configuration {"key": {"value": v, "source": "default"}, ...} (with_sources) or the
  * nested object of plain values that option_set_json reads back. Caller cJSON_Deletes. */
 struct cJSON *option_set_to_json(const struct option_set *set, bool with_sources);
+/* The plain values of one table alone. Caller cJSON_Deletes. */
+struct cJSON *option_rows_to_json(const struct option *rows, const void *target);
 
 #endif

@@ -60,6 +60,7 @@ struct param *param_get(struct param_table *p, const char *name, int rank, const
     x->scale = scale;
     x->decay = decay;
     x->layer = layer;
+    x->rate = 1;
     p->items[p->count++] = x;
     p->total += (x->numel + PARAM_ALIGNMENT - 1) / PARAM_ALIGNMENT * PARAM_ALIGNMENT;
     if (layer > p->layer_max)

@@ -33,10 +33,12 @@ struct param {
     int64_t offset; /* elements, a multiple of 16 */
     enum param_init init;
     double scale;
-    bool decay;   /* weight decay applies (matrices) */
-    bool frozen;  /* no gradient, no update */
-    bool product; /* only products read it: a file may hold it as bf16 or int8 */
-    int layer;    /* 0: embedding, 1..depth: blocks, depth+1: what comes after */
+    bool decay;    /* weight decay applies (matrices) */
+    bool frozen;   /* no gradient, no update */
+    bool product;  /* only products read it: a file may hold it as bf16 or int8 */
+    int layer;     /* 0: embedding, 1..depth: blocks, depth+1: what comes after */
+    double rate;   /* factor on the learning rate; 1 unless somebody says otherwise */
+    int64_t delay; /* optimizer steps before it learns; 0 */
 };
 
 struct param_table {

@@ -339,8 +339,12 @@ static enum err_code stepping_run(struct stepping *s, const struct bench_options
                                                    .weight_decay = 0.05,
                                                    .beta1 = 0.9,
                                                    .beta2 = 0.95,
+                                                   .epsilon = 1e-8,
                                                    .clip = 1,
                                                    .layer_decay = 1,
+                                                   .head_rate = 1,
+                                                   .encoder_rate = 1,
+                                                   .embed_rate = 1,
                                                    .log_steps = 10};
     struct trainer_task task = {.context = s,
                                 .build = loss_build,

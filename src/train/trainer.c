@@ -13,25 +13,42 @@
 #include "nn/optimizer.h"
 #include "train/interrupt.h"
 
-const struct option trainer_rows[] = {
+static const struct option trainer_rows[] = {
     OPT_INT(trainer_options, epochs, "200", 1, 1000000, NULL, "passes over the training records"),
     OPT_INT(trainer_options, steps, "0", 0, 1e12, NULL,
             "optimizer steps instead of epochs; 0: epochs"),
     OPT_INT(trainer_options, batch, "64", 1, 65536, "records", "records per forward pass"),
     OPT_INT(trainer_options, accumulate, "1", 1, 4096, NULL, "forward passes per optimizer step"),
+    OPT_CHOICE(trainer_options, optimizer, "adamw", "adamw|adam",
+               "adamw decays matrices alone; adam is fairseq's: all decays, epsilon beside the "
+               "uncorrected moment"),
+    OPT_TEXT(trainer_options, schedule, "cosine", "NAME",
+             "how the learning rate goes (see `ecgfm list schedules`)"),
     OPT_FLOAT(trainer_options, lr, "2e-3", 0, 10, NULL, "peak learning rate"),
     OPT_FLOAT(trainer_options, min_lr, "1e-6", 0, 10, NULL, "final learning rate"),
     OPT_FLOAT(trainer_options, warmup, "0.1", 0, 1, NULL, "fraction of the steps with rising rate"),
-    OPT_FLOAT(trainer_options, weight_decay, "0.05", 0, 10, NULL, "decoupled decay of matrices"),
-    OPT_FLOAT(trainer_options, beta1, "0.9", 0, 0.99999, NULL, "decay of AdamW's first moment"),
-    OPT_FLOAT(trainer_options, beta2, "0.95", 0, 0.999999, NULL, "decay of AdamW's second moment"),
+    OPT_INT(trainer_options, warmup_steps, "0", 0, 1e12, NULL,
+            "number of these steps; 0: by the fraction"),
+    OPT_FLOAT(trainer_options, weight_decay, "0.05", 0, 10, NULL, "decoupled weight decay"),
+    OPT_FLOAT(trainer_options, beta1, "0.9", 0, 0.99999, NULL, "decay of the first moment"),
+    OPT_FLOAT(trainer_options, beta2, "0.95", 0, 0.999999, NULL, "decay of the second moment"),
+    OPT_FLOAT(trainer_options, epsilon, "1e-8", 1e-20, 1, NULL,
+              "added to the root of the second moment"),
     OPT_FLOAT(trainer_options, clip, "1", 0, 1e9, NULL, "bound on the gradient's norm; 0: none"),
     OPT_FLOAT(trainer_options, ema, "0", 0, 0.999999, NULL,
               "decay of the averaged weights that are evaluated and saved; 0: none"),
     OPT_FLOAT(trainer_options, layer_decay, "1", 0.01, 1, NULL,
               "factor on the learning rate for each layer further from the output"),
+    OPT_FLOAT(trainer_options, head_rate, "1", 0, 1e6, NULL,
+              "factor on the learning rate of all but the encoder"),
+    OPT_FLOAT(trainer_options, encoder_rate, "1", 0, 1e6, NULL,
+              "factor on the learning rate of the encoder; 0: it stays as it is"),
+    OPT_FLOAT(trainer_options, embed_rate, "1", 0, 1e6, NULL,
+              "further factor on what comes before its first block"),
     OPT_INT(trainer_options, freeze, "0", 0, 1000, NULL,
             "layers kept fixed: 1 is the embedding, 2 also the first block, and so on"),
+    OPT_INT(trainer_options, freeze_steps, "0", 0, 1e12, NULL,
+            "steps in which the encoder stays as it is, before all learns"),
     OPT_FLOAT(trainer_options, checkpoint_seconds, "30", 0, 1e6, "s",
               "time between checkpoints; 0: after every step"),
     OPT_INT(trainer_options, log_steps, "10", 1, 1e9, NULL, "steps between lines of metrics.jsonl"),
@@ -41,6 +58,19 @@ const struct option trainer_rows[] = {
 enum { SLAB_VALUES, SLAB_FIRST, SLAB_SECOND, SLAB_EMA, SLAB_BEST, SLAB_COUNT };
 static const char *const slab_names[SLAB_COUNT] = {"values", "first_moment", "second_moment",
                                                    "average", "best"};
+
+void trainer_options_add(struct option_set *set, struct trainer_options *target)
+{
+    option_set_add(set, "", trainer_rows, target);
+    for (int i = 0; schedules[i].name; i++) {
+        if (!schedules[i].options[0].name)
+            continue;
+        void *config = arena_push(&set->arena, schedules[i].config_size);
+        ASSERT(config && i < SCHEDULES_MAX, "out of memory");
+        option_set_add(set, schedules[i].name, schedules[i].options, config);
+        target->schedule_configs[i] = config;
+    }
+}
 
 struct trainer {
     const struct trainer_options *options;
@@ -56,6 +86,7 @@ struct trainer {
     float *gathered;          /* gradients of several batches; NULL: the tape's own are used */
     float *slabs[SLAB_COUNT]; /* slabs[SLAB_VALUES] is model->values */
     int64_t steps_per_epoch, total_steps;
+    int schedule; /* row of `schedules` */
     struct optimizer_options optimizer;
     /* State of the run, in the checkpoint. */
     int64_t step;
@@ -71,6 +102,40 @@ struct trainer {
 
 /* --- setting up --------------------------------------------------------------------------------- */
 
+/* Which row of `schedules`. */
+static enum err_code schedule_index(const struct trainer_options *o, int *out, struct err *e)
+{
+    *out = o->schedule ? schedule_find(o->schedule) : 0;
+    if (*out >= 0)
+        return ERR_OK;
+    const char *names[SCHEDULES_MAX + 1] = {NULL};
+    for (int i = 0; schedules[i].name && i < SCHEDULES_MAX; i++)
+        names[i] = schedules[i].name;
+    int near = str_nearest(o->schedule, names);
+    FAIL(e, ERR_USAGE, "schedule %s: no such schedule%s%s", o->schedule,
+         near >= 0 ? "; did you mean " : "; `ecgfm list schedules` lists them",
+         near >= 0 ? names[near] : "");
+}
+
+/* Who learns how fast and from when on, for the complete table. What no gradient reaches is not decayed
+ * either. */
+static void rates_set(struct trainer *t)
+{
+    const struct trainer_options *o = t->options;
+    struct param_table *p = &t->model->params;
+    for (int i = 0; i < tape_tensor_count(t->tape); i++) {
+        const struct tensor *x = tape_tensor(t->tape, i);
+        if (x->kind == TENSOR_PARAMETER && !x->grad_written)
+            param_find(p, x->name)->frozen = true;
+    }
+    for (int i = 0; i < p->count; i++) {
+        struct param *x = p->items[i];
+        bool encoder = str_starts_with(x->name, "encoder.");
+        x->rate = encoder ? o->encoder_rate * (x->layer == 0 ? o->embed_rate : 1) : o->head_rate;
+        x->delay = encoder ? o->freeze_steps : 0;
+    }
+}
+
 enum err_code trainer_open(struct trainer **out, const struct trainer_options *options,
                            const struct trainer_task *task, struct model *m, int64_t batch,
                            uint64_t seed, struct err *e)
@@ -81,6 +146,7 @@ enum err_code trainer_open(struct trainer **out, const struct trainer_options *o
     t->options = options;
     t->task = task;
     t->model = m;
+    TRY(schedule_index(options, &t->schedule, e));
     t->backend = backend_selected();
     t->batch = batch;
     t->seed = seed;
@@ -96,7 +162,9 @@ enum err_code trainer_open(struct trainer **out, const struct trainer_options *o
     if (options->accumulate == 1) /* else gradients outlive a forward pass */
         tape_own_gradients(t->tape, m->params.total);
     m->params.closed = true;
-    return tape_plan(t->tape, t->loss, e);
+    TRY(tape_plan(t->tape, t->loss, e));
+    rates_set(t);
+    return ERR_OK;
 }
 
 void trainer_close(struct trainer *t)
@@ -139,13 +207,20 @@ static void schedule_set(struct trainer *t, int64_t batches)
     t->steps_per_epoch = batches / o->accumulate > 0 ? batches / o->accumulate : 1;
     t->total_steps = o->steps > 0 ? o->steps : o->epochs * t->steps_per_epoch;
     t->optimizer = (struct optimizer_options){
-        .lr = o->lr,
-        .min_lr = o->min_lr < o->lr ? o->min_lr : o->lr,
-        .warmup_steps = (int64_t)(o->warmup * (double)t->total_steps),
-        .steps = t->total_steps,
+        .kind =
+            o->optimizer && strcmp(o->optimizer, "adam") == 0 ? OPTIMIZER_ADAM : OPTIMIZER_ADAMW,
+        .schedule = &schedules[t->schedule],
+        .schedule_config = o->schedule_configs[t->schedule],
+        .span = {.lr = o->lr,
+                 .min_lr = o->min_lr < o->lr ? o->min_lr : o->lr,
+                 .warmup_steps = o->warmup_steps > 0
+                                     ? o->warmup_steps
+                                     : (int64_t)(o->warmup * (double)t->total_steps),
+                 .steps = t->total_steps,
+                 .steps_per_epoch = t->steps_per_epoch},
         .beta1 = o->beta1,
         .beta2 = o->beta2,
-        .epsilon = 1e-8,
+        .epsilon = o->epsilon,
         .weight_decay = o->weight_decay,
         .clip = o->clip,
         .layer_decay = o->layer_decay,
@@ -451,7 +526,7 @@ static enum err_code metrics_line(struct trainer *t, struct run_folder *run, boo
         for (int i = 0; i < t->part_count; i++)
             cJSON_AddNumberToObject(line, t->part_names[i], t->part_sums[i] / n);
         cJSON_AddNumberToObject(line, "gradient_norm", t->norm_sum / n);
-        cJSON_AddNumberToObject(line, "lr", schedule_rate(&t->optimizer, t->step - 1));
+        cJSON_AddNumberToObject(line, "lr", optimizer_rate(&t->optimizer, t->step - 1));
     }
     t->loss_sum = t->norm_sum = 0;
     memset(t->part_sums, 0, sizeof t->part_sums);
@@ -484,7 +559,7 @@ static void report(struct trainer *t, double started, int64_t first_step, double
         .step = t->step,
         .steps = t->total_steps,
         .loss = loss,
-        .rate = schedule_rate(&t->optimizer, t->step - 1),
+        .rate = optimizer_rate(&t->optimizer, t->step - 1),
         .records_per_second = done * (double)(t->batch * t->options->accumulate) / elapsed,
         .seconds_left = elapsed / done * (double)(t->total_steps - t->step),
         .score = t->last_score,

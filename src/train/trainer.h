@@ -10,6 +10,7 @@
 #include "base/option.h"
 #include "data/loader.h"
 #include "model/model.h"
+#include "nn/schedule.h"
 #include "train/run_folder.h"
 
 #define TRAINER_PARTS_MAX 16
@@ -17,15 +18,21 @@
 struct trainer_options {
     int64_t epochs, steps; /* steps 0: by epochs */
     int64_t batch, accumulate;
-    double lr, min_lr, warmup, weight_decay, beta1, beta2, clip, ema, layer_decay;
-    int64_t freeze;
+    const char *optimizer; /* adamw | adam; NULL: adamw */
+    const char *schedule;  /* a row of `schedules`; NULL: cosine */
+    double lr, min_lr, warmup, weight_decay, beta1, beta2, epsilon, clip, ema, layer_decay;
+    int64_t warmup_steps; /* instead of the fraction; 0: by the fraction */
+    double head_rate, encoder_rate,
+        embed_rate; /* factors on the learning rate; 0: does not learn */
+    int64_t freeze, freeze_steps;
     double checkpoint_seconds;
     int64_t log_steps;
+    const void *schedule_configs[SCHEDULES_MAX]; /* of the rows of `schedules`; NULL: no options */
 };
 
-/* Rows with the defaults of pre-training; a command changes them with option_set_text(...,
- * OPTION_FROM_DEFAULT). Group prefix "". */
-extern const struct option trainer_rows[];
+/* Adds the options of training with the defaults of pre-training (a command changes them with
+ * option_set_text(..., OPTION_FROM_DEFAULT)), and each schedule's under its name. */
+void trainer_options_add(struct option_set *set, struct trainer_options *target);
 
 struct trainer_progress {
     int64_t epoch, epochs, step, steps;

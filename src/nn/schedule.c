@@ -1,0 +1,128 @@
+#include "nn/schedule.h"
+
+#include <math.h>
+#include <string.h>
+
+#define PI 3.14159265358979323846
+
+/* The rise that most rows begin with: step n of W has (n + 1) / W of the peak. */
+static bool is_warmup(const struct schedule_span *s, int64_t step, double *rate)
+{
+    if (step >= s->warmup_steps)
+        return false;
+    *rate = s->lr * (double)(step + 1) / (double)s->warmup_steps;
+    return true;
+}
+
+/* --- cosine ------------------------------------------------------------------------------------- */
+
+static const struct option no_options[] = {OPTION_END};
+
+/* Source: Loshchilov and Hutter 2017 (SGDR) eq. 5 with one period. */
+static double cosine_rate(const void *config, const struct schedule_span *s, int64_t step)
+{
+    (void)config;
+    double rate;
+    if (is_warmup(s, step, &rate))
+        return rate;
+    int64_t span = s->steps - s->warmup_steps;
+    double done = span > 0 ? (double)(step - s->warmup_steps) / (double)span : 1;
+    if (done > 1)
+        done = 1;
+    return s->min_lr + 0.5 * (s->lr - s->min_lr) * (1 + cos(PI * done));
+}
+
+/* --- fixed -------------------------------------------------------------------------------------- */
+
+struct fixed_config {
+    int64_t anneal_epoch;
+    double shrink;
+};
+
+static const struct option fixed_options[] = {
+    OPT_INT(fixed_config, anneal_epoch, "0", 0, 1000000, NULL,
+            "first epoch (from 1) whose rate is shrunk, again in each one that follows; 0: none"),
+    OPT_FLOAT(fixed_config, shrink, "0.1", 0, 1, NULL, "factor on the rate in each such epoch"),
+    OPTION_END};
+
+static double fixed_rate(const void *config, const struct schedule_span *s, int64_t step)
+{
+    const struct fixed_config *c = config;
+    double rate = s->lr;
+    is_warmup(s, step, &rate);
+    int64_t epoch = step / s->steps_per_epoch + 1;
+    if (c && c->anneal_epoch > 0 && epoch >= c->anneal_epoch)
+        rate *= pow(c->shrink, (double)(epoch - c->anneal_epoch + 1));
+    return rate;
+}
+
+/* --- tri_stage ---------------------------------------------------------------------------------- */
+
+struct tri_stage_config {
+    double init_scale, final_scale, hold;
+};
+
+static const struct option tri_stage_options[] = {
+    OPT_FLOAT(tri_stage_config, init_scale, "0.01", 0, 1, NULL,
+              "rate of the first step over the peak"),
+    OPT_FLOAT(tri_stage_config, final_scale, "0.01", 1e-9, 1, NULL,
+              "rate of the last step over the peak"),
+    OPT_FLOAT(tri_stage_config, hold, "0.4", 0, 1, NULL,
+              "fraction of the steps at the peak, after the warm-up; the rest decays"),
+    OPTION_END};
+
+/* Source: Park et al. 2019 (SpecAugment), section 4.2, as speech toolkits have it. */
+static double tri_stage_rate(const void *config, const struct schedule_span *s, int64_t step)
+{
+    const struct tri_stage_config *c = config;
+    int64_t W = s->warmup_steps, H = (int64_t)(c->hold * (double)s->steps);
+    if (step < W)
+        return s->lr * (c->init_scale + (1 - c->init_scale) * (double)step / (double)W);
+    if (step < W + H)
+        return s->lr;
+    int64_t decay = s->steps - W - H;
+    if (step >= s->steps || decay <= 0)
+        return s->lr * c->final_scale;
+    return s->lr * pow(c->final_scale, (double)(step - W - H) / (double)decay);
+}
+
+/* --- step --------------------------------------------------------------------------------------- */
+
+struct step_config {
+    int64_t period;
+    double factor;
+};
+
+static const struct option step_options[] = {
+    OPT_INT(step_config, period, "25000", 1, 1e12, "steps", "steps between two changes"),
+    OPT_FLOAT(step_config, factor, "0.5", 0, 1, NULL, "factor on the rate at each"), OPTION_END};
+
+static double step_rate(const void *config, const struct schedule_span *s, int64_t step)
+{
+    const struct step_config *c = config;
+    double rate;
+    if (is_warmup(s, step, &rate))
+        return rate;
+    rate = s->lr * pow(c->factor, (double)((step - s->warmup_steps) / c->period));
+    return rate > s->min_lr ? rate : s->min_lr;
+}
+
+/* --- the table ---------------------------------------------------------------------------------- */
+
+const struct schedule schedules[] = {
+    {"cosine", "a rise, then half a cosine down to min_lr", no_options, 0, cosine_rate},
+    {"fixed", "a rise, then the same rate to the end, or shrunk from one epoch on", fixed_options,
+     sizeof(struct fixed_config), fixed_rate},
+    {"tri_stage", "a rise, a plateau, and an exponential decay", tri_stage_options,
+     sizeof(struct tri_stage_config), tri_stage_rate},
+    {"step", "a rise, then the rate times a factor every so many steps, at least min_lr",
+     step_options, sizeof(struct step_config), step_rate},
+    {NULL, NULL, NULL, 0, NULL}};
+
+int schedule_find(const char *name)
+{
+    for (int i = 0; schedules[i].name; i++)
+        if (strcmp(schedules[i].name, name) == 0)
+            return i;
+    return -1;
+}
