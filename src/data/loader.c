@@ -21,6 +21,11 @@ struct slot {
     struct err failure;
 };
 
+/* What an epoch serves once. */
+struct item {
+    int64_t sample, pair; /* index in the store; 0 without pairs */
+};
+
 /* What a thread needs by itself. */
 struct worker {
     struct loader *loader;
@@ -34,8 +39,9 @@ struct loader {
     const struct label_set *labels;
     const struct augment_chain *augment;
     struct loader_options options;
-    int64_t L, T, K, subset_count, batches_per_epoch, chunk;
-    int64_t *subset, *order; /* [subset_count]; order: of order_epoch */
+    int64_t L, T, K, item_count, batches_per_epoch, chunk;
+    struct item *items; /* [item_count] */
+    int64_t *order;     /* [item_count] indices into items, of order_epoch */
     int64_t order_epoch;
     int leads[CONTRACT_LEADS_MAX];
 
@@ -56,19 +62,22 @@ struct loader {
 /* Filling */
 
 /* Row b of a batch: for each view copy a crop and augment it. A pure function of the seed, the epoch
- * and the record. */
+ * and the item. */
 static enum err_code row_fill(struct loader *l, struct worker *w, struct batch *batch, int64_t b,
                               struct err *e)
 {
     const struct loader_options *o = &l->options;
-    int64_t sample = batch->samples[b], length = store_length(l->store, sample);
+    int64_t sample = batch->samples[b], item = batch->items[b];
+    int64_t pair = item / store_count(l->store), length = store_length(l->store, sample);
     uint64_t epoch = (uint64_t)batch->epoch;
     const float *x = NULL;
     TRY(store_signal(l->store, sample, &w->arena, &x, e));
-    struct rng r = rng_at(o->seed, RNG_STREAM_CROP, epoch, (uint64_t)sample);
+    struct rng r = rng_at(o->seed, RNG_STREAM_CROP, epoch, (uint64_t)item);
     int64_t begin = 0;
     for (int v = 0; v < o->views; v++) {
-        if (o->random_crop && (v == 0 || o->independent_crops))
+        if (o->pairs)
+            begin = (2 * pair + v) * l->T;
+        else if (o->random_crop && (v == 0 || o->independent_crops))
             begin = rng_below(&r, length - l->T + 1);
         float *out = batch->x + (v * batch->count + b) * l->L * l->T;
         for (int64_t lead = 0; lead < l->L; lead++)
@@ -81,7 +90,7 @@ static enum err_code row_fill(struct loader *l, struct worker *w, struct batch *
                             .leads = l->leads,
                             .scratch = w->scratch};
         if (l->augment)
-            augment_chain_apply(l->augment, &view, o->seed, epoch, (uint64_t)sample, v);
+            augment_chain_apply(l->augment, &view, o->seed, epoch, (uint64_t)item, v);
     }
     const uint8_t *targets =
         l->labels ? l->labels->targets + store_entry(l->store, sample) * l->K : NULL;
@@ -92,24 +101,25 @@ static enum err_code row_fill(struct loader *l, struct worker *w, struct batch *
     return ERR_OK;
 }
 
-/* Begins the next batch: which records it holds. */
+/* Begins the next batch: which items it holds. */
 static void slot_start(struct loader *l)
 {
     struct slot *slot = &l->slots[l->started % l->slot_count];
     if (l->order_epoch != l->epoch) {
         struct rng r = rng_at(l->options.seed, RNG_STREAM_SHUFFLE, (uint64_t)l->epoch, 0);
-        if (l->options.shuffle) {
-            rng_permutation(&r, l->order, l->subset_count);
-            for (int64_t i = 0; i < l->subset_count; i++)
-                l->order[i] = l->subset[l->order[i]];
-        } else {
-            memcpy(l->order, l->subset, (size_t)l->subset_count * sizeof *l->order);
-        }
+        if (l->options.shuffle)
+            rng_permutation(&r, l->order, l->item_count);
+        else
+            for (int64_t i = 0; i < l->item_count; i++)
+                l->order[i] = i;
         l->order_epoch = l->epoch;
     }
     int64_t B = l->options.batch_size;
-    for (int64_t b = 0; b < B; b++)
-        slot->batch.samples[b] = l->order[(l->index * B + b) % l->subset_count];
+    for (int64_t b = 0; b < B; b++) {
+        struct item x = l->items[l->order[(l->index * B + b) % l->item_count]];
+        slot->batch.samples[b] = x.sample;
+        slot->batch.items[b] = x.sample + x.pair * store_count(l->store);
+    }
     slot->batch.epoch = l->epoch;
     slot->batch.index = l->index;
     slot->next_row = slot->done_rows = 0;
@@ -187,8 +197,7 @@ static void *worker_run(void *context)
 
 /* Opening and closing */
 
-static enum err_code options_check(const struct loader_options *o, int64_t subset_count,
-                                   struct err *e)
+static enum err_code options_check(const struct loader_options *o, struct err *e)
 {
     if (o->batch_size < 1 || o->views < 1 || o->views > VIEWS_MAX || o->threads < 0 ||
         o->threads > THREADS_MAX || o->prefetch > PREFETCH_MAX)
@@ -197,11 +206,41 @@ static enum err_code options_check(const struct loader_options *o, int64_t subse
              "1, 1 to %d, 0 to %d, up to %d",
              (long long)o->batch_size, o->views, o->threads, o->prefetch, VIEWS_MAX, THREADS_MAX,
              PREFETCH_MAX);
-    if (subset_count < 1)
-        FAIL(e, ERR_USAGE, "loader: no records to make batches of");
-    if (o->drop_last && subset_count < o->batch_size)
-        FAIL(e, ERR_USAGE, "%lld records do not fill one batch of %lld: use a smaller batch size",
-             (long long)subset_count, (long long)o->batch_size);
+    if (o->pairs && o->views != 2)
+        FAIL(e, ERR_USAGE, "loader: pairs of segments need 2 views, found %d", o->views);
+    return ERR_OK;
+}
+
+/* What an epoch serves: the records of the subset (NULL: all), or their pairs of segments. */
+static enum err_code items_make(struct loader *l, const int64_t *subset, int64_t subset_count,
+                                struct err *e)
+{
+    const struct loader_options *o = &l->options;
+    for (int pass = 0; pass < 2; pass++) { /* count, then fill */
+        int64_t n = 0;
+        for (int64_t i = 0; i < subset_count; i++) {
+            int64_t sample = subset ? subset[i] : i;
+            ASSERT(sample >= 0 && sample < store_count(l->store), "record %lld of a store of %lld",
+                   (long long)sample, (long long)store_count(l->store));
+            int64_t count = o->pairs ? store_pairs(l->store, sample) : 1;
+            for (int64_t pair = 0; pair < count; pair++, n++)
+                if (pass == 1)
+                    l->items[n] = (struct item){sample, pair};
+        }
+        if (pass == 1)
+            break;
+        l->item_count = n;
+        if (n < 1)
+            FAIL(e, ERR_USAGE, "loader: no %s to make batches of", o->pairs ? "pairs" : "records");
+        if (o->drop_last && n < o->batch_size)
+            FAIL(e, ERR_USAGE, "%lld %s do not fill one batch of %lld: use a smaller batch size",
+                 (long long)n, o->pairs ? "pairs of segments" : "records",
+                 (long long)o->batch_size);
+        l->items = calloc((size_t)n, sizeof *l->items);
+        l->order = calloc((size_t)n, sizeof *l->order);
+        if (!l->items || !l->order)
+            FAIL(e, ERR_MEMORY, "loader: out of memory");
+    }
     return ERR_OK;
 }
 
@@ -221,9 +260,10 @@ static enum err_code slots_allocate(struct loader *l, struct err *e)
         b->count = o->batch_size;
         b->x = aligned_calloc((size_t)values, sizeof *b->x);
         b->samples = aligned_calloc((size_t)o->batch_size, sizeof *b->samples);
+        b->items = aligned_calloc((size_t)o->batch_size, sizeof *b->items);
         if (l->labels)
             b->targets = aligned_calloc((size_t)targets, sizeof *b->targets);
-        if (!b->x || !b->samples || (l->labels && !b->targets))
+        if (!b->x || !b->samples || !b->items || (l->labels && !b->targets))
             FAIL(e, ERR_MEMORY, "loader: no memory for %lld batches of [%d,%lld,%lld,%lld]",
                  (long long)l->slot_count, o->views, (long long)o->batch_size, (long long)l->L,
                  (long long)l->T);
@@ -267,7 +307,7 @@ enum err_code loader_open(struct loader **out, struct store *s, const struct lab
     *out = NULL;
     if (!subset)
         subset_count = store_count(s);
-    TRY(options_check(options, subset_count, e));
+    TRY(options_check(options, e));
     struct loader *l = calloc(1, sizeof *l);
     if (!l)
         FAIL(e, ERR_MEMORY, "loader: out of memory");
@@ -279,10 +319,8 @@ enum err_code loader_open(struct loader **out, struct store *s, const struct lab
     l->L = c->lead_count;
     l->T = c->sample_count;
     l->K = labels ? labels->class_count : 0;
-    l->subset_count = subset_count;
     l->order_epoch = -1;
     int64_t B = options->batch_size;
-    l->batches_per_epoch = options->drop_last ? subset_count / B : (subset_count + B - 1) / B;
     /* Small enough that threads end a batch together, large enough that the lock is quiet. */
     l->chunk = options->threads > 0 ? B / (4 * options->threads) : B;
     if (l->chunk < 1)
@@ -292,15 +330,10 @@ enum err_code loader_open(struct loader **out, struct store *s, const struct lab
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work_ready, NULL);
     pthread_cond_init(&l->batch_ready, NULL);
-    l->subset = calloc((size_t)subset_count, sizeof *l->subset);
-    l->order = calloc((size_t)subset_count, sizeof *l->order);
-    enum err_code code = l->subset && l->order ? slots_allocate(l, e)
-                                               : RAISE(e, ERR_MEMORY, "loader: out of memory");
-    for (int64_t i = 0; code == ERR_OK && i < subset_count; i++) {
-        l->subset[i] = subset ? subset[i] : i;
-        ASSERT(l->subset[i] >= 0 && l->subset[i] < store_count(s), "record %lld of a store of %lld",
-               (long long)l->subset[i], (long long)store_count(s));
-    }
+    enum err_code code = items_make(l, subset, subset_count, e);
+    l->batches_per_epoch = options->drop_last ? l->item_count / B : (l->item_count + B - 1) / B;
+    if (code == ERR_OK)
+        code = slots_allocate(l, e);
     if (code == ERR_OK)
         code = workers_start(l, e);
     if (code != ERR_OK) {
@@ -329,6 +362,7 @@ void loader_close(struct loader *l)
     for (int64_t i = 0; l->slots && i < l->slot_count; i++) {
         free(l->slots[i].batch.x);
         free(l->slots[i].batch.samples);
+        free(l->slots[i].batch.items);
         free(l->slots[i].batch.targets);
     }
     pthread_mutex_destroy(&l->lock);
@@ -336,7 +370,7 @@ void loader_close(struct loader *l)
     pthread_cond_destroy(&l->batch_ready);
     free(l->workers);
     free(l->slots);
-    free(l->subset);
+    free(l->items);
     free(l->order);
     free(l);
 }

@@ -21,13 +21,14 @@ struct store_options {
     int64_t cache_bytes;     /* bound on decoded signals kept; 0: 4 GiB */
     bool strict;             /* as in read_options */
     double max_bad_fraction; /* above: ERR_FORMAT naming the first reasons; 0: 0.5 */
+    int64_t segments;        /* of sample_count that a record must have at least; 0: 1 */
 };
 
 struct store;
 
 /* Reads every entry of the split once (so that bad records are known before training starts: each
  * becomes a problem in the manifest with its id, code and reason, and is left out), converts with
- * the contract. Besides what cannot be read or converted, recordings shorter than
+ * the contract. Besides what cannot be read or converted, recordings shorter than `segments` times
  * contract->sample_count (ERR_LENGTH) and files with fewer samples than their header declares
  * (ERR_TRUNCATED) are quarantined. A checksum that differs is a problem, too, but the record is kept
  * (unless strict). Problems are in the order of the entries. A split without entries gives an empty
@@ -41,6 +42,7 @@ const struct contract *store_contract(const struct store *s);
 int64_t store_count(const struct store *s);             /* usable records */
 int64_t store_entry(const struct store *s, int64_t i);  /* index into manifest entries */
 int64_t store_length(const struct store *s, int64_t i); /* samples after conversion */
+int64_t store_pairs(const struct store *s, int64_t i);  /* of segments, see loader_open */
 int64_t store_quarantined(const struct store *s);
 /* The whole record i, [L, store_length(i)]: from the cache, or decoded again into `a`. Borrowed until
  * the store is closed or a is reset. The same bits either way. Errors: those of reading; ERR_IO if the
@@ -63,6 +65,7 @@ struct loader_options {
     bool shuffle;       /* by (seed, epoch); else in store order */
     bool random_crop;   /* crop start drawn, same for all views unless independent_crops */
     bool independent_crops;
+    bool pairs;     /* an item is two adjacent segments, one for each of 2 views */
     bool drop_last; /* else the last batch is filled up from the epoch's start */
     int threads;    /* 0: decode and augment on the caller's thread */
     int prefetch;   /* batches ahead; at least 1 when threads > 0 */
@@ -72,10 +75,12 @@ struct loader_options {
 
 struct batch {
     int64_t epoch, index;
-    int64_t count;    /* records in it, always B (see drop_last) */
+    int64_t count;    /* items in it, always B (see drop_last): records, or pairs of segments */
     float *x;         /* [V,B,L,T] */
     float *targets;   /* [B,K] or NULL */
     int64_t *samples; /* [B] index in the store */
+    int64_t *items;   /* [B] what random numbers of the item are addressed by: the same, but with
+                       * pairs that of pair p of record i is i + p * store_count */
 };
 
 struct loader;
@@ -83,8 +88,14 @@ struct loader;
 /* labels may be NULL. subset: indices into the store (copied), NULL for all. The store, labels and
  * augment (NULL: none) are borrowed. A crop is contract->sample_count samples long; without
  * random_crop it begins at 0. Random numbers are addressed by the index in the store.
+ *
+ * With pairs, every record gives as many items as it has whole pairs of segments that lie one after the
+ * other: segments 0 and 1, 2 and 3, and so on; what is left over is not served. Item p has segment 2p
+ * in view 0 and 2p + 1 in view 1, each augmented by itself; nothing is cropped at random. An epoch is
+ * shuffled over items. Source: Kiyasseh et al. 2021 (CLOCS), section 3.2.
  * Once running, a batch allocates nothing as long as the store holds its records in memory.
- * Errors: ERR_USAGE (no records, less than one batch with drop_last), ERR_MEMORY. */
+ * Errors: ERR_USAGE (no records, less than one batch with drop_last, pairs without 2 views),
+ * ERR_MEMORY. */
 enum err_code loader_open(struct loader **out, struct store *s, const struct label_set *labels,
                           const int64_t *subset, int64_t subset_count,
                           const struct augment_chain *augment, const struct loader_options *options,

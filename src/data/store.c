@@ -43,10 +43,10 @@ static enum err_code entry_convert(const struct store *s, int64_t index, struct 
                                             : "fewer samples in the file than the header declares");
     if (code == ERR_OK)
         code = contract_apply(s->contract, &record, a, out, length, e);
-    if (code == ERR_OK && *length < s->contract->sample_count)
-        code =
-            RAISE(e, ERR_LENGTH, "%lld samples at %g Hz: the model takes %lld at once",
-                  (long long)*length, s->contract->rate_hz, (long long)s->contract->sample_count);
+    if (code == ERR_OK && *length / s->contract->sample_count < s->options.segments)
+        code = RAISE(e, ERR_LENGTH, "%lld samples at %g Hz: the model takes %lld at once%s",
+                     (long long)*length, s->contract->rate_hz, (long long)s->contract->sample_count,
+                     s->options.segments > 1 ? ", and adjacent segments are asked for" : "");
     if (code == ERR_OK && note &&
         (record.flags & (RECORD_CHECKSUM_MISMATCH | RECORD_INITIAL_MISMATCH))) {
         *notice =
@@ -156,6 +156,8 @@ enum err_code store_open(struct store **out, struct manifest *m, enum data_split
         s->options.max_bad_fraction = BAD_FRACTION_DEFAULT;
     if (s->options.threads <= 0)
         s->options.threads = cpu_count();
+    if (s->options.segments < 1)
+        s->options.segments = 1;
     for (int64_t i = 0, n = 0; i < m->count; i++)
         if (entry_in_split(&m->entries[i], split))
             outcomes[n++].entry = i;
@@ -198,6 +200,11 @@ static const struct stored *stored_at(const struct store *s, int64_t i)
 
 int64_t store_entry(const struct store *s, int64_t i) { return stored_at(s, i)->entry; }
 int64_t store_length(const struct store *s, int64_t i) { return stored_at(s, i)->length; }
+
+int64_t store_pairs(const struct store *s, int64_t i)
+{
+    return store_length(s, i) / s->contract->sample_count / 2;
+}
 
 enum err_code store_signal(struct store *s, int64_t i, struct arena *a, const float **x,
                            struct err *e)

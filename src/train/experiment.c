@@ -41,9 +41,11 @@ const struct option input_rows[] = {
     OPTION_END};
 
 /* Options that do not change what a run computes, or that the identity holds in another form. */
-static const char *const not_identity[] = {"data",      "out",      "fresh",
-                                           "weights",   "cache_mb", "checkpoint_seconds",
-                                           "precision", NULL}; /* precision: the backend's name */
+static const char *const not_identity[] = {"data",      "out",
+                                           "fresh",     "weights",
+                                           "cache_mb",  "checkpoint_seconds",
+                                           "precision", "positive_weights",
+                                           NULL}; /* precision: the backend's name */
 
 enum err_code input_contract(const struct input_options *o, struct contract *c, struct err *e)
 {
@@ -107,7 +109,8 @@ static struct store_options store_options_of(const struct experiment *x)
     return (struct store_options){.threads = x->threads,
                                   .cache_bytes = x->options->cache_mb << 20,
                                   .strict = x->options->strict,
-                                  .max_bad_fraction = x->options->max_bad_fraction};
+                                  .max_bad_fraction = x->options->max_bad_fraction,
+                                  .segments = x->pairs ? 2 : 1};
 }
 
 enum err_code experiment_fit_contract(struct experiment *x, const struct contract *c,
@@ -227,6 +230,8 @@ static enum err_code identity_make(struct experiment *x, const char *weights, st
         code = hash_file(weights, &hash, e);
         add_hex(kept, "weights", hash);
     }
+    if (x->loss_hash)
+        add_hex(kept, "positive_weights", x->loss_hash);
     cJSON_AddItemToObject(kept, "data", data_json(x));
     while (all->child) {
         cJSON *item = cJSON_DetachItemViaPointer(all, all->child);
@@ -331,8 +336,7 @@ const char *experiment_provenance(struct experiment *x, int64_t records, struct 
 
 enum err_code experiment_train(struct experiment *x, struct trainer *t, enum data_split split,
                                const int64_t *subset, int64_t count, int views,
-                               bool independent_crops, const struct augment_chain *augment,
-                               int64_t batch, struct err *e)
+                               const struct augment_chain *augment, int64_t batch, struct err *e)
 {
     bool scaled = x->contract.normalization == NORMALIZE_GLOBAL ||
                   x->contract.normalization == NORMALIZE_LEAD;
@@ -340,7 +344,7 @@ enum err_code experiment_train(struct experiment *x, struct trainer *t, enum dat
                                      .views = views,
                                      .shuffle = true,
                                      .random_crop = true,
-                                     .independent_crops = independent_crops,
+                                     .pairs = x->pairs,
                                      .drop_last = true,
                                      .threads = x->threads,
                                      .prefetch = 4,

@@ -39,11 +39,13 @@ struct experiment {
     const struct option_set *set;
     uint64_t seed;
     int threads;
+    bool pairs; /* records must have two segments, and training is on pairs of them */
     struct manifest manifest;
     struct contract contract;
     struct label_set labels; /* class_count 0 without labels */
     struct store *stores[SPLIT_ALL + 1];
     struct run_folder run;
+    uint64_t loss_hash;  /* of what a run's loss is besides options; 0: nothing */
     struct buf identity; /* what must be the same for a run to go on */
     void *progress_context;
     void (*progress)(void *context, const struct trainer_progress *p);
@@ -75,11 +77,10 @@ enum err_code experiment_describe(struct experiment *x, const char *weights, str
 /* JSON text of how a model was made, for its file; lives in the manifest's arena. */
 const char *experiment_provenance(struct experiment *x, int64_t records, struct err *e);
 
-/* Trains m (complete table and values) with the labelled or all records of `subset`. */
+/* Trains m (complete table and values) with the labelled or all records of `subset`, or their pairs. */
 enum err_code experiment_train(struct experiment *x, struct trainer *t, enum data_split split,
                                const int64_t *subset, int64_t count, int views,
-                               bool independent_crops, const struct augment_chain *augment,
-                               int64_t batch, struct err *e);
+                               const struct augment_chain *augment, int64_t batch, struct err *e);
 
 /* Scores records of a split with a scorer: features [count,F] and logits [count,K], either NULL. */
 enum err_code experiment_score(struct experiment *x, struct scorer *s, enum data_split split,

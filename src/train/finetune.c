@@ -8,6 +8,11 @@
 #include "train/adapt.h"
 #include "train/interrupt.h"
 
+const struct option tuning_rows[] = {
+    OPT_TEXT(tuning_options, recipe, NULL, "NAME",
+             "published settings by name (see `ecgfm list recipes`); what is set beside it wins"),
+    OPTION_END};
+
 /* Defaults that differ from pre-training's. */
 static const struct {
     const char *key, *value;
@@ -17,7 +22,8 @@ static const struct {
 void finetune_options_add(struct adapt *a, struct option_set *set)
 {
     probe_options_add(a, set);
-    option_set_add(set, "", trainer_rows, &a->trainer);
+    option_set_add(set, "", tuning_rows, &a->tuning);
+    trainer_options_add(set, &a->trainer);
     augment_chain_init(&a->augment, set, "augment");
     struct err e = {0};
     for (int i = 0; defaults[i].key; i++)
@@ -114,7 +120,7 @@ static enum err_code train(struct finetuning *c, struct trainer *t, int64_t batc
     if (!c->scores)
         FAIL(e, ERR_MEMORY, "no memory for evaluation");
     return experiment_train(&a->experiment, t, SPLIT_TRAIN, c->data.subset[SPLIT_TRAIN],
-                            c->data.count[SPLIT_TRAIN], 1, false, &a->augment, batch, e);
+                            c->data.count[SPLIT_TRAIN], 1, &a->augment, batch, e);
 }
 
 enum err_code finetune_run(struct adapt *a, struct err *e)

@@ -572,6 +572,123 @@ static void a_running_loader_allocates_nothing(void **state)
     fixture_free(&f);
 }
 
+/* Two adjacent segments of a record are an item, whole pairs only; its views are augmented each by
+ * itself and do not depend on company, threads or where the run was taken up. */
+static void pairs_are_adjacent_segments(void **state)
+{
+    (void)state;
+    enum { SHORT = 40, PAIRS_MAX = 3 };
+    struct fixture f = fixture_make("");
+    struct option_set set;
+    struct augment_chain chain = chain_make(&set);
+    f.contract.sample_count = SHORT;
+    struct store *s = store_of(&f, 2, 8000);
+    int64_t items = 0;
+    for (int64_t i = 0; i < RECORDS; i++) {
+        assert_int_equal(store_pairs(s, i), (T + 7 * i) / SHORT / 2);
+        items += store_pairs(s, i);
+    }
+    assert_int_equal(store_pairs(s, 0), 1); /* of three segments the last is not served */
+    assert_int_equal(store_pairs(s, RECORDS - 1), PAIRS_MAX);
+    static float seen[RECORDS * PAIRS_MAX][2][L * SHORT];
+    for (int way = 0; way < 4;
+         way++) { /* plain; augmented: another batch size, then in the middle */
+        int64_t B = way == 2 ? 5 : 4, begin = way == 3 ? 3 : 0;
+        struct loader_options options = {.batch_size = B,
+                                         .views = 2,
+                                         .shuffle = true,
+                                         .random_crop = true, /* without effect */
+                                         .pairs = true,
+                                         .threads = way == 1 ? 0 : 3,
+                                         .prefetch = way,
+                                         .seed = 11,
+                                         .unit_per_mv = 1};
+        struct loader *l = loader_of(s, NULL, way > 0 ? &chain : NULL, &options);
+        int64_t batches = (items + B - 1) / B, times[RECORDS * PAIRS_MAX] = {0};
+        assert_int_equal(loader_batches_per_epoch(l), batches);
+        loader_seek(l, 0, begin);
+        for (int64_t i = begin; i < batches; i++) {
+            const struct batch *b = next(l);
+            for (int64_t r = 0; r < B; r++) {
+                int64_t sample = b->samples[r], item = b->items[r], pair = item / RECORDS;
+                assert_int_equal(item % RECORDS, sample);
+                assert_true(pair < store_pairs(s, sample));
+                times[item] += i * B + r < items;
+                for (int v = 0; v < 2; v++) {
+                    const float *x = b->x + (v * B + r) * L * SHORT;
+                    float want[L * SHORT];
+                    assert_int_equal(store_copy(s, sample, (2 * pair + v) * SHORT, SHORT, want,
+                                                NULL),
+                                     ERR_OK);
+                    if (way == 0)
+                        assert_memory_equal(x, want, sizeof want);
+                    else if (way == 1)
+                        memcpy(seen[item][v], x, sizeof want);
+                    else
+                        assert_memory_equal(x, seen[item][v], sizeof want);
+                }
+            }
+            loader_release(l, b);
+        }
+        for (int64_t i = 0; i < RECORDS * PAIRS_MAX && begin == 0; i++)
+            assert_int_equal(times[i], i / RECORDS < store_pairs(s, i % RECORDS));
+        loader_close(l);
+    }
+    option_set_free(&set);
+
+    /* The pairs of one record have random numbers of their own. */
+    option_set_init(&set);
+    augment_chain_init(&chain, &set, "augment");
+    assert_int_equal(option_set_text(&set, "augment.jitter.probability", "1", OPTION_FROM_SET,
+                                     NULL),
+                     ERR_OK);
+    struct loader_options one = {.batch_size = PAIRS_MAX,
+                                 .views = 2,
+                                 .pairs = true,
+                                 .unit_per_mv = 1};
+    struct loader *l;
+    assert_int_equal(loader_open(&l, s, NULL, (int64_t[]){RECORDS - 1}, 1, &chain, &one, NULL),
+                     ERR_OK);
+    const struct batch *b = next(l);
+    float noise[2 * PAIRS_MAX], plain[L * SHORT];
+    for (int k = 0; k < 2 * PAIRS_MAX; k++) {
+        int64_t v = k / PAIRS_MAX, pair = k % PAIRS_MAX; /* in order: not shuffled */
+        assert_int_equal(store_copy(s, RECORDS - 1, (2 * pair + v) * SHORT, SHORT, plain, NULL),
+                         ERR_OK);
+        noise[k] = b->x[k * L * SHORT] - plain[0];
+        for (int other = 0; other < k; other++)
+            assert_true(fabsf(noise[k] - noise[other]) > 1e-6F);
+    }
+    loader_release(l, b);
+    loader_close(l);
+    store_close(s);
+
+    /* Where pairs are asked for, a record of one segment is left out, and it is said. */
+    f.contract.sample_count = T;
+    struct store_options options = {.segments = 2, .max_bad_fraction = 0.9};
+    struct err e = {0};
+    f.manifest.problem_count = 0;
+    assert_int_equal(store_open(&s, &f.manifest, SPLIT_TRAIN, &f.contract, &options, &e), ERR_OK);
+    assert_int_equal(store_count(s), RECORDS - 18); /* T + 7 * 18 is the first above 2 T */
+    assert_string_equal(problem_of(&f.manifest, "r17")->code, "length");
+    assert_non_null(strstr(problem_of(&f.manifest, "r17")->reason, "adjacent segments"));
+    store_close(s);
+    s = store_of(&f, 1, 0); /* and if not, they give no item */
+    struct loader_options some = {.batch_size = 5, .views = 2, .pairs = true, .drop_last = true};
+    int64_t short_ones[] = {0, 17};
+    assert_int_equal(loader_open(&l, s, NULL, NULL, 0, NULL, &some, &e), ERR_OK);
+    assert_int_equal(loader_batches_per_epoch(l), 1);
+    loader_close(l);
+    assert_int_equal(loader_open(&l, s, NULL, short_ones, 2, NULL, &some, &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, "no pairs"));
+    some.views = 1;
+    assert_int_equal(loader_open(&l, s, NULL, NULL, 0, NULL, &some, &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, "2 views"));
+    store_close(s);
+    option_set_free(&set);
+    fixture_free(&f);
+}
+
 static void ptbxl_reads_without_a_loss(void **state)
 {
     (void)state;
@@ -607,6 +724,7 @@ int main(void)
         cmocka_unit_test(a_lost_file_is_an_error),
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(a_running_loader_allocates_nothing),
+        cmocka_unit_test(pairs_are_adjacent_segments),
         cmocka_unit_test(ptbxl_reads_without_a_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
