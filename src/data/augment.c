@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/str.h"
+#include "signal/lead.h"
 
 #define AUGMENTATION(name) extern const struct augmentation augmentation_##name;
 #include "data/augs.def"
@@ -49,6 +50,31 @@ void augment_chain_apply(const struct augment_chain *chain, struct view *v, uint
                               sample * VIEWS_MAX + (uint64_t)view_index);
         if (rng_uniform(&r) < probability)
             a->apply(config, v, &r);
+    }
+}
+
+float *view_lead(const struct view *v, int lead)
+{
+    for (int64_t l = 0; l < v->L; l++)
+        if (v->leads[l] == lead)
+            return v->x + l * v->T;
+    return NULL;
+}
+
+void view_derive_limb_leads(struct view *v)
+{
+    static const struct {
+        enum ecg_lead lead;
+        float one, two; /* lead = one I + two II */
+    } rows[] = {{LEAD_III, -1, 1},
+                {LEAD_AVR, -0.5F, -0.5F},
+                {LEAD_AVL, 1, -0.5F},
+                {LEAD_AVF, -0.5F, 1}};
+    const float *one = view_lead(v, LEAD_I), *two = view_lead(v, LEAD_II);
+    for (int i = 0; one && two && i < 4; i++) {
+        float *x = view_lead(v, rows[i].lead);
+        for (int64_t t = 0; x && t < v->T; t++)
+            x[t] = rows[i].one * one[t] + rows[i].two * two[t];
     }
 }
 

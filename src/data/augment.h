@@ -47,6 +47,11 @@ void augment_chain_init(struct augment_chain *chain, struct option_set *set, con
 void augment_chain_apply(const struct augment_chain *chain, struct view *v, uint64_t seed,
                          uint64_t epoch, uint64_t sample, int view_index);
 
+/* The samples of a lead; NULL if the view has none of that name. */
+float *view_lead(const struct view *v, int lead);
+/* Overwrites III, aVR, aVL and aVF, where they are, by what I and II say; nothing without these two. */
+void view_derive_limb_leads(struct view *v);
+
 /* x[n] standard normal numbers (single precision: Box-Muller on 32-bit uniforms). */
 void noise_normal(struct rng *r, float *x, int64_t n);
 

@@ -97,12 +97,14 @@ static void every_row_keeps_its_word(void **state)
             bool is_idle =
                 (strcmp(augmentations[i]->name, "lead_mask") == 0 && L == 1) ||
                 (strcmp(augmentations[i]->name, "powerline") == 0 && shapes[s].rate_hz <= 100) ||
+                (strcmp(augmentations[i]->name, "limb_leads") == 0 && L < 3) ||
                 (strcmp(augmentations[i]->name, "crop") == 0 && T <= 2);
+            bool draws = strcmp(augmentations[i]->name, "limb_leads") != 0;
             if (is_idle != (changed < 15) && T > 2)
                 fail_msg("%s changed %lld of 20 views of [%lld,%lld] at %g Hz",
                          augmentations[i]->name, (long long)changed, (long long)L, (long long)T,
                          shapes[s].rate_hz);
-            if (!is_idle && T > 33 && L > 5)
+            if (!is_idle && draws && T > 33 && L > 5)
                 assert_true(alike <= 1);
             option_set_free(&off);
             option_set_free(&on);
@@ -289,6 +291,20 @@ static void masks_leave_something(void **state)
                 kept += x[l * 100] != 0;
             assert_int_equal(kept, 1);
         }
+    option_text(&set, "augment.lead_mask.spare", "false"); /* no guard: as ECG-FM was trained */
+    struct view bare = view_make(x, 12, 100, 100);
+    augment_chain_apply(&chain, &bare, 1, 0, 0, 0);
+    for (int i = 0; i < 1200; i++)
+        assert_true(x[i] == 0);
+    int64_t survivors = 0;
+    option_text(&set, "augment.lead_mask.lead_probability", "0.5");
+    for (uint64_t sample = 0; sample < 500; sample++) {
+        bare = view_make(x, 12, 100, 100);
+        augment_chain_apply(&chain, &bare, 1, 0, sample, 0);
+        for (int l = 0; l < 12; l++)
+            survivors += x[l * 100] != 0;
+    }
+    assert_true(survivors > 2840 && survivors < 3160); /* half of 6000, four deviations */
     option_set_free(&set);
     chain = chain_of(&set, "time_out", "1");
     for (uint64_t sample = 0; sample < 50; sample++) {
@@ -355,6 +371,95 @@ static void noise_is_normal(void **state)
     free(x);
 }
 
+/* Spatial coordinates of a sample by the inverse Dower matrix: leads I, II, V1 to V6. */
+static void heart_of(const float *x, int64_t T, int64_t t, double out[3])
+{
+    static const int places[8] = {0, 1, 6, 7, 8, 9, 10, 11};
+    static const double dower[3][8] = {{.156, -.009, -.172, -.073, .122, .231, .239, .193},
+                                       {-.227, .886, .057, -.019, -.106, -.022, .040, .048},
+                                       {.021, .102, -.228, -.310, -.245, -.063, .054, .108}};
+    for (int i = 0; i < 3; i++) {
+        out[i] = 0;
+        for (int l = 0; l < 8; l++)
+            out[i] += dower[i][l] * x[places[l] * T + t];
+    }
+}
+
+static double norm_of(const double x[3]) { return sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2]); }
+
+/* Without turning and scaling the heart stays; turned it keeps its length; scaled it grows by at most the
+ * factor; the limb leads follow; the windows are as long as asked for. */
+static void the_heart_is_turned_in_space(void **state)
+{
+    (void)state;
+    enum { T = 100 };
+    static float x[12 * T], before[12 * T], same[12 * T];
+    static const char *const cases[][2] = {{"0", "1"}, {"60", "1"}, {"60", "1.5"}};
+    int turned = 0;
+    for (int k = 0; k < 3; k++)
+        for (uint64_t sample = 0; sample < 40; sample++) {
+            struct option_set set;
+            struct augment_chain chain = chain_of(&set, "3kg", "1");
+            option_text(&set, "augment.3kg.angle_max", cases[k][0]);
+            option_text(&set, "augment.3kg.scale_max", cases[k][1]);
+            option_text(&set, "augment.3kg.mask_part", "0");
+            struct view v = view_make(x, 12, T, 100);
+            for (int i = 0; i < 12 * T; i++)
+                x[i] = (float)sin(0.37 * i + 0.011 * (double)sample * i);
+            memcpy(before, x, sizeof x);
+            augment_chain_apply(&chain, &v, 5, 0, sample, 0);
+            for (int t = 0; t < T; t++) {
+                double old[3], new[3];
+                heart_of(before, T, t, old);
+                heart_of(x, T, t, new);
+                double ratio = norm_of(new) / norm_of(old);
+                assert_true(ratio > 1 - 1e-5 && ratio < (k == 2 ? 1.5 : 1) + 1e-5);
+                if (k == 0)
+                    for (int i = 0; i < 3; i++)
+                        assert_float_equal(new[i], old[i], 1e-5);
+                turned += k == 1 && fabs(new[0] - old[0]) > 0.01;
+                double one = x[t], two = x[T + t];
+                assert_float_equal(x[2 * T + t], two - one, 1e-5);
+                assert_float_equal(x[3 * T + t], -(one + two) / 2, 1e-5);
+                assert_float_equal(x[4 * T + t], one - two / 2, 1e-5);
+                assert_float_equal(x[5 * T + t], two - one / 2, 1e-5);
+            }
+            if (k ==
+                0) { /* what is left is what three dimensions hold: once more changes nothing */
+                memcpy(same, x, sizeof x);
+                augment_chain_apply(&chain, &v, 5, 0, sample + 1000, 0);
+                for (int i = 0; i < 12 * T; i++)
+                    assert_float_equal(x[i], same[i], 1e-5);
+            }
+            option_text(&set, "augment.3kg.mask_part", "0.3");
+            int begins[12];
+            for (int i = 0; i < 12 * T; i++)
+                x[i] = 1;
+            v.leads =
+                (const int[]){0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}; /* not the eight: masks alone */
+            augment_chain_apply(&chain, &v, 5, 0, sample, 0);
+            int alike = 0;
+            for (int l = 0; l < 12; l++) {
+                int zeros = 0, edges = 0;
+                begins[l] = -1;
+                for (int t = 0; t < T; t++) {
+                    bool zero = x[l * T + t] == 0, last = x[l * T + (t + T - 1) % T] == 0;
+                    zeros += zero;
+                    edges += zero != last;
+                    if (zero && !last)
+                        begins[l] = t;
+                    assert_true(zero || x[l * T + t] == 1);
+                }
+                assert_int_equal(zeros, 30);
+                assert_int_equal(edges, 2); /* one window, around the end if need be */
+                alike += l > 0 && begins[l] == begins[l - 1];
+            }
+            assert_true(alike < 4);
+            option_set_free(&set);
+        }
+    assert_true(turned > 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +472,7 @@ int main(void)
         cmocka_unit_test(spectra_are_where_they_should_be),
         cmocka_unit_test(masks_leave_something),
         cmocka_unit_test(crops_are_interpolated),
+        cmocka_unit_test(the_heart_is_turned_in_space),
         cmocka_unit_test(noise_is_normal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
