@@ -339,6 +339,14 @@ static cJSON *value_to_json(const struct option *row, const void *target)
     return NULL;
 }
 
+struct cJSON *option_rows_to_json(const struct option *rows, const void *target)
+{
+    cJSON *object = cJSON_CreateObject();
+    for (; rows->name != NULL; rows++)
+        cJSON_AddItemToObject(object, rows->name, value_to_json(rows, target));
+    return object;
+}
+
 /* The object at a dotted prefix, made on the way. */
 static cJSON *object_at(cJSON *root, const char *prefix)
 {

@@ -12,7 +12,9 @@
 #include "metric/metric.h"
 #include "model/backbone.h"
 #include "model/preset.h"
+#include "nn/schedule.h"
 #include "objective/objective.h"
+#include "train/recipe.h"
 
 /* A family is a table walked by index: false beyond its end. */
 struct family {
@@ -47,6 +49,20 @@ static bool models_row(int i, const char **name, const char **help)
     return presets[i].name != NULL;
 }
 
+static bool schedules_row(int i, const char **name, const char **help)
+{
+    *name = schedules[i].name;
+    *help = schedules[i].help;
+    return schedules[i].name != NULL;
+}
+
+static bool recipes_row(int i, const char **name, const char **help)
+{
+    *name = recipes[i].name;
+    *help = recipes[i].help;
+    return recipes[i].name != NULL;
+}
+
 static const struct family families[] = {
     {"augmentations", "what training may do to a signal", augmentations_row},
     {"backbones", "networks that models are made of (network.backbone)", backbones_row},
@@ -57,6 +73,8 @@ static const struct family families[] = {
     {"models", "presets (--model)", models_row},
     {"objectives", "what pre-training learns from (--objective)", objectives_row},
     {"ops", "what models are built from", ops_row},
+    {"recipes", "settings of fine-tuning by name (--recipe)", recipes_row},
+    {"schedules", "how the learning rate goes (--schedule)", schedules_row},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof *families };
 

@@ -36,7 +36,11 @@ static void print_model_json(const struct model *m, const char *path)
     cJSON_AddItemToObject(json, "contract", contract_to_json(&m->contract));
     cJSON_AddItemToObject(json, "spec", model_spec_json(m));
     cJSON_AddItemToObject(json, "classes", model_classes_json(m));
-    cJSON *provenance = NULL;
+    cJSON *provenance = NULL, *objective = NULL;
+    if (m->objective)
+        json_parse(m->objective, strlen(m->objective), "objective", &objective, NULL);
+    if (objective)
+        cJSON_AddItemToObject(json, "objective", objective);
     if (m->provenance)
         json_parse(m->provenance, strlen(m->provenance), "provenance", &provenance, NULL);
     cJSON_AddItemToObject(json, "provenance", provenance ? provenance : cJSON_CreateObject());
@@ -81,6 +85,8 @@ static void print_model_text(const struct model *m, const char *path)
     printf("network\n  %s\n", text.data);
     buf_free(&text);
     cJSON_Delete(spec);
+    if (m->objective)
+        printf("pre-trained by\n  %s\n", m->objective);
     printf("made by\n  %s\n", m->provenance ? m->provenance : "unknown");
     printf("parameters\n");
     for (int i = 0; i < m->params.count; i++) {

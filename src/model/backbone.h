@@ -31,6 +31,9 @@ struct backbone {
     const char *help;
     const struct option *options;
     size_t config_size;
+    /* Names of options that only concern training, separated by spaces: they may differ from those of
+     * given weights. NULL: none. */
+    const char *training;
     /* Checks that a configuration can take L leads and T samples.
      * Errors: ERR_USAGE naming the option. */
     enum err_code (*check)(const void *config, int64_t L, int64_t T, struct err *e);

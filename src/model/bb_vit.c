@@ -93,6 +93,7 @@ const struct backbone backbone_vit = {
     .help = "transformer over patches of all leads or of single leads",
     .options = options,
     .config_size = sizeof(struct vit_config),
+    .training = "dropout drop_path",
     .check = check,
     .token_count = token_count,
     .width = width,

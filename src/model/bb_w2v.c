@@ -192,6 +192,8 @@ const struct backbone backbone_w2v = {
     .help = "wav2vec 2.0 as in ECG-FM: strided convolutions, then a transformer",
     .options = options,
     .config_size = sizeof(struct w2v_config),
+    .training = "dropout attention_dropout activation_dropout input_dropout layer_drop drop_path "
+                "feature_gradient",
     .check = check,
     .token_count = token_count,
     .width = width,

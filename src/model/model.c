@@ -59,16 +59,13 @@ enum err_code model_options_spec(struct option_set *set, struct model_options *o
     TRY(code);
     if (!backbone_find(options->network.backbone))
         FAIL(e, ERR_USAGE, "network.backbone %s: no such backbone", options->network.backbone);
+    /* By table, not by name: an objective may have the name of a backbone. */
     const struct option *rows = backbone_find(options->network.backbone)->options;
-    cJSON *all = option_set_to_json(set, false), *own = cJSON_CreateObject();
-    cJSON *group = cJSON_GetObjectItemCaseSensitive(all, options->network.backbone);
-    for (; rows->name; rows++) /* an objective may have options under the same name */
-        cJSON_AddItemToObject(own, rows->name,
-                              cJSON_DetachItemFromObjectCaseSensitive(group, rows->name));
     *spec = cJSON_CreateObject();
-    cJSON_AddItemToObject(*spec, "network", cJSON_DetachItemFromObject(all, "network"));
-    cJSON_AddItemToObject(*spec, options->network.backbone, own);
-    cJSON_Delete(all);
+    for (int g = 0; g < set->group_count; g++)
+        if (set->groups[g].rows == network_rows || set->groups[g].rows == rows)
+            cJSON_AddItemToObject(*spec, set->groups[g].prefix,
+                                  option_rows_to_json(set->groups[g].rows, set->groups[g].target));
     return ERR_OK;
 }
 
@@ -141,8 +138,13 @@ struct tensor *model_loss(struct build *b, const struct model *m, int64_t B)
                    (int64_t[]){B, m->contract.lead_count, m->contract.sample_count});
     struct tensor *target =
         tape_input(b->tape, "target", TENSOR_REAL, false, 2, (int64_t[]){B, m->classes.count});
+    struct tensor *weight = NULL;
+    if (m->positive_weights) {
+        weight = tape_input(b->tape, "positive_weights", TENSOR_REAL, false, 1, &m->classes.count);
+        tape_bind(weight, m->positive_weights);
+    }
     struct tensor *tokens = model_encode(b, m, signal, NULL).tokens;
-    return t_bce(b->tape, model_logits(b, m, model_features(b, m, tokens)), target, NULL);
+    return t_bce(b->tape, model_logits(b, m, model_features(b, m, tokens)), target, weight);
 }
 
 void model_loss_bind(struct tape *t, const float *signal, const float *target)
@@ -266,11 +268,13 @@ enum err_code model_allocate(struct model *m, uint64_t seed, struct err *e)
     return ERR_OK;
 }
 
-enum err_code model_copy_encoder(struct model *m, const struct model *from, struct err *e)
+static enum err_code copy_scope(struct model *m, const struct model *from, const char *scope,
+                                struct err *e)
 {
+    size_t length = strlen(scope);
     for (int i = 0; i < m->params.count; i++) {
         const struct param *to = m->params.items[i];
-        if (!str_starts_with(to->name, "encoder."))
+        if (strncmp(to->name, scope, length) != 0 || to->name[length] != '.')
             continue;
         const struct param *p = param_find(&from->params, to->name);
         if (!p || p->rank != to->rank ||
@@ -281,4 +285,20 @@ enum err_code model_copy_encoder(struct model *m, const struct model *from, stru
                (size_t)to->numel * sizeof *m->values);
     }
     return ERR_OK;
+}
+
+enum err_code model_copy_encoder(struct model *m, const struct model *from, struct err *e)
+{
+    return copy_scope(m, from, "encoder", e);
+}
+
+enum err_code model_copy_objective(struct model *m, const struct model *from, const char *scope,
+                                   struct err *e)
+{
+    return copy_scope(m, from, scope, e);
+}
+
+bool model_owns(const struct param *p)
+{
+    return str_starts_with(p->name, "encoder.") || str_starts_with(p->name, "head.");
 }

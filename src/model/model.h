@@ -3,10 +3,16 @@
  * Nouns: a `spec` is the JSON that says how to build it ({"network": {...}, "vit": {...}}), the same
  * text in presets, run folders and model files; a model `file` is a safetensors file whose metadata
  * holds spec, contract, classes and provenance; `features` are what a head or probe sees: pooled
- * tokens. A model with class_count 0 is an encoder.
+ * tokens. A model with class_count 0 is an encoder. One that was pre-trained may also hold the
+ * parameters of its objectives ("w2v.mask_token"), so that pre-training can go on from it; what uses the
+ * encoder or head alone does not read them.
  *
  * A parameter P of a file is a tensor P of its shape: F32, or where only products read it also BF16, or
- * I8 beside a tensor P.scale, F32 [N], N the first axis: value (n,...) is P.scale[n] * P[n,...]. */
+ * I8 beside a tensor P.scale, F32 [N], N the first axis: value (n,...) is P.scale[n] * P[n,...].
+ *
+ * Parameters of objectives are those whose metadata ecgfm.objective names them: {"objective":
+ * "w2v+cmsc", "w2v": {options}, ..., "parameters": {"w2v.mask_token": [768], ...}}. A file has the
+ * tensors of its model and those of that list, F32, and no others. */
 #ifndef ECGFM_MODEL_MODEL_H
 #define ECGFM_MODEL_MODEL_H
 
@@ -36,11 +42,13 @@ struct model {
     void *config;
     struct contract contract;
     struct model_classes classes;
-    struct param_table params; /* "encoder.*" and, with classes, "head.*" */
+    struct param_table params; /* "encoder.*", with classes "head.*", then those of objectives */
     float *values;             /* slab, NULL until model_allocate or model_load */
     struct weight *weights;    /* [params.count] where each lies in `file`, after model_open */
     struct safetensors *file;
-    const char *provenance; /* JSON text: how it was made; NULL: unknown */
+    const char *provenance;        /* JSON text: how it was made; NULL: unknown */
+    const float *positive_weights; /* [K] factors on the loss of positives, borrowed; NULL: 1 */
+    const char *objective; /* JSON text as above, "parameters" left out; NULL: no objectives */
 };
 
 /* Options that choose a model on a command line: --model PRESET, network.*, every backbone's. */
@@ -67,6 +75,13 @@ enum err_code model_allocate(struct model *m, uint64_t seed, struct err *e);
  * parameter that is missing or has another shape. */
 enum err_code model_copy_encoder(struct model *m, const struct model *from, struct err *e);
 
+/* Copies the values of every parameter of *m under `scope` ("w2v": "w2v.mask_token" ...).
+ * ERR_MODEL naming the first that is missing or has another shape. */
+enum err_code model_copy_objective(struct model *m, const struct model *from, const char *scope,
+                                   struct err *e);
+/* Is it part of encoder or head? Else it is an objective's. */
+bool model_owns(const struct param *p);
+
 int64_t model_feature_count(const struct model *m); /* F */
 /* Whether the same parameters also take windows of T samples instead of the contract's. Errors:
  * ERR_MODEL with what does not fit. */
@@ -77,11 +92,12 @@ struct encoding model_encode(struct build *b, const struct model *m, struct tens
 struct tensor *model_features(struct build *b, const struct model *m, struct tensor *tokens);
 struct tensor *model_logits(struct build *b, const struct model *m, struct tensor *features);
 /* The loss of classification, from inputs "signal" [B,L,T] to binary cross-entropy with "target"
- * [B,K] (NaN: not counted), and the binding of both. */
+ * [B,K] (NaN: not counted), positives weighted by m->positive_weights; and the binding of both. */
 struct tensor *model_loss(struct build *b, const struct model *m, int64_t B);
 void model_loss_bind(struct tape *t, const float *signal, const float *target);
 
-/* The file carries everything model_open needs. values: which slab to write (NULL: m->values). */
+/* The file carries everything model_open needs; parameters of objectives only if m->objective is set.
+ * values: which slab to write (NULL: m->values). */
 enum err_code model_save(const struct model *m, const float *values, const char *path,
                          struct err *e);
 /* The same from m->values or the open file, what products read rounded to `storage`. */

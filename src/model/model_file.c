@@ -1,11 +1,14 @@
 /* Models as safetensors files. */
 #include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/shapes.h"
 #include "base/str.h"
 #include "format/safetensors.h"
 #include "kernel/storage.h"
@@ -13,6 +16,8 @@
 
 #define MODEL_FORMAT "1"
 #define CLASSES_MAX 4096
+#define OBJECTIVE_PARAMS_MAX 4096
+#define PARAM_VALUES_MAX (INT64_C(1) << 40)
 
 struct cJSON *model_spec_json(const struct model *m)
 {
@@ -36,10 +41,31 @@ struct cJSON *model_classes_json(const struct model *m)
     return json;
 }
 
-/* What an objective adds to the table (decoders, projection heads) stays out of the file. */
-static bool part_of_model(const struct param *p)
+/* What an objective adds to the table (decoders, projection heads) is saved where it is said whose it
+ * is. */
+static bool is_saved(const struct model *m, const struct param *p)
 {
-    return str_starts_with(p->name, "encoder.") || str_starts_with(p->name, "head.");
+    return model_owns(p) || m->objective;
+}
+
+/* m->objective with the list of its parameters. */
+static cJSON *objective_json(const struct model *m)
+{
+    cJSON *json = NULL;
+    json_parse(m->objective, strlen(m->objective), "objective", &json, NULL);
+    ASSERT(cJSON_IsObject(json), "objective of a model: %s", m->objective);
+    cJSON *list = cJSON_CreateObject();
+    for (int i = 0; i < m->params.count; i++) {
+        const struct param *p = m->params.items[i];
+        if (model_owns(p))
+            continue;
+        cJSON *shape = cJSON_AddArrayToObject(list, p->name);
+        for (int k = 0; k < p->rank; k++)
+            cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)p->shape[k]));
+    }
+    cJSON_DeleteItemFromObjectCaseSensitive(json, "parameters");
+    cJSON_AddItemToObject(json, "parameters", list);
+    return json;
 }
 
 /* Metadata and tensors to a file. */
@@ -47,24 +73,31 @@ static enum err_code write_file(const struct model *m, const struct safetensor *
                                 const char *path, struct err *e)
 {
     cJSON *spec = model_spec_json(m), *contract = contract_to_json(&m->contract),
-          *classes = model_classes_json(m);
-    struct buf spec_text = {0}, contract_text = {0}, classes_text = {0};
+          *classes = model_classes_json(m), *objective = m->objective ? objective_json(m) : NULL;
+    struct buf spec_text = {0}, contract_text = {0}, classes_text = {0}, objective_text = {0};
     json_print(spec, false, &spec_text);
     json_print(contract, false, &contract_text);
     json_print(classes, false, &classes_text);
-    ASSERT(!spec_text.failed && !contract_text.failed && !classes_text.failed, "out of memory");
-    const char *keys[] = {"format",         "ecgfm.version", "ecgfm.spec",
-                          "ecgfm.contract", "ecgfm.classes", "ecgfm.provenance"};
+    if (objective)
+        json_print(objective, false, &objective_text);
+    ASSERT(!spec_text.failed && !contract_text.failed && !classes_text.failed &&
+               !objective_text.failed,
+           "out of memory");
+    const char *keys[] = {"format",        "ecgfm.version",    "ecgfm.spec",     "ecgfm.contract",
+                          "ecgfm.classes", "ecgfm.provenance", "ecgfm.objective"};
     const char *texts[] = {"pt",
                            MODEL_FORMAT,
                            spec_text.data,
                            contract_text.data,
                            classes_text.data,
-                           m->provenance ? m->provenance : "{}"};
-    enum err_code code = safetensors_write(path, tensors, n, keys, texts, 6, e);
+                           m->provenance ? m->provenance : "{}",
+                           objective_text.data};
+    enum err_code code = safetensors_write(path, tensors, n, keys, texts, objective ? 7 : 6, e);
     buf_free(&spec_text);
     buf_free(&contract_text);
     buf_free(&classes_text);
+    buf_free(&objective_text);
+    cJSON_Delete(objective);
     cJSON_Delete(spec);
     cJSON_Delete(contract);
     cJSON_Delete(classes);
@@ -93,7 +126,7 @@ enum err_code model_save(const struct model *m, const float *values, const char 
     struct safetensor *list = calloc((size_t)m->params.count, sizeof *list);
     ASSERT(list, "out of memory");
     for (int i = 0; i < m->params.count; i++)
-        if (part_of_model(m->params.items[i]))
+        if (is_saved(m, m->params.items[i]))
             list[n++] =
                 param_tensor(m->params.items[i], values + m->params.items[i]->offset, STORAGE_F32);
     enum err_code code = write_file(m, list, n, path, e);
@@ -145,7 +178,7 @@ enum err_code model_save_as(const struct model *m, enum storage storage, const c
     for (int i = count; i-- > 0 && code == ERR_OK;) { /* the rounded ones, from the end */
         const struct param *p = m->params.items[i];
         struct weight w;
-        if (!p->product || !part_of_model(p))
+        if (!p->product || !is_saved(m, p))
             continue;
         code = round_param(m, i, storage, &a, &w, e);
         list[--last] = param_tensor(p, w.data, storage);
@@ -158,7 +191,7 @@ enum err_code model_save_as(const struct model *m, enum storage storage, const c
                                             .bytes = (size_t)p->shape[0] * sizeof(float)};
     }
     for (int i = 0; i < count; i++)
-        if (!m->params.items[i]->product && part_of_model(m->params.items[i]))
+        if (!m->params.items[i]->product && is_saved(m, m->params.items[i]))
             list[n++] = param_tensor(m->params.items[i], model_weight(m, i).data, STORAGE_F32);
     memmove(list + n, list + last, (size_t)(2 * count - last) * sizeof *list);
     if (code == ERR_OK)
@@ -215,6 +248,74 @@ static enum err_code classes_from_json(const cJSON *json, struct arena *a,
         k++;
     }
     return ERR_OK;
+}
+
+/* A shape as a list of whole numbers; false if it is none. */
+static bool shape_from_json(const cJSON *list, int64_t shape[PARAM_RANK_MAX], int *rank)
+{
+    *rank = cJSON_GetArraySize(list);
+    if (!cJSON_IsArray(list) || *rank < 1 || *rank > PARAM_RANK_MAX)
+        return false;
+    for (int i = 0; i < *rank; i++) {
+        double x = cJSON_GetArrayItem(list, i)->valuedouble;
+        if (!(x >= 1 && x <= 1e9) || x != floor(x))
+            return false;
+        shape[i] = (int64_t)x;
+    }
+    return true;
+}
+
+/* Adds the parameters of objectives to the table, as the file lists them: each under the name of an
+ * objective whose options are there. Their values are checked like all others afterwards. */
+static enum err_code objective_from_file(struct model *m, const struct safetensors *st,
+                                         struct err *e)
+{
+    cJSON *json = NULL;
+    if (!safetensors_metadata(st, "ecgfm.objective"))
+        return ERR_OK;
+    enum err_code code = metadata_json(st, "ecgfm.objective", &json, e);
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "parameters");
+    if (code == ERR_OK && !cJSON_IsObject(list))
+        code = RAISE(e, ERR_MODEL, "ecgfm.objective has no list of \"parameters\"");
+    if (code == ERR_OK && cJSON_GetArraySize(list) > OBJECTIVE_PARAMS_MAX)
+        code = RAISE(e, ERR_MODEL, "ecgfm.objective lists more than %d parameters",
+                     OBJECTIVE_PARAMS_MAX);
+    for (const cJSON *item = list ? list->child : NULL; item && code == ERR_OK; item = item->next) {
+        int64_t shape[PARAM_RANK_MAX], numel;
+        int rank;
+        char scope[128];
+        size_t length = strcspn(item->string, ".");
+        snprintf(scope, sizeof scope, "%.*s", length < sizeof scope ? (int)length : 0,
+                 item->string);
+        if (!item->string[length] ||
+            !cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(json, scope)) ||
+            strcmp(scope, "encoder") == 0 || strcmp(scope, "head") == 0)
+            code = RAISE(e, ERR_MODEL, "ecgfm.objective: parameter %.100s belongs to no objective",
+                         item->string);
+        else if (!safetensors_find(st, item->string))
+            code = RAISE(e, ERR_MODEL, "parameter %.100s is missing", item->string);
+        else if (param_find(&m->params, item->string))
+            code = RAISE(e, ERR_MODEL, "ecgfm.objective: parameter %.100s is listed twice",
+                         item->string);
+        else if (!shape_from_json(item, shape, &rank) || !shape_numel(shape, rank, &numel) ||
+                 numel > PARAM_VALUES_MAX - m->params.total)
+            code = RAISE(e, ERR_MODEL, "ecgfm.objective: parameter %.100s has no valid shape",
+                         item->string);
+        else
+            param_get(&m->params, item->string, rank, shape, PARAM_ZERO, 0, false,
+                      m->params.layer_max);
+    }
+    if (code == ERR_OK) {
+        cJSON_DeleteItemFromObjectCaseSensitive(json, "parameters");
+        struct buf text = {0};
+        json_print(json, false, &text);
+        m->objective = text.failed ? NULL : arena_strdup(&m->arena, text.data);
+        buf_free(&text);
+        if (!m->objective)
+            code = RAISE(e, ERR_MEMORY, "out of memory");
+    }
+    cJSON_Delete(json);
+    return code;
 }
 
 static bool has_shape(const struct safetensor *t, int rank, const int64_t *shape)
@@ -316,6 +417,7 @@ static enum err_code model_from_file(struct model *m, const struct safetensors *
     TRY(code);
     const char *provenance = safetensors_metadata(st, "ecgfm.provenance");
     m->provenance = provenance ? arena_strdup(&m->arena, provenance) : NULL;
+    TRY(objective_from_file(m, st, e));
     return weights_from_file(m, st, e);
 }
 

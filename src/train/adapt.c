@@ -4,8 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "model/scorer.h"
+#include "train/recipe.h"
+#include "train/weights.h"
 
 const struct option adapt_rows[] = {
     OPT_TEXT(adapt_options, task, NULL, "NAME",
@@ -13,6 +17,10 @@ const struct option adapt_rows[] = {
     OPT_TEXT(adapt_options, weights, NULL, "PATH",
              "pre-trained encoder: a run folder or model file; random: the control"),
     OPT_INT(adapt_options, bootstrap, "1000", 0, 1000000, NULL, "draws for 95 % intervals"),
+    OPT_TEXT(
+        adapt_options, positive_weights, NULL, "FILE",
+        "factors on the loss of positives: a list [w, w, ...] with one for each class, such as "
+        "pos_weight.txt; balance: (1 - p) / p over the training records"),
     OPTION_END};
 
 static bool weights_are_random(const struct adapt *a)
@@ -20,51 +28,90 @@ static bool weights_are_random(const struct adapt *a)
     return strcmp(a->options.weights, "random") == 0;
 }
 
+/* Over what a preset or file says of the network. */
+static enum err_code apply_recipe(struct adapt *a, struct err *e)
+{
+    return a->tuning.recipe ? recipe_apply(a->set, a->tuning.recipe, a->model.network.backbone, e)
+                            : ERR_OK;
+}
+
 static enum err_code start_from_options(struct adapt *a, cJSON **spec, struct contract *contract,
                                         struct err *e)
 {
     TRY(model_options_spec(a->set, &a->model, spec, e)); /* a preset may say what its input is */
+    if (a->tuning.recipe) {
+        TRY(apply_recipe(a, e));
+        TRY(weights_override(a->set, "the preset", *spec, e));
+    }
     return input_contract(&a->input, contract, e);
 }
 
-/* The encoder file decides architecture and contract; options that say otherwise are refused rather
- * than ignored. */
 static enum err_code start_from_weights(struct adapt *a, cJSON **spec, struct contract *contract,
                                         struct err *e)
 {
-    for (int g = 0; g < a->set->group_count; g++) {
-        const struct option_group *group = &a->set->groups[g];
-        bool fixed = strcmp(group->prefix, "input") == 0;
-        for (int i = 0; group->rows[i].name; i++) {
-            bool named = fixed || strcmp(group->rows[i].name, "model") == 0;
-            if (named && group->sources[i] >= OPTION_FROM_FILE)
-                FAIL(e, ERR_USAGE, "%s%s%s is set, but the weights in %s fix it; leave it out",
-                     group->prefix, group->prefix[0] ? "." : "", group->rows[i].name,
-                     a->options.weights);
-        }
+    const char *path = a->options.weights;
+    TRY(weights_read(a->set, path, spec, contract, e));
+    TRY(apply_recipe(a, e));
+    return weights_override(a->set, path, *spec, e);
+}
+
+/* --- weights of positives ----------------------------------------------------------------------- */
+
+/* (1 - p) / p over the training records; 1 for a class with one label only. */
+static void balance(struct experiment *x, const struct adapt_data *data, float *out)
+{
+    int64_t K = x->labels.class_count, n = data->count[SPLIT_TRAIN];
+    const uint8_t *targets = experiment_targets(x, SPLIT_TRAIN, data->subset[SPLIT_TRAIN], n);
+    for (int64_t k = 0; k < K; k++) {
+        int64_t positives = 0;
+        for (int64_t i = 0; i < n; i++)
+            positives += targets[i * K + k] != 0;
+        bool both = positives > 0 && positives < n;
+        out[k] = both ? (float)((double)(n - positives) / (double)positives) : 1;
     }
-    struct model encoder;
-    char *path = model_path(&a->set->arena, a->options.weights);
-    enum err_code code = model_open(&encoder, path, e);
-    if (code == ERR_OK) {
-        *spec = model_spec_json(&encoder);
-        *contract = encoder.contract;
-        /* What the user says about training (drop path, pooling) goes over the file's values. */
-        code = option_set_json(a->set, *spec, OPTION_FROM_PRESET, e);
-        cJSON *all = option_set_to_json(a->set, false);
-        for (cJSON *group = (*spec)->child; group && code == ERR_OK; group = group->next)
-            for (cJSON *value = group->child; value; value = value->next) {
-                cJSON *mine = cJSON_GetObjectItemCaseSensitive(
-                    cJSON_GetObjectItemCaseSensitive(all, group->string), value->string);
-                if (mine && cJSON_IsNumber(mine))
-                    cJSON_SetNumberValue(value, mine->valuedouble);
-                else if (mine && cJSON_IsString(mine) && cJSON_IsString(value))
-                    cJSON_SetValuestring(value, mine->valuestring);
-            }
-        cJSON_Delete(all);
+}
+
+static enum err_code positive_weights_read(const char *path, int64_t K, float *out, struct err *e)
+{
+    cJSON *list = NULL;
+    TRY(json_read(path, 1 << 20, &list, e));
+    enum err_code code = ERR_OK;
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != K)
+        code =
+            RAISE(e, ERR_USAGE,
+                  "positive_weights %s: expected a list [w, w, ...] of %lld numbers, one for each "
+                  "class, found %d",
+                  path, (long long)K, cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0);
+    int64_t k = 0;
+    for (const cJSON *x = list->child; x && code == ERR_OK; x = x->next, k++) {
+        if (!cJSON_IsNumber(x) || !(x->valuedouble >= 1e-9 && x->valuedouble <= 1e9))
+            code =
+                RAISE(e, ERR_USAGE, "positive_weights %s: number %lld is not one from 1e-9 to 1e9",
+                      path, (long long)k + 1);
+        else
+            out[k] = (float)x->valuedouble;
     }
-    model_free(&encoder);
+    cJSON_Delete(list);
     return code;
+}
+
+/* They are part of what a run is, so its identity holds them, wherever the file lies. */
+static enum err_code positive_weights_set(struct adapt *a, const struct adapt_data *data,
+                                          struct err *e)
+{
+    struct experiment *x = &a->experiment;
+    int64_t K = x->labels.class_count;
+    if (!a->options.positive_weights)
+        return ERR_OK;
+    float *w = arena_push_array(&a->result.arena, (size_t)K, sizeof *w);
+    ASSERT(w, "out of memory");
+    if (strcmp(a->options.positive_weights, "balance") == 0)
+        balance(x, data, w);
+    else
+        TRY(positive_weights_read(a->options.positive_weights, K, w, e));
+    a->result.positive_weights = w;
+    x->loss_hash = bytes_hash64(w, (size_t)K * sizeof *w, 1);
+    return ERR_OK;
 }
 
 enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e)
@@ -93,6 +140,7 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
     }
     cJSON_Delete(spec);
     TRY(code);
+    TRY(positive_weights_set(a, data, e));
     const char *weights = random ? NULL : model_path(&a->set->arena, a->options.weights);
     return experiment_describe(x, weights, e);
 }
@@ -141,6 +189,9 @@ enum err_code adapt_finish(struct adapt *a, const struct adapt_data *data, struc
         cJSON_AddStringToObject(extra, "split", "test");
         cJSON_AddNumberToObject(extra, "training_records", (double)data->count[SPLIT_TRAIN]);
         cJSON_AddNumberToObject(extra, "validation_records", (double)data->count[SPLIT_VALIDATION]);
+        if (a->result.positive_weights)
+            cJSON_AddItemToObject(extra, "positive_weights",
+                                  cJSON_CreateFloatArray(a->result.positive_weights, (int)K));
         code = experiment_report(x, SPLIT_TEST, data->subset[SPLIT_TEST], n, scores,
                                  a->options.bootstrap, extra, &a->evaluation, e);
     }

@@ -8,14 +8,22 @@
 struct adapt_options {
     const char *task, *weights;
     int64_t bootstrap;
+    const char *positive_weights; /* a file, or "balance"; NULL: none */
 };
 extern const struct option adapt_rows[];
+
+/* Of finetune alone. */
+struct tuning_options {
+    const char *recipe; /* a row of `recipes`; NULL: none */
+};
+extern const struct option tuning_rows[];
 
 /* What both commands are given; the caller fills experiment.command .. threads. */
 struct adapt {
     struct experiment experiment;
     struct experiment_options data;
     struct adapt_options options;
+    struct tuning_options tuning;   /* finetune */
     struct input_options input;     /* used with --weights random */
     struct model_options model;     /* used with --weights random */
     struct trainer_options trainer; /* finetune */

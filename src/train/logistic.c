@@ -99,6 +99,13 @@ static double largest(const double *x, int64_t n)
     return most;
 }
 
+/* What record i counts for: more or less than 1 if it is positive and its class says so. */
+static double weight_of(const struct problem *p, int64_t i, int64_t k)
+{
+    const float *weights = p->options->positive_weights;
+    return weights && p->y[i * p->K + k] ? (double)weights[k] : 1;
+}
+
 static double sigmoid(double z)
 {
     double t = exp(-fabs(z));
@@ -126,7 +133,7 @@ static void gradient_at(const struct solver *s, const double *z, double *gradien
     double total = 0;
     memset(gradient, 0, (size_t)(D + 1) * sizeof *gradient);
     for (int64_t i = 0; i < p->n; i++) {
-        s->residuals[i] = sigmoid(z[i]) - p->y[i * p->K + s->k];
+        s->residuals[i] = (sigmoid(z[i]) - p->y[i * p->K + s->k]) * weight_of(p, i, s->k);
         total += s->residuals[i];
     }
     int64_t i = 0;
@@ -230,9 +237,9 @@ static double slope_at(const struct solver *s, double t, double *curvature)
     const struct problem *p = s->p;
     double slope = 0, bend = 0;
     for (int64_t i = 0; i < p->n; i++) {
-        double probability = sigmoid(s->z[i] + t * s->dz[i]);
-        slope += (probability - p->y[i * p->K + s->k]) * s->dz[i];
-        bend += probability * (1 - probability) * s->dz[i] * s->dz[i];
+        double probability = sigmoid(s->z[i] + t * s->dz[i]), weight = weight_of(p, i, s->k);
+        slope += weight * (probability - p->y[i * p->K + s->k]) * s->dz[i];
+        bend += weight * probability * (1 - probability) * s->dz[i] * s->dz[i];
     }
     double along = dot(s->point, s->direction, p->D),
            length = dot(s->direction, s->direction, p->D);

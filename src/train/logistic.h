@@ -2,8 +2,8 @@
  * convergence, with the strength of the penalty chosen on a validation set.
  *
  * For every class k the optimum of
- *     mean_i [ log(1 + exp(z_i)) - y_i z_i ] + |u|^2 / (2 C n),   z_i = u . (x_i - mean) / std + b
- * is found by L-BFGS, from the strongest penalty (smallest C) to the weakest, each start being the
+ *     mean_i w_i [ log(1 + exp(z_i)) - y_i z_i ] + |u|^2 / (2 C n),  z_i = u . (x_i - mean) / std + b
+ * (w_i is 1, or the class's weight of positives where y_i is 1) is found by L-BFGS, from the strongest penalty (smallest C) to the weakest, each start being the
  * optimum before it. mean and std are those of the training records; the intercept b is not
  * penalized. C is as in scikit-learn (penalty |u|^2 / 2, loss C times the sum), and one C is chosen
  * for all classes: the one with the highest macro AUROC on the validation records; of equal ones,
@@ -26,6 +26,8 @@ struct logistic_options {
     int c_steps;         /* 1..LOGISTIC_STEPS_MAX; 1: c_min alone */
     double tolerance;    /* on the largest entry of the gradient of the mean above */
     int iteration_max;   /* for one class and one C */
+    const float
+        *positive_weights; /* [K] factors on the terms of positive records, above 0; NULL: 1 */
 };
 #define LOGISTIC_DEFAULTS                                                                          \
     (struct logistic_options)                                                                      \

@@ -4,14 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/log.h"
+#include "objective/saved.h"
 #include "train/interrupt.h"
+#include "train/weights.h"
 
 const struct option pretrain_rows[] = {
     OPT_TEXT(pretrain_options, objective, "mae", "NAME",
              "objective, or several with + (see `ecgfm list objectives`)"),
     OPT_CHOICE(pretrain_options, split, "train", "train|all",
                "records to learn from: the training folds, or every fold"),
+    OPT_TEXT(pretrain_options, weights, NULL, "PATH",
+             "start from this encoder (a run folder or model file), and from what it holds of the "
+             "objectives where their options are the same"),
     OPTION_END};
 
 void pretrain_options_add(struct pretrain *p, struct option_set *set)
@@ -20,7 +26,7 @@ void pretrain_options_add(struct pretrain *p, struct option_set *set)
     option_set_add(set, "", experiment_rows, &p->data);
     option_set_add(set, "", pretrain_rows, &p->options);
     model_options_add(set, &p->model);
-    option_set_add(set, "", trainer_rows, &p->trainer);
+    trainer_options_add(set, &p->trainer);
     option_set_add(set, "input", input_rows, &p->input);
     objective_options_add(set);
     augment_chain_init(&p->augment, set, "augment");
@@ -58,7 +64,8 @@ static void bind(void *context, struct tape *t, const struct batch *batch)
                                                     .index = batch->index,
                                                     .update = trainer_updates(c->trainer),
                                                     .count = batch->count,
-                                                    .samples = batch->samples});
+                                                    .samples = batch->items,
+                                                    .records = batch->samples});
 }
 
 static void progress(void *context, const struct trainer_progress *p)
@@ -72,6 +79,24 @@ static const char *record_id(void *context, int64_t sample)
     struct pretraining *c = context;
     enum data_split split = strcmp(c->p->options.split, "all") == 0 ? SPLIT_ALL : SPLIT_TRAIN;
     return experiment_entry(&c->p->experiment, split, sample)->id;
+}
+
+/* The encoder, and the parameters of objectives that go on, from --weights. */
+static enum err_code start_from_weights(struct pretraining *c, const char *path, struct err *e)
+{
+    struct pretrain *p = c->p;
+    struct model from;
+    const char *carried = "";
+    enum err_code code = model_load(&from, path, e);
+    if (code == ERR_OK)
+        code = model_copy_encoder(&p->encoder, &from, e);
+    if (code == ERR_OK)
+        code = objective_sum_carry(&c->sum, &p->encoder, &from, &carried, e);
+    if (code == ERR_OK)
+        log_info("starting from the encoder of %s%s%s", path,
+                 carried[0] ? " and from its parameters of " : "; objectives start anew", carried);
+    model_free(&from);
+    return code;
 }
 
 static enum err_code write_metrics(struct pretrain *p, const struct trainer *t, int64_t records,
@@ -88,6 +113,19 @@ static enum err_code write_metrics(struct pretrain *p, const struct trainer *t, 
     return code;
 }
 
+/* What the model file says of the objectives; in the model's arena. */
+static const char *objective_text(const struct pretraining *c)
+{
+    struct buf text = {0};
+    cJSON *json = objective_sum_to_json(&c->sum);
+    json_print(json, false, &text);
+    cJSON_Delete(json);
+    const char *out = text.failed ? NULL : arena_strdup(&c->p->encoder.arena, text.data);
+    buf_free(&text);
+    ASSERT(out, "out of memory");
+    return out;
+}
+
 static enum err_code train(struct pretraining *c, const cJSON *spec, enum data_split split,
                            struct err *e)
 {
@@ -95,10 +133,15 @@ static enum err_code train(struct pretraining *c, const cJSON *spec, enum data_s
     struct experiment *x = &p->experiment;
     int64_t *subset, count;
     TRY(experiment_read(x, split, false, &subset, &count, e));
-    c->B = p->trainer.batch < count ? p->trainer.batch : count;
+    int64_t items = x->pairs ? 0 : count;
+    for (int64_t i = 0; x->pairs && i < count; i++)
+        items += store_pairs(x->stores[split], subset[i]);
+    c->B = p->trainer.batch < items ? p->trainer.batch : items;
     TRY(model_create(&p->encoder, spec, &x->contract, NULL, e));
     TRY(objective_sum_check(&c->sum, &p->encoder, e));
-    TRY(experiment_describe(x, NULL, e));
+    const char *weights =
+        p->options.weights ? model_path(&x->manifest.arena, p->options.weights) : NULL;
+    TRY(experiment_describe(x, weights, e));
     struct trainer_task task = {
         .context = c, .build = build, .bind = bind, .progress = progress, .record_id = record_id};
     struct trainer *t = NULL;
@@ -109,15 +152,19 @@ static enum err_code train(struct pretraining *c, const cJSON *spec, enum data_s
                                      trainer_tape(t), e);
     if (code == ERR_OK)
         code = model_allocate(&p->encoder, x->seed, e);
+    if (code == ERR_OK && weights)
+        code = start_from_weights(c, weights, e);
+    if (code == ERR_OK && x->pairs)
+        log_info("%lld pairs of adjacent segments", (long long)items);
     if (code == ERR_OK) {
         log_info("%s, %lld parameters, %lld records, batches of %lld, activations %.0f MiB",
                  p->model.model, (long long)param_count_values(&p->encoder.params),
                  (long long)count, (long long)c->B, (double)trainer_planned_bytes(t) / 1048576.0);
-        code =
-            experiment_train(x, t, split, subset, count, c->sum.views, false, &p->augment, c->B, e);
+        code = experiment_train(x, t, split, subset, count, c->sum.views, &p->augment, c->B, e);
     }
     if (code == ERR_OK) {
         p->encoder.provenance = experiment_provenance(x, count, e);
+        p->encoder.objective = objective_text(c);
         code = model_save(&p->encoder, NULL, run_path(&x->run, "model.safetensors"), e);
     }
     if (code == ERR_OK)
@@ -132,18 +179,28 @@ enum err_code pretrain_run(struct pretrain *p, struct err *e)
     struct experiment *x = &p->experiment;
     struct pretraining c = {.p = p};
     cJSON *spec = NULL;
-    struct contract contract;
+    struct contract contract = {0};
     enum data_split split = strcmp(p->options.split, "all") == 0 ? SPLIT_ALL : SPLIT_TRAIN;
     interrupt_install(); /* a signal while data is read is kept for the first step */
     x->options = &p->data;
     x->set = p->set;
-    TRY(objective_sum_parse(&c.sum, p->set, p->options.objective, e));
-    TRY(objective_sum_resolve(&c.sum, e));
-    TRY(model_options_spec(p->set, &p->model, &spec, e)); /* a preset may say what its input is */
-    enum err_code code = input_contract(&p->input, &contract, e);
+    const char *weights = p->options.weights;
+    enum err_code code = weights ? weights_read(p->set, weights, &spec, &contract, e) : ERR_OK;
+    if (code == ERR_OK)
+        code = objective_sum_parse(&c.sum, p->set, p->options.objective, e);
+    if (code == ERR_OK)
+        code = objective_sum_resolve(&c.sum, e);
+    x->pairs = c.sum.pairs;
+    if (code == ERR_OK && weights)
+        code = weights_override(p->set, weights, spec, e);
+    if (code == ERR_OK && !weights) /* a preset may say what its input is */
+        code = model_options_spec(p->set, &p->model, &spec, e);
+    if (code == ERR_OK && !weights)
+        code = input_contract(&p->input, &contract, e);
     if (code == ERR_OK)
         code = experiment_open(x, "", contract.rate_hz, e);
-    if (code == ERR_OK)
+    x->contract = contract;
+    if (code == ERR_OK && !weights)
         code = experiment_fit_contract(x, &contract, split, e);
     if (code == ERR_OK)
         code = train(&c, spec, split, e);

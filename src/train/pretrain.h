@@ -7,7 +7,8 @@
 
 struct pretrain_options {
     const char *objective;
-    const char *split; /* train | all */
+    const char *split;   /* train | all */
+    const char *weights; /* run folder or model file to start from; NULL: random */
 };
 extern const struct option pretrain_rows[];
 

@@ -64,6 +64,7 @@ enum err_code probe_run(struct adapt *a, struct err *e)
     float *train = NULL, *valid = NULL;
     struct logistic_model fit = {0};
     struct logistic_options options = LOGISTIC_DEFAULTS;
+    options.positive_weights = a->result.positive_weights;
     enum err_code code = scorer_open(&s, &a->result, NULL, e);
     if (code == ERR_OK)
         code = split_features(a, s, &data, SPLIT_TRAIN, &train, e);

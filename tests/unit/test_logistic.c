@@ -124,6 +124,13 @@ static void test_two_by_two_table(void **state)
     NEAR(score[1], 0.75, 1e-6);
     logistic_free(&m);
     logistic_free(&m);
+    /* A positive that counts four times moves both log odds by log 4. */
+    struct logistic_options options = one_strength(1e6);
+    options.positive_weights = (const float[]){4};
+    assert_int_equal(logistic_select(x, y, N, NULL, NULL, 0, 1, 1, &options, 1, &m, NULL), ERR_OK);
+    NEAR(m.biases[0], 0, 1e-5);
+    NEAR(m.weights[0], log(45.0 / 15) - log(8.0 / 32), 1e-5);
+    logistic_free(&m);
 }
 
 /* One feature, with a penalty, against Newton's method on u and b. */

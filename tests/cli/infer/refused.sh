@@ -20,7 +20,7 @@ status ecgfm infer --model $f/00003_lr.dat $f/00003_lr.hea --quiet 2>/dev/null
 status ecgfm infer --model model --quiet 2>/dev/null
 # A value that is not finite: nothing is scored.
 bytes=$(wc -c <model/model.safetensors)
-for at in $((bytes * 7 / 8 / 4 * 4)) $((bytes - 4)); do
+for at in $((bytes - 2000)) $((bytes - 4)); do # from the end: the header's length varies
     cp model/model.safetensors bad.safetensors
     printf '\377\377\377\377' | dd of=bad.safetensors bs=1 seek=$at conv=notrunc status=none
     status ecgfm infer --model bad.safetensors --csv - $f/00003_lr.hea --quiet 2>&1
