@@ -65,6 +65,7 @@ const struct objective objective_cmsc = {
     .config_size = sizeof(struct pair_config),
     .views = 2,
     .pairs = true,
+    .defaults = FAIRSEQ_TRAINING,
     .build = cmsc_build,
     .draw = cmsc_draw,
 };
@@ -87,6 +88,7 @@ const struct objective objective_3kg = {
     .options = options,
     .config_size = sizeof(struct pair_config),
     .views = 2,
+    .defaults = FAIRSEQ_TRAINING "augment.3kg.probability=1",
     .build = kg_build,
     .draw = kg_draw,
 };

@@ -9,6 +9,7 @@ const struct objective objective_ecg_fm = {
     .stands_for = "w2v+cmsc",
     .views = 2,
     .pairs = true,
-    .defaults = "lr=5e-5 min_lr=5e-5 warmup=0 beta1=0.9 beta2=0.98 weight_decay=0.01 clip=0 "
-                "augment.lead_mask.probability=1 augment.lead_mask.lead_probability=0.5",
+    .defaults =
+        FAIRSEQ_TRAINING "model=ecg-fm augment.lead_mask.probability=1 "
+                         "augment.lead_mask.lead_probability=0.5 augment.lead_mask.spare=false",
 };

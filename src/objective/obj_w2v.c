@@ -243,6 +243,7 @@ const struct objective objective_w2v = {
     .options = options,
     .config_size = sizeof(struct w2v_objective_config),
     .views = 1,
+    .defaults = FAIRSEQ_TRAINING,
     .spans = spans,
     .check = check,
     .build = build,

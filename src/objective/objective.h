@@ -54,6 +54,11 @@ struct objective_config {
     double weight;
 };
 
+/* How fairseq-signals trains all of its objectives, for their defaults. */
+#define FAIRSEQ_TRAINING                                                                           \
+    "optimizer=adam lr=5e-5 min_lr=5e-5 schedule=fixed warmup=0 beta1=0.9 beta2=0.98 "             \
+    "epsilon=1e-6 weight_decay=0.01 clip=0 "
+
 struct objective {
     const char *name; /* options are <name>.* */
     const char *help;

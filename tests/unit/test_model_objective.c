@@ -75,8 +75,7 @@ static void run_open(struct run *r, const char *objective, const char *const *pa
     cJSON_Delete(spec);
     struct tape *t = tape_new(&backend_ref, true);
     struct build b = {.tape = t, .params = &r->model.params};
-    struct tensor *parts[OBJECTIVES_MAX];
-    objective_sum_build(&r->sum, &b, &r->model, 2, parts);
+    objective_sum_build(&r->sum, &b, &r->model, 2, NULL);
     tape_free(t);
 }
 
