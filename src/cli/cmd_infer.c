@@ -1,4 +1,3 @@
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,13 +11,16 @@
 #include "base/pool.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/infer_files.h"
 #include "format/csv.h"
-#include "format/safetensors.h"
+#include "format/npy.h"
 #include "model/scorer.h"
 #include "train/intake.h"
 
 static struct infer_options {
-    const char *model, *csv, *embeddings, *precision;
+    const char *model, *csv, *precision;
+    const char *embeddings, *embeddings_per, *tokens, *saliency, *saliency_per, *attention;
+    const char *as_is, *lengths;
     bool from_stdin, strict;
 } given;
 
@@ -28,6 +30,22 @@ static const struct option rows[] = {
              "write a table to this file instead of JSON Lines; -: stdout"),
     OPT_TEXT(infer_options, embeddings, NULL, "FILE",
              "also write the features of every scored record to this safetensors file"),
+    OPT_CHOICE(infer_options, embeddings_per, "record", "record|segment",
+               "features that are means over a record's segments (windows), or those of each"),
+    OPT_TEXT(infer_options, tokens, NULL, "FILE",
+             "also write the encoder's output to this safetensors file"),
+    OPT_TEXT(infer_options, saliency, NULL, "FILE",
+             "also write what the last layer attends to, in short, to this safetensors file"),
+    OPT_CHOICE(infer_options, saliency_per, "token", "token|sample",
+               "a number for each token, or a smooth curve through them over the samples"),
+    OPT_TEXT(infer_options, attention, NULL, "FILE",
+             "also write what each token attends to, in every layer, to this safetensors file"),
+    OPT_TEXT(infer_options, as_is, NULL, "FILE",
+             "in place of recordings: float32 [records, leads, samples] of this .npy file, handed "
+             "to the network unchanged"),
+    OPT_TEXT(infer_options, lengths, NULL, "FILE",
+             "with --as-is: valid samples of each record, what follows is padding; an .npy file of "
+             "whole numbers, or text with one a line"),
     OPT_CHOICE(infer_options, precision, "f32", "f32|bf16|int8",
                "what products compute in; any storage of the file goes with any of these"),
     {"stdin", OPTION_BOOL, offsetof(struct infer_options, from_stdin), "false", 0, 0, NULL, NULL,
@@ -42,14 +60,17 @@ struct inference {
     bool model_proven; /* all its values are finite */
     struct scorer *scorer;
     struct path_list paths;
-    FILE *table; /* --csv */
-    struct file_writer table_file;
+    struct npy as_is;              /* --as-is */
+    int64_t *lengths;              /* [count] --lengths */
+    int64_t count;                 /* of records */
+    const char **names;            /* [count] */
+    struct file_writer table_file; /* --csv */
+    struct infer_files files;
     int64_t scored, refused;
-    float *features; /* [scored so far,F] with --embeddings */
-    int64_t feature_cap;
-    const char **scored_paths;
     int64_t chunk;                  /* records read and scored at a time */
     struct scored *records;         /* [chunk] */
+    int64_t *places;                /* [chunk] which record of the chunk each of these is */
+    int64_t done;                   /* records before this chunk */
     float *features_of, *logits_of; /* [chunk,F], [chunk,K] */
     float *scores;                  /* [K] of the record being written */
 };
@@ -61,6 +82,18 @@ static void put_number(struct buf *b, float value)
     char text[40];
     str_from_f32(value, text, sizeof text);
     buf_puts(b, text);
+}
+
+/* How much was scored; what is handed over as it is has no time of its own. */
+static void put_extent(const struct inference *f, struct buf *b, const struct intake *in)
+{
+    if (given.as_is) {
+        buf_printf(b, ",\"samples\":%lld,\"windows\":1", (long long)in->samples);
+        return;
+    }
+    buf_puts(b, ",\"seconds\":");
+    put_number(b, (float)((double)in->samples / f->model.contract.rate_hz));
+    buf_printf(b, ",\"windows\":%lld", (long long)window_count(&f->model.contract, in->samples));
 }
 
 static void put_json_line(const struct inference *f, struct buf *b, const char *path,
@@ -80,10 +113,7 @@ static void put_json_line(const struct inference *f, struct buf *b, const char *
             }
             buf_puts(b, "}");
         }
-        buf_puts(b, ",\"seconds\":");
-        put_number(b, (float)((double)in->samples / f->model.contract.rate_hz));
-        buf_printf(b, ",\"windows\":%lld",
-                   (long long)window_count(&f->model.contract, in->samples));
+        put_extent(f, b, in);
     } else {
         buf_puts(b, ",\"status\":\"refused\",\"code\":");
         json_print_string(err_code_name(in->code), b);
@@ -153,35 +183,39 @@ static enum err_code emit(struct inference *f, const struct buf *b, struct err *
 struct reading {
     const struct inference *f;
     struct intake *intakes;
-    int64_t first;
 };
+
+/* Record i of --as-is. */
+static void as_is_read(struct intake *in, const struct npy *n, int64_t i)
+{
+    int64_t values = n->shape[1] * n->shape[2];
+    memset(in, 0, sizeof *in);
+    arena_init(&in->arena, "record as it is", 0);
+    in->samples = n->shape[2];
+    in->x = arena_push_array(&in->arena, (size_t)values, sizeof *in->x);
+    if (in->x) {
+        npy_read_f32(n, i * values, values, in->x);
+        return;
+    }
+    in->code = ERR_MEMORY;
+    in->reason = "no memory for the record";
+}
 
 static void read_one(void *context, int64_t i)
 {
     struct reading *r = context;
-    intake_read(&r->intakes[i], r->f->paths.paths[r->first + i], &r->f->model.contract,
-                given.strict);
+    const struct inference *f = r->f;
+    if (given.as_is)
+        as_is_read(&r->intakes[i], &f->as_is, f->done + i);
+    else
+        intake_read(&r->intakes[i], f->names[f->done + i], &f->model.contract, given.strict);
 }
 
-static enum err_code keep_features(struct inference *f, const char *path, const float *row,
-                                   struct err *e)
+static void take_window(void *context, const struct window *w)
 {
-    int64_t F = model_feature_count(&f->model);
-    if (f->scored == f->feature_cap) {
-        int64_t cap = f->feature_cap ? 2 * f->feature_cap : 256;
-        float *features = realloc(f->features, (size_t)(cap * F) * sizeof *features);
-        if (features)
-            f->features = features;
-        const char **paths = realloc(f->scored_paths, (size_t)cap * sizeof *paths);
-        if (paths)
-            f->scored_paths = paths;
-        if (!features || !paths)
-            FAIL(e, ERR_MEMORY, "no memory for the features of %lld records", (long long)cap);
-        f->feature_cap = cap;
-    }
-    memcpy(f->features + f->scored * F, row, (size_t)F * sizeof(float));
-    f->scored_paths[f->scored] = path;
-    return ERR_OK;
+    struct inference *f = context;
+    int64_t i = f->places[w->record - f->records];
+    infer_files_take(&f->files, w, f->names[f->done + i]);
 }
 
 /* One finite result proves the model (model_open_unchecked); without one its values are looked at. */
@@ -200,13 +234,18 @@ static enum err_code score_chunk(struct inference *f, struct intake *intakes, in
                                  struct err *e)
 {
     int64_t F = model_feature_count(&f->model), K = f->model.classes.count, good = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (intakes[i].code == ERR_OK)
-            f->records[good++] = (struct scored){.x = intakes[i].x,
-                                                 .samples = intakes[i].samples,
-                                                 .features = f->features_of + i * F,
-                                                 .logits = f->logits_of + i * K};
+    for (int64_t i = 0; i < n; i++) {
+        if (intakes[i].code != ERR_OK)
+            continue;
+        f->records[good] = (struct scored){.x = intakes[i].x,
+                                           .samples = intakes[i].samples,
+                                           .length = f->lengths ? f->lengths[f->done + i] : 0,
+                                           .features = f->features_of + i * F,
+                                           .logits = f->logits_of + i * K};
+        f->places[good++] = i;
+    }
     scorer_records(f->scorer, f->records, good);
+    TRY(infer_files_check(&f->files, e));
     TRY(prove_model(f, good, e));
     for (int64_t i = 0, r = 0; i < n; i++) {
         if (intakes[i].code != ERR_OK)
@@ -226,12 +265,10 @@ static enum err_code score_chunk(struct inference *f, struct intake *intakes, in
 static enum err_code finish_one(struct inference *f, const char *path, int64_t i,
                                 const struct intake *in, struct buf *line, struct err *e)
 {
-    int64_t F = model_feature_count(&f->model), K = f->model.classes.count;
+    int64_t K = f->model.classes.count;
     if (in->code == ERR_OK) {
         for (int64_t k = 0; k < K; k++)
             f->scores[k] = score_from_logit(f->logits_of[i * K + k]);
-        if (given.embeddings)
-            TRY(keep_features(f, path, f->features_of + i * F, e));
         f->scored++;
     } else {
         f->refused++;
@@ -253,9 +290,10 @@ static enum err_code score_all(struct inference *f, struct err *e)
     ASSERT(intakes, "out of memory");
     enum err_code code = ERR_OK;
     double shown = clock_seconds();
-    for (int64_t done = 0; done < f->paths.count && code == ERR_OK; done += chunk) {
-        int64_t n = f->paths.count - done < chunk ? f->paths.count - done : chunk;
-        struct reading r = {f, intakes, done};
+    for (int64_t done = 0; done < f->count && code == ERR_OK; done += chunk) {
+        int64_t n = f->count - done < chunk ? f->count - done : chunk;
+        struct reading r = {f, intakes};
+        f->done = done;
         pool_for(f->call->threads, n, read_one, &r);
         code = score_chunk(f, intakes, n, e);
         if (code == ERR_OK && given.csv && done == 0) {
@@ -264,14 +302,14 @@ static enum err_code score_all(struct inference *f, struct err *e)
         }
         for (int64_t i = 0; i < n; i++) {
             if (code == ERR_OK)
-                code = finish_one(f, f->paths.paths[done + i], i, &intakes[i], &line, e);
+                code = finish_one(f, f->names[done + i], i, &intakes[i], &line, e);
             arena_reset(&intakes[i].arena);
         }
         fflush(stdout); /* who waits for these lines gets them; a failure shows at the end */
         if (f->call->progress && clock_seconds() - shown > 0.5) {
             char text[96];
             snprintf(text, sizeof text, "%lld of %lld records, %lld refused", (long long)(done + n),
-                     (long long)f->paths.count, (long long)f->refused);
+                     (long long)f->count, (long long)f->refused);
             print_progress(f->call, text);
             shown = clock_seconds();
         }
@@ -280,29 +318,6 @@ static enum err_code score_all(struct inference *f, struct err *e)
         print_progress(f->call, NULL);
     buf_free(&line);
     free(intakes);
-    return code;
-}
-
-static enum err_code write_embeddings(struct inference *f, struct err *e)
-{
-    int64_t F = model_feature_count(&f->model);
-    struct safetensor tensor = {.name = "embeddings",
-                                .dtype = ST_F32,
-                                .rank = 2,
-                                .shape = {f->scored, F},
-                                .data = f->features,
-                                .bytes = (size_t)(f->scored * F) * sizeof(float)};
-    cJSON *files = cJSON_CreateArray();
-    for (int64_t i = 0; i < f->scored; i++)
-        cJSON_AddItemToArray(files, cJSON_CreateString(f->scored_paths[i]));
-    struct buf text;
-    buf_init(&text, 0);
-    json_print(files, false, &text);
-    cJSON_Delete(files);
-    const char *keys[] = {"files", "backend"};
-    const char *values[] = {text.data, backend_selected()->name};
-    enum err_code code = safetensors_write(given.embeddings, &tensor, 1, keys, values, 2, e);
-    buf_free(&text);
     return code;
 }
 
@@ -326,32 +341,176 @@ static enum err_code collect_paths(struct inference *f, struct err *e)
         free(line);
         TRY(code);
     }
-    if (f->paths.count == 0)
-        FAIL(e, ERR_USAGE, "no records are named: give files, folders or patterns, or --stdin");
+    f->count = f->paths.count;
+    f->names = f->paths.paths;
+    if (f->count == 0)
+        FAIL(e, ERR_USAGE,
+             "no records are named: give files, folders or patterns, --stdin or --as-is");
+    return ERR_OK;
+}
+
+/* The array of --as-is, its records named after their place in it. */
+static enum err_code open_as_is(struct inference *f, struct err *e)
+{
+    struct npy *n = &f->as_is;
+    TRY(npy_open(n, given.as_is, e));
+    if (n->kind != 'f' || n->item_bytes != 4)
+        FAIL(e, ERR_USAGE, "--as-is %s holds %s; it is handed over unchanged, so give float32",
+             given.as_is, npy_type_name(n));
+    if (n->rank != 3 || n->count < 1)
+        FAIL(e, ERR_USAGE, "--as-is %s: expected values with axes [records, leads, samples]",
+             given.as_is);
+    if (n->shape[1] != f->model.contract.lead_count)
+        FAIL(e, ERR_MODEL, "--as-is %s has %lld leads, model file %s takes %lld", given.as_is,
+             (long long)n->shape[1], f->model_path, (long long)f->model.contract.lead_count);
+    if (model_takes(&f->model, n->shape[2], e) != ERR_OK)
+        return err_context(e, "--as-is %s for model file %s", given.as_is, f->model_path);
+    f->count = n->shape[0];
+    f->names = arena_push_array(&f->paths.arena, (size_t)f->count, sizeof *f->names);
+    bool named = f->names != NULL;
+    for (int64_t i = 0; i < f->count && named; i++) {
+        f->names[i] = arena_printf(&f->paths.arena, "%s[%lld]", given.as_is, (long long)i);
+        named = f->names[i] != NULL;
+    }
+    if (!named)
+        FAIL(e, ERR_MEMORY, "no memory for the names of %lld records", (long long)f->count);
+    return ERR_OK;
+}
+
+/* Whole numbers of an .npy file or of lines of text. */
+static enum err_code read_lengths(const char *path, int64_t count, int64_t *out, struct err *e)
+{
+    if (strcmp(path_extension(path), "npy") == 0) {
+        struct npy n;
+        TRY(npy_open(&n, path, e));
+        bool whole = (n.kind == 'i' || n.kind == 'u') && n.rank == 1;
+        enum err_code code = ERR_OK;
+        if (!whole || n.count != count)
+            code = RAISE(e, ERR_USAGE, "%s: expected %lld whole numbers, found %lld of %s", path,
+                         (long long)count, (long long)n.count, npy_type_name(&n));
+        for (int64_t i = 0; i < count && code == ERR_OK; i++) {
+            double value;
+            npy_read_f64(&n, i, 1, &value);
+            out[i] = value >= 0 && value <= 0x1p53 ? (int64_t)value : -1;
+        }
+        npy_close(&n);
+        return code;
+    }
+    struct buf text;
+    enum err_code code = file_read(path, (size_t)32 * (size_t)count + 4096, &text, e);
+    if (code == ERR_OK && text.data && strlen(text.data) != text.len)
+        code = RAISE(e, ERR_USAGE, "%s is no text", path);
+    int64_t found = 0, value = 0;
+    for (char *line = text.data, *next; code == ERR_OK && line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = 0;
+        char *word = str_trim(line);
+        if (*word && !str_to_i64(word, &value))
+            code = RAISE(e, ERR_USAGE, "%s: \"%.40s\" is no whole number", path, word);
+        else if (*word && found++ < count)
+            out[found - 1] = value;
+    }
+    buf_free(&text);
+    if (code == ERR_OK && found != count)
+        FAIL(e, ERR_USAGE, "%s: expected %lld numbers, found %lld", path, (long long)count,
+             (long long)found);
+    return code;
+}
+
+static enum err_code open_lengths(struct inference *f, struct err *e)
+{
+    const struct model *m = &f->model;
+    int64_t T = f->as_is.shape[2];
+    f->lengths = calloc((size_t)f->count, sizeof *f->lengths);
+    if (!f->lengths)
+        FAIL(e, ERR_MEMORY, "no memory for %lld lengths", (long long)f->count);
+    if (!m->backbone->hides)
+        FAIL(e, ERR_MODEL, "backbone %s of %s has no mask for padding", m->backbone->name,
+             f->model_path);
+    TRY(read_lengths(given.lengths, f->count, f->lengths, e));
+    for (int64_t i = 0; i < f->count; i++) {
+        int64_t length = f->lengths[i];
+        if (length < 1 || length > T)
+            FAIL(e, ERR_USAGE, "record %lld has %lld valid samples, expected 1 to %lld",
+                 (long long)i, (long long)length, (long long)T);
+        if (m->backbone->token_count(m->config, m->contract.lead_count, length) < 1)
+            FAIL(e, ERR_MODEL, "the %lld valid samples of record %lld make no token",
+                 (long long)length, (long long)i);
+    }
+    return ERR_OK;
+}
+
+/* What goes with what. */
+static enum err_code check_given(const struct inference *f, struct err *e)
+{
+    if (!given.model)
+        FAIL(e, ERR_USAGE, "--model FILE is missing");
+    if (given.as_is && (f->call->argument_count || given.from_stdin || given.strict))
+        FAIL(e, ERR_USAGE,
+             "--as-is takes the place of recordings: it goes with no PATH, --stdin "
+             "or --strict");
+    if (given.lengths && !given.as_is)
+        FAIL(e, ERR_USAGE, "--lengths goes with --as-is");
+    if (!given.embeddings && strcmp(given.embeddings_per, "segment") == 0)
+        FAIL(e, ERR_USAGE, "--embeddings-per goes with --embeddings");
+    if (!given.saliency && strcmp(given.saliency_per, "sample") == 0)
+        FAIL(e, ERR_USAGE, "--saliency-per goes with --saliency");
+    return ERR_OK;
+}
+
+static enum err_code open_scorer(struct inference *f, struct err *e)
+{
+    struct infer_files_options o = {.paths = {[INFER_EMBEDDINGS] = given.embeddings,
+                                              [INFER_TOKENS] = given.tokens,
+                                              [INFER_SALIENCY] = given.saliency,
+                                              [INFER_ATTENTION] = given.attention},
+                                    .embeddings_by_segment =
+                                        strcmp(given.embeddings_per, "segment") == 0,
+                                    .saliency_by_sample = strcmp(given.saliency_per, "sample") == 0,
+                                    .scorer = {.sample_count = given.as_is ? f->as_is.shape[2] : 0,
+                                               .lengths = given.lengths != NULL,
+                                               .tokens = given.tokens != NULL,
+                                               .saliency = given.saliency != NULL,
+                                               .attention = given.attention != NULL}};
+    enum err_code code = scorer_open_for(&f->scorer, &f->model, NULL, &o.scorer, e);
+    if (code != ERR_OK && (given.attention || given.saliency)) /* the rest was looked at before */
+        return err_context(e, "%s of model file %s", given.attention ? "--attention" : "--saliency",
+                           f->model_path);
+    TRY(code);
+    TRY(infer_files_open(&f->files, &o, &f->model, f->scorer, f->names, f->count, e));
+    if (given.embeddings || given.tokens || given.saliency || given.attention)
+        scorer_visit(f->scorer, take_window, f);
     return ERR_OK;
 }
 
 static enum err_code prepare(struct inference *f, struct err *e)
 {
-    if (!given.model)
-        FAIL(e, ERR_USAGE, "--model FILE is missing");
-    TRY(collect_paths(f, e));
+    TRY(check_given(f, e));
+    if (!given.as_is)
+        TRY(collect_paths(f, e));
     precision_select(given.precision);
     f->model_path = model_path(&f->paths.arena, given.model);
     TRY(model_open_unchecked(&f->model, f->model_path, e));
-    if (f->model.classes.count == 0 && !given.embeddings)
+    if (f->model.classes.count == 0 && !given.embeddings && !given.tokens && !given.saliency &&
+        !given.attention)
         FAIL(e, ERR_MODEL,
-             "%s is an encoder without a head: it gives --embeddings, or becomes a classifier by "
-             "probe or finetune",
+             "%s is an encoder without a head: it gives --embeddings, --tokens, --saliency and "
+             "--attention, or becomes a classifier by probe or finetune",
              given.model);
-    TRY(scorer_open(&f->scorer, &f->model, NULL, e));
+    if (given.as_is)
+        TRY(open_as_is(f, e));
+    if (given.lengths && open_lengths(f, e) != ERR_OK)
+        return err_context(e, "--lengths");
+    TRY(open_scorer(f, e));
     size_t F = (size_t)model_feature_count(&f->model), K = (size_t)f->model.classes.count;
     f->chunk = 32 * (int64_t)f->call->threads;
     f->records = calloc((size_t)f->chunk, sizeof *f->records);
+    f->places = calloc((size_t)f->chunk, sizeof *f->places);
     f->features_of = calloc((size_t)f->chunk * F, sizeof(float));
     f->logits_of = calloc((size_t)f->chunk * K + 1, sizeof(float));
     f->scores = calloc(K + 1, sizeof(float));
-    ASSERT(f->records && f->features_of && f->logits_of && f->scores, "out of memory");
+    ASSERT(f->records && f->places && f->features_of && f->logits_of && f->scores, "out of memory");
     if (given.csv && strcmp(given.csv, "-") != 0)
         TRY(file_writer_open(&f->table_file, given.csv, e));
     return ERR_OK;
@@ -361,12 +520,14 @@ static void release(struct inference *f)
 {
     if (f->table_file.stream)
         file_writer_abandon(&f->table_file);
+    infer_files_abandon(&f->files);
     scorer_close(f->scorer);
     model_free(&f->model);
     path_list_free(&f->paths);
-    free(f->features);
-    free(f->scored_paths);
+    npy_close(&f->as_is);
+    free(f->lengths);
     free(f->records);
+    free(f->places);
     free(f->features_of);
     free(f->logits_of);
     free(f->scores);
@@ -384,8 +545,8 @@ static int run(struct invocation *call, struct err *e)
         code = score_all(&f, e);
     if (code == ERR_OK && f.table_file.stream)
         code = file_writer_commit(&f.table_file, e);
-    if (code == ERR_OK && given.embeddings)
-        code = write_embeddings(&f, e);
+    if (code == ERR_OK)
+        code = infer_files_close(&f.files, e);
     int result = exit_code_of(code);
     if (code == ERR_OK) {
         log_info("%lld scored, %lld refused in %.1f s (%s)", (long long)f.scored,
@@ -399,7 +560,7 @@ static int run(struct invocation *call, struct err *e)
 const struct command command_infer = {
     .name = "infer",
     .summary = "scores recordings with a model",
-    .usage = "--model FILE [options] PATH...",
+    .usage = "--model FILE [options] PATH... | --as-is FILE",
     .details =
         "PATH is a record, a folder (every record below it) or a quoted pattern. Each record "
         "gives\n"
@@ -411,11 +572,36 @@ const struct command command_infer = {
         "to that or refused. Longer recordings are scored in overlapping windows whose logits are\n"
         "averaged. A record's scores are the same bytes alone or among others, on any number of\n"
         "threads. Exit code: 0 all scored, 3 some refused, 4 all refused, 5 model refused.\n"
+        "\n"
+        "More than scores, of encoders without a head too, in safetensors files whose metadata "
+        "lists\n"
+        "the scored `files`:\n"
+        "  --embeddings  embeddings [records, features]; by segment [segments, features]\n"
+        "  --tokens      tokens [records, tokens of all its segments, width]; where records differ "
+        "in\n"
+        "                their number of segments tokens.I [tokens, width] for each record I\n"
+        "  --saliency    saliency [segments, tokens]: the most that a token attends to one token "
+        "in\n"
+        "                the last layer, weights averaged over the heads; by sample [segments,\n"
+        "                samples] (with tokens of single leads [segments, leads, samples])\n"
+        "  --attention   attention [segments, layers, tokens, tokens]: these weights in every "
+        "layer,\n"
+        "                a row for each query\n"
+        "Segments are the windows of the records, one after the other: `record` and `start` "
+        "[segments]\n"
+        "tell which file and first sample. --as-is skips all conversion: to compare with another\n"
+        "program, give both the same array and compare --tokens. A network that learned the places "
+        "of\n"
+        "tokens takes its own number of samples only, others any; with --lengths `length` "
+        "[segments]\n"
+        "tells the valid samples, and the tokens beyond them mean nothing.\n"
         "For research; not a medical device.",
     .examples = "ecgfm infer --model runs/finetune/model.safetensors ecgs/ > scores.jsonl\n"
                 "ecgfm infer --model runs/finetune --csv scores.csv 'ecgs/*.hea'\n"
                 "find ecgs -name '*.hea' | ecgfm infer --model runs/finetune --stdin\n"
-                "ecgfm infer --model runs/mae --embeddings features.safetensors ecgs/",
+                "ecgfm infer --model runs/mae --embeddings features.safetensors ecgs/\n"
+                "ecgfm infer --model runs/finetune --saliency saliency.safetensors ecgs/\n"
+                "ecgfm infer --model runs/finetune --as-is x.npy --tokens tokens.safetensors",
     .options = options,
     .argument_max = -1,
     .run = run,
