@@ -1,15 +1,18 @@
 /* Convolution over tokens, as many out as in, channels in groups: zero padding of width / 2 in front,
- * the rest behind. */
+ * the rest behind. With a magnitude the weights are normed by tap inside the kernels, so that packing
+ * multiplies them out once, and in training no second copy of them is kept. */
 #include "graph/ops.h"
 #include "kernel/storage.h"
 
+enum { TAPS_MAX = 1024 }; /* with a magnitude */
+
 struct tensor *t_conv(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
-                      int64_t groups, enum activation act)
+                      struct tensor *magnitude, int64_t groups, enum activation act)
 {
     /* The gradient of an activation needs what it was given. */
     bool fused = !tape_is_training(t);
     struct tensor *y =
-        tape_record(t, &op_conv, 3, (struct tensor *[]){x, w, b},
+        tape_record(t, &op_conv, 4, (struct tensor *[]){x, w, b, magnitude},
                     &(struct op_attributes){.i = {groups, fused ? act : ACTIVATION_NONE}});
     return fused || act == ACTIVATION_NONE ? y : t_activation(t, y, act);
 }
@@ -25,9 +28,14 @@ static struct conv sizes(const struct node *n)
                          .groups = n->attr.i[0]};
 }
 
+static const struct tensor *magnitude(const struct node *n)
+{
+    return n->input_count > 3 ? n->input[3] : NULL;
+}
+
 static void prepare(struct node *n)
 {
-    const struct tensor *x = n->input[0], *w = n->input[1], *b = n->input[2];
+    const struct tensor *x = n->input[0], *w = n->input[1], *b = n->input[2], *g = magnitude(n);
     node_check(n, x->rank == 3 && w->rank == 3, "x is not [B,T,C] or w not [O,C/groups,width]");
     struct conv s = sizes(n);
     node_check(n,
@@ -35,14 +43,39 @@ static void prepare(struct node *n)
                    w->shape[1] == s.C / s.groups,
                "channels of x are not groups times those of w");
     node_check(n, !b || b->numel == s.O, "bias is not [O]");
+    node_check(n, !g || (g->numel == s.width && s.width <= TAPS_MAX),
+               "magnitude is not [width], at most 1024");
+    if (g) {
+        n->saved_numel[0] = 2 * s.width; /* taps, norms */
+        n->saved_numel[1] = n->training && (w->needs_grad || g->needs_grad) ? w->numel : 0;
+    }
     node_check(n, !n->training || n->attr.i[1] == ACTIVATION_NONE, "activation while training");
     node_output(n, 3, (int64_t[]){s.B, s.T, s.O});
+}
+
+static void *norms(const struct backend *k, void *taps, int64_t width)
+{
+    return (char *)taps + (size_t)width * k->real_size;
+}
+
+/* The factors of the taps, if there is a magnitude, to taps[2,width]. */
+static void weight_norm(const struct backend *k, const struct node *n, void *taps, struct conv *s)
+{
+    const struct tensor *w = n->input[1];
+    if (!magnitude(n))
+        return;
+    struct weight stored = w->data ? (struct weight){w->data, STORAGE_F32, NULL} : w->weight;
+    k->weight_norm_fwd(taps, norms(k, taps, s->width), &stored, magnitude(n)->data, s->O,
+                       s->C / s->groups, s->width);
+    s->taps = taps;
 }
 
 static void forward(const struct backend *k, const struct node *n, const struct tape_step *step)
 {
     (void)step;
     struct conv s = sizes(n);
+    if (!n->packed)
+        weight_norm(k, n, n->saved[0], &s);
     enum activation act = (enum activation)n->attr.i[1];
     const void *bias = n->input[2] ? n->input[2]->data : NULL;
     const struct tensor *x = n->input[0], *w = n->input[1];
@@ -58,11 +91,17 @@ static void backward(const struct backend *k, const struct node *n, const struct
 {
     (void)step;
     struct conv s = sizes(n);
-    const struct tensor *x = n->input[0], *w = n->input[1], *b = n->input[2];
-    void *db = b ? b->grad : NULL;
+    const struct tensor *x = n->input[0], *w = n->input[1], *b = n->input[2], *g = magnitude(n);
+    void *db = b ? b->grad : NULL, *dg = g ? g->grad : NULL;
+    s.taps = g ? n->saved[0] : NULL;
     if (x->grad)
         k->conv_bwd_x(x->grad, n->output->grad, w->data, &s, n->add[0]);
-    if (w->grad)
+    if (g && (w->grad || dg)) {
+        void *taps = n->saved[0], *dw = n->saved[1];
+        k->conv_bwd_w(dw, db, n->output->grad, x->data, &s, 0);
+        k->weight_norm_bwd(w->grad, dg, dw, w->data, taps, norms(k, taps, s.width), s.O,
+                           s.C / s.groups, s.width, n->add[1]);
+    } else if (w->grad)
         k->conv_bwd_w(w->grad, db, n->output->grad, x->data, &s, n->add[1]);
     else if (db)
         k->add_rows_bwd(db, n->output->grad, s.B * s.T, s.O);
@@ -77,6 +116,8 @@ static size_t pack_bytes(const struct backend *k, const struct node *n)
 static void pack(const struct backend *k, const struct node *n, void *packed)
 {
     struct conv s = sizes(n);
+    double taps[2 * TAPS_MAX]; /* of either type of real */
+    weight_norm(k, n, taps, &s);
     k->conv_pack(packed, &n->input[1]->weight, &s);
 }
 
@@ -92,6 +133,14 @@ static const struct op_case cases[] = {
     {3, {{0, 3, {2, 3, 4}, 0}, {0, 3, {4, 1, 9}, 0}, {0, 1, {4}, 0}}, {{4}, {0}}, 0},
     {3, {{0, 3, {1, 40, 14}, 0}, {0, 3, {26, 7, 10}, 0}, {0, 1, {26}, 0}}, {{2}, {0}}, 0},
     {3, {{0, 3, {1, 20, 16}, 0}, {0, 3, {18, 8, 33}, 0}, {0, 1, {18}, 0}}, {{2}, {0}}, 0},
+    {4,
+     {{0, 3, {2, 7, 6}, 0}, {0, 3, {4, 3, 4}, 0}, {0, 1, {4}, 0}, {0, 1, {4}, 0}},
+     {{2}, {0}},
+     0},
+    {4,
+     {{0, 3, {1, 20, 16}, 0}, {0, 3, {18, 8, 33}, 0}, {0, 0, {0}, 0}, {0, 1, {33}, 0}},
+     {{2}, {0}},
+     0},
     {0}};
 
 const struct op op_conv = {
@@ -99,7 +148,7 @@ const struct op op_conv = {
     .help = "convolution over tokens in groups of channels, as many tokens out as in",
     .backward_needs = 1u << 0 | 1u << 1,
     .backward_rounds = 1u << 0,
-    .always_adds = 1u << 2,
+    .always_adds = 1u << 2 | 1u << 3,
     .prepare = prepare,
     .forward = forward,
     .backward = backward,

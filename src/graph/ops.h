@@ -14,9 +14,10 @@
 struct tensor *t_linear(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
                         enum activation act);
 /* x [B,T,C], w [O,C/groups,width], b [O] or NULL -> act of the convolution over tokens [B,T,O]:
- * w[..,i] meets token t + i - width / 2, zero outside the record */
+ * w[..,i] meets token t + i - width / 2, zero outside the record. With magnitude [width] the weights are
+ * magnitude[i] w[..,i] / |w[..,i]| (weight norm by tap; Salimans and Kingma 2016), width at most 1024. */
 struct tensor *t_conv(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
-                      int64_t groups, enum activation act);
+                      struct tensor *magnitude, int64_t groups, enum activation act);
 /* x -> act(x), same shape */
 struct tensor *t_activation(struct tape *t, struct tensor *x, enum activation act);
 /* x [..,D], g [D], b [D] (both or none) -> normalized rows. Source: Ba et al. 2016 */
@@ -28,8 +29,11 @@ struct tensor *t_groupnorm(struct tape *t, struct tensor *x, struct tensor *g, s
                            int64_t groups, double epsilon);
 /* Softmax over the last axis. */
 struct tensor *t_softmax(struct tape *t, struct tensor *x);
-/* qkv [B,N,3*H*E] -> [B,N,H*E]; scale 1/sqrt(E). Source: Vaswani et al. 2017 eq. 1 */
-struct tensor *t_attention(struct tape *t, struct tensor *qkv, int64_t heads);
+/* qkv [B,N,3*H*E] -> [B,N,H*E]; scale 1/sqrt(E). lengths [B] index: tokens of each record that are
+ * attended to, its first, 0 to N; NULL: all. dropout of the attention probabilities, where gradients
+ * flow. Source: Vaswani et al. 2017 eq. 1 */
+struct tensor *t_attention(struct tape *t, struct tensor *qkv, struct tensor *lengths,
+                           int64_t heads, double dropout);
 /* The weights of that attention, averaged over the heads: [B,N,N], a row of keys for each query, or
  * with `highest` the largest of each row, [B,N]. keys [B] or NULL: so many tokens are keys. No
  * gradient. */
@@ -37,6 +41,11 @@ struct tensor *t_attention_weights(struct tape *t, struct tensor *qkv, struct te
                                    int64_t heads, bool highest);
 /* a + b, same shape */
 struct tensor *t_add(struct tape *t, struct tensor *a, struct tensor *b);
+/* x itself, where training with the gradient that flows back times alpha */
+struct tensor *t_scale_gradient(struct tape *t, struct tensor *x, double alpha);
+/* Where training `other` in place of x, with probability p for the whole batch (layer drop: Fan et al.
+ * 2020); else x. Same shape */
+struct tensor *t_choose(struct tape *t, struct tensor *x, struct tensor *other, double p);
 /* alpha x */
 struct tensor *t_scale(struct tape *t, struct tensor *x, double alpha);
 /* x [..] + p, p repeated over the leading axes: numel of x is a multiple of numel of p */
@@ -48,13 +57,23 @@ struct tensor *t_gather(struct tape *t, struct tensor *x, struct tensor *index);
 /* x [B,J,D], fill [D] or NULL (zero), index [B,J] -> [B,N,D]: rows at index are x, all others fill */
 struct tensor *t_scatter(struct tape *t, struct tensor *x, struct tensor *fill,
                          struct tensor *index, int64_t token_count);
+/* x [B,N,D], fill [D], index [B,M], distinct in a row or negative (none) -> x with rows at index replaced
+ * by fill */
+struct tensor *t_fill(struct tape *t, struct tensor *x, struct tensor *fill, struct tensor *index);
+/* lengths [B] index of records as long as t_fold is given -> [B] index: how many windows lie in each
+ * whole, at most `most` */
+struct tensor *t_fold_lengths(struct tape *t, struct tensor *lengths, int64_t width, int64_t stride,
+                              int64_t most);
+/* x [B,N,D], lengths [B] index, 0 to N -> x with zero in the tokens after */
+struct tensor *t_clear_after(struct tape *t, struct tensor *x, struct tensor *lengths);
 /* signal [B,L,T] -> [B,T/P,L*P] with all_leads, else [B,L*T/P,P] (lead-major tokens) */
 struct tensor *t_patchify(struct tape *t, struct tensor *signal, int64_t patch, bool all_leads);
 /* x [B,T,C] -> [B,(T-width)/stride+1,width*C]: windows of tokens, one token after the other. What does
  * not fill a window at the end is left out. */
 struct tensor *t_fold(struct tape *t, struct tensor *x, int64_t width, int64_t stride);
-/* x [B,N,D] -> [B,D] */
-struct tensor *t_pool(struct tape *t, struct tensor *x, enum pool_kind kind);
+/* x [B,N,D] -> [B,D] over the first lengths[b] tokens ([B] index, 0 to N; NULL: all), 0 of none */
+struct tensor *t_pool(struct tape *t, struct tensor *x, struct tensor *lengths,
+                      enum pool_kind kind);
 /* a [M,X], b [M,Y] -> [M,X+Y] */
 struct tensor *t_concat(struct tape *t, struct tensor *a, struct tensor *b);
 /* Rows of length one. */

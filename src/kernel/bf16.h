@@ -22,9 +22,10 @@ struct bf16_kernels {
     /* Its slope is within 1e-3. */
     void (*gelu_bwd)(float *dx, const float *dy, const float *x, int64_t n, int add);
     /* Scores, softmax and its logarithm are float32. */
-    void (*attention_fwd)(float *y, float *lse, const float *qkv, int64_t N, int64_t H, int64_t E);
+    void (*attention_fwd)(float *y, float *lse, const float *qkv, const struct attention *s,
+                          int64_t head);
     void (*attention_bwd)(float *dqkv, const float *dy, const float *qkv, const float *y,
-                          const float *lse, int64_t N, int64_t H, int64_t E, int add);
+                          const float *lse, const struct attention *s, int64_t head, int add);
 };
 
 #if defined(__x86_64__)

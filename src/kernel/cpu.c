@@ -254,16 +254,15 @@ static void l2norm_bwd(void *dx_, const void *dy_, const void *y_, const void *n
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
-static void attention_fwd(void *y, void *lse, const void *qkv, int64_t B, int64_t N, int64_t H,
-                          int64_t E)
+static void attention_fwd(void *y, void *lse, const void *qkv, const struct attention *s)
 {
-    split_attention_fwd(y, lse, qkv, B, N, H, E, vector->attention_fwd);
+    split_attention_fwd(y, lse, qkv, s, vector->attention_fwd);
 }
 
 static void attention_bwd(void *dqkv, const void *dy, const void *qkv, const void *y,
-                          const void *lse, int64_t B, int64_t N, int64_t H, int64_t E, int add)
+                          const void *lse, const struct attention *s, int add)
 {
-    split_attention_bwd(dqkv, dy, qkv, y, lse, B, N, H, E, add, vector->attention_bwd);
+    split_attention_bwd(dqkv, dy, qkv, y, lse, s, add, vector->attention_bwd);
 }
 
 static void attention_weights(void *y_, const void *qkv_, const int32_t *keys, int64_t B, int64_t N,
@@ -368,6 +367,49 @@ static void scatter_bwd(void *dx_, void *dfill, const void *dy_, const int32_t *
         column_sums(dfill, dy, covered, B * N, D);
 }
 
+static void fill_fwd(void *y_, const void *x_, const void *fill, const int32_t *index, int64_t B,
+                     int64_t N, int64_t M, int64_t D)
+{
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_SHARES(B, 1, B * N * D, {
+        backend_ref.fill_fwd(y + from * N * D, x + from * N * D, fill, index + from * M, to - from,
+                             N, M, D);
+    });
+}
+
+static void fill_bwd(void *dx_, void *dfill, const void *dy_, const int32_t *index, int64_t B,
+                     int64_t N, int64_t M, int64_t D, int add)
+{
+    float *dx = dx_;
+    const float *dy = dy_;
+    uint8_t *stays = (uint8_t *)kernel_scratch(SCRATCH_SHARED, (B * N + 3) / 4);
+    memset(stays, 1, (size_t)(B * N));
+    for (int64_t r = 0; r < B * M; r++)
+        if (index[r] >= 0)
+            stays[r / M * N + index[r]] = 0;
+    if (dfill)
+        column_sums(dfill, dy, stays, B * N, D);
+    PARALLEL_SHARES(dx ? B * N : 0, 1, B * N * D, {
+        for (int64_t r = from; r < to; r++)
+            vector->scale(dx + r * D, dy + r * D, stays[r], D, add);
+    });
+}
+
+static void clear_after(void *y_, const void *x_, const int32_t *lengths, int64_t B, int64_t N,
+                        int64_t D, int add)
+{
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_SHARES(B * N, 1, B * N * D, {
+        for (int64_t r = from; r < to; r++)
+            if (r % N < lengths[r / N])
+                vector->scale(y + r * D, x + r * D, 1, D, add);
+            else if (!add)
+                memset(y + r * D, 0, sizeof *y * (size_t)D);
+    });
+}
+
 static void patchify_fwd(void *y_, const void *x_, int64_t B, int64_t L, int64_t T, int64_t P,
                          int all_leads)
 {
@@ -396,8 +438,8 @@ static void patchify_bwd(void *dx_, const void *dy_, int64_t B, int64_t L, int64
     });
 }
 
-static void pool_fwd(void *y_, int32_t *argmax, const void *x_, int64_t B, int64_t N, int64_t D,
-                     enum pool_kind kind)
+static void pool_fwd(void *y_, int32_t *argmax, const void *x_, const int32_t *lengths, int64_t B,
+                     int64_t N, int64_t D, enum pool_kind kind)
 {
     float *y = y_;
     const float *x = x_;
@@ -405,16 +447,20 @@ static void pool_fwd(void *y_, int32_t *argmax, const void *x_, int64_t B, int64
         for (int64_t b = from; b < to; b++) {
             const float *rows = x + b * N * D;
             float *out = y + b * D;
-            if (kind == POOL_MEAN) {
+            int64_t count = lengths ? lengths[b] : N;
+            if (kind == POOL_MEAN || !count) {
                 memset(out, 0, sizeof *out * (size_t)D);
-                vector->column_sums(out, rows, NULL, N, D, D);
-                vector->scale(out, out, 1 / (float)N, D, 0);
+                if (count) {
+                    vector->column_sums(out, rows, NULL, count, D, D);
+                    vector->scale(out, out, 1 / (float)count, D, 0);
+                } else if (kind == POOL_MAX)
+                    memset(argmax + b * D, -1, sizeof *argmax * (size_t)D);
                 continue;
             }
             int32_t *best = argmax + b * D;
             memcpy(out, rows, sizeof *out * (size_t)D);
             memset(best, 0, sizeof *best * (size_t)D);
-            for (int64_t n = 1; n < N; n++)
+            for (int64_t n = 1; n < count; n++)
                 for (int64_t d = 0; d < D; d++)
                     if (rows[n * D + d] > out[d]) {
                         out[d] = rows[n * D + d];
@@ -424,18 +470,21 @@ static void pool_fwd(void *y_, int32_t *argmax, const void *x_, int64_t B, int64
     });
 }
 
-static void pool_bwd(void *dx_, const void *dy_, const int32_t *argmax, int64_t B, int64_t N,
-                     int64_t D, enum pool_kind kind, int add)
+static void pool_bwd(void *dx_, const void *dy_, const int32_t *argmax, const int32_t *lengths,
+                     int64_t B, int64_t N, int64_t D, enum pool_kind kind, int add)
 {
     float *dx = dx_;
     const float *dy = dy_;
     PARALLEL_SHARES(B, 1, B * N * D, {
         if (kind == POOL_MEAN)
-            for (int64_t r = from * N; r < to * N; r++)
-                vector->scale(dx + r * D, dy + r / N * D, 1 / (float)N, D, add);
+            for (int64_t r = from * N; r < to * N; r++) {
+                int64_t count = lengths ? lengths[r / N] : N;
+                float factor = r % N < count ? 1 / (float)count : 0;
+                vector->scale(dx + r * D, dy + r / N * D, factor, D, add);
+            }
         else
-            backend_ref.pool_bwd(dx + from * N * D, dy + from * D, argmax + from * D, to - from, N,
-                                 D, kind, add);
+            backend_ref.pool_bwd(dx + from * N * D, dy + from * D, argmax + from * D, NULL,
+                                 to - from, N, D, kind, add);
     });
 }
 
@@ -619,6 +668,9 @@ static void backend_build(void)
     backend.gather_bwd = gather_bwd;
     backend.scatter_fwd = scatter_fwd;
     backend.scatter_bwd = scatter_bwd;
+    backend.fill_fwd = fill_fwd;
+    backend.fill_bwd = fill_bwd;
+    backend.clear_after = clear_after;
     backend.patchify_fwd = patchify_fwd;
     backend.patchify_bwd = patchify_bwd;
     cpu_sequence_members(&backend);

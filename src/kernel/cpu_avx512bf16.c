@@ -352,12 +352,23 @@ static inline float highest(const float *x, int64_t n)
     return _mm512_reduce_max_ps(high);
 }
 
-static void attention_fwd(float *y, float *lse, const float *qkv, int64_t N, int64_t H, int64_t E)
+/* What each probability of a row is multiplied by, to factor[keys]. */
+static void attention_mask(float *factor, const struct attention *a, int64_t head, int64_t row,
+                           int64_t keys)
 {
+    for (int64_t i = 0; i < keys; i++)
+        factor[i] = 1;
+    vector_avx512.dropout(factor, factor, keys, a->dropout, attention_rng(a, head, row), 0);
+}
+
+static void attention_fwd(float *y, float *lse, const float *qkv, const struct attention *a,
+                          int64_t head)
+{
+    int64_t N = a->N, H = a->H, E = a->E, keys = attention_keys(a, head);
     int64_t stride = 3 * H * E, block = min_i64(attention_rows(N), round_up(N, ROWS));
-    int64_t row = round_up(N, COLUMNS) + LANES, e_pairs = (E + 1) / 2, n_pairs = (N + 1) / 2;
-    int64_t words_k = packed_words(N, E, COLUMNS), words_v = packed_words(E, N, COLUMNS);
-    int64_t words_q = packed_words(block, E, ROWS), words_p = packed_words(block, N, ROWS);
+    int64_t row = round_up(keys, COLUMNS) + LANES, e_pairs = (E + 1) / 2, n_pairs = (keys + 1) / 2;
+    int64_t words_k = packed_words(keys, E, COLUMNS), words_v = packed_words(E, keys, COLUMNS);
+    int64_t words_q = packed_words(block, E, ROWS), words_p = packed_words(block, keys, ROWS);
     uint32_t *memory =
         (uint32_t *)kernel_scratch(SCRATCH_TASK,
                                    words_k + words_v + words_q + words_p + block * row + 5 * LANES);
@@ -365,21 +376,21 @@ static void attention_fwd(float *y, float *lse, const float *qkv, int64_t N, int
     uint32_t *q = take(&memory, words_q), *p = take(&memory, words_p);
     float *score = (float *)take(&memory, block * row);
     float scale = (float)(1 / sqrt((double)E)), factor2 = (float)(LOG2E / sqrt((double)E));
-    pack(k_panels, qkv + H * E, stride, 1, N, E, COLUMNS);
-    pack(v_panels, qkv + 2 * H * E, 1, stride, E, N, COLUMNS);
+    pack(k_panels, qkv + H * E, stride, 1, keys, E, COLUMNS);
+    pack(v_panels, qkv + 2 * H * E, 1, stride, E, keys, COLUMNS);
     for (int64_t i0 = 0; i0 < N; i0 += block) {
         int64_t rows = min_i64(N - i0, block);
         pack(q, qkv + i0 * stride, stride, 1, rows, E, ROWS);
-        tiles(score, row, q, k_panels, COLUMNS * e_pairs, NULL, rows, N, e_pairs, START_ZERO,
+        tiles(score, row, q, k_panels, COLUMNS * e_pairs, NULL, rows, keys, e_pairs, START_ZERO,
               ACTIVATION_NONE);
         float reciprocal[96];
         for (int64_t r = 0; r < rows; r++) {
             fetch_next_qkv(qkv + (i0 + r) * stride, H, E);
-            float *s = score + r * row, max = highest(s, N);
+            float *s = score + r * row, max = highest(s, keys);
             __m512 sum = _mm512_setzero_ps(), factor = _mm512_set1_ps(factor2);
             __m512 shift = _mm512_set1_ps(-max * factor2);
-            for (int64_t j = 0; j < N; j += LANES) {
-                __mmask16 mask = lanes_mask(N - j);
+            for (int64_t j = 0; j < keys; j += LANES) {
+                __mmask16 mask = lanes_mask(keys - j);
                 __m512 e =
                     power2(_mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, s + j), factor, shift));
                 _mm512_storeu_ps(s + j, e); /* a row has room for whole vectors */
@@ -388,8 +399,10 @@ static void attention_fwd(float *y, float *lse, const float *qkv, int64_t N, int
             float total = _mm512_reduce_add_ps(sum);
             lse[i0 + r] = max * scale + logf(total);
             reciprocal[r] = 1 / total;
+            if (a->dropout > 0)
+                vector_avx512.dropout(s, s, keys, a->dropout, attention_rng(a, head, i0 + r), 0);
         }
-        pack(p, score, row, 1, rows, N, ROWS);
+        pack(p, score, row, 1, rows, keys, ROWS);
         tiles(y + i0 * H * E, H * E, p, v_panels, COLUMNS * n_pairs, NULL, rows, E, n_pairs,
               START_ZERO, ACTIVATION_NONE);
         for (int64_t r = 0; r < rows; r++) {
@@ -405,36 +418,38 @@ static void attention_fwd(float *y, float *lse, const float *qkv, int64_t N, int
 }
 
 static void attention_bwd(float *dqkv, const float *dy, const float *qkv, const float *y,
-                          const float *lse, int64_t N, int64_t H, int64_t E, int add)
+                          const float *lse, const struct attention *a, int64_t head, int add)
 {
+    int64_t N = a->N, H = a->H, E = a->E, keys = attention_keys(a, head);
     int64_t stride = 3 * H * E, block = min_i64(attention_rows(N), round_up(N, ROWS));
-    int64_t row = round_up(N, COLUMNS) + LANES, e_pairs = (E + 1) / 2, n_pairs = (N + 1) / 2;
-    int64_t words_n = packed_words(N, E, COLUMNS), words_k = packed_words(E, N, COLUMNS);
+    int64_t row = round_up(keys, COLUMNS) + LANES, e_pairs = (E + 1) / 2, n_pairs = (keys + 1) / 2;
+    int64_t words_n = packed_words(keys, E, COLUMNS), words_k = packed_words(E, keys, COLUMNS);
     int64_t words_q = packed_words(block, E, ROWS), words_b = packed_words(E, block, COLUMNS);
-    int64_t words_p = packed_words(block, N, ROWS) + packed_words(N, block, ROWS);
+    int64_t words_p = packed_words(block, keys, ROWS) + packed_words(keys, block, ROWS);
     uint32_t *memory =
         (uint32_t *)kernel_scratch(SCRATCH_TASK, 2 * words_n + words_k + words_q + words_b +
-                                                     words_p + 2 * block * row + 8 * LANES);
+                                                     words_p + (2 * block + 1) * row + 9 * LANES);
     uint32_t *k_panels = take(&memory, words_n), *v_panels = take(&memory, words_n);
     uint32_t *k_down = take(&memory, words_k); /* k and v along e; k along the keys */
     uint32_t *a_rows = take(&memory, words_q), *b_rows = take(&memory, words_b);
     uint32_t *a_wide = take(&memory, words_p);
     float *p = (float *)take(&memory, block * row), *ds = (float *)take(&memory, block * row);
+    float *factors = (float *)take(&memory, row);
     float scale = (float)(1 / sqrt((double)E)), factor2 = (float)(LOG2E / sqrt((double)E));
     const float *q = qkv, *k = qkv + H * E, *v = qkv + 2 * H * E;
     float *dq = dqkv, *dk = dqkv + H * E, *dv = dqkv + 2 * H * E;
-    pack(k_panels, k, stride, 1, N, E, COLUMNS);
-    pack(v_panels, v, stride, 1, N, E, COLUMNS);
-    pack(k_down, k, 1, stride, E, N, COLUMNS);
+    pack(k_panels, k, stride, 1, keys, E, COLUMNS);
+    pack(v_panels, v, stride, 1, keys, E, COLUMNS);
+    pack(k_down, k, 1, stride, E, keys, COLUMNS);
     for (int64_t i0 = 0; i0 < N; i0 += block, q += block * stride, dq += block * stride) {
         int64_t rows = min_i64(N - i0, block), r_pairs = (rows + 1) / 2;
         const float *dy_rows = dy + i0 * H * E;
         enum start own = add ? START_C : START_ZERO, sum = add || i0 ? START_C : START_ZERO;
         pack(a_rows, q, stride, 1, rows, E, ROWS);
-        tiles(p, row, a_rows, k_panels, COLUMNS * e_pairs, NULL, rows, N, e_pairs, START_ZERO,
+        tiles(p, row, a_rows, k_panels, COLUMNS * e_pairs, NULL, rows, keys, e_pairs, START_ZERO,
               ACTIVATION_NONE);
         pack(a_rows, dy_rows, H * E, 1, rows, E, ROWS);
-        tiles(ds, row, a_rows, v_panels, COLUMNS * e_pairs, NULL, rows, N, e_pairs, START_ZERO,
+        tiles(ds, row, a_rows, v_panels, COLUMNS * e_pairs, NULL, rows, keys, e_pairs, START_ZERO,
               ACTIVATION_NONE);
         for (int64_t r = 0; r < rows; r++) {
             const float *y_row = y + (i0 + r) * H * E, *dy_row = dy_rows + r * H * E;
@@ -449,26 +464,32 @@ static void attention_bwd(float *dqkv, const float *dy, const float *qkv, const 
             __m512 delta = _mm512_set1_ps(_mm512_reduce_add_ps(dot));
             __m512 factor = _mm512_set1_ps(factor2), scales = _mm512_set1_ps(scale);
             __m512 shift = _mm512_set1_ps((float)(-lse[i0 + r] * LOG2E));
-            for (int64_t j = 0; j < N; j += LANES) {
-                __mmask16 mask = lanes_mask(N - j);
+            if (a->dropout > 0)
+                attention_mask(factors, a, head, i0 + r, keys);
+            for (int64_t j = 0; j < keys; j += LANES) {
+                __mmask16 mask = lanes_mask(keys - j);
                 __m512 s = _mm512_maskz_loadu_ps(mask, p_row + j);
                 __m512 d = _mm512_maskz_loadu_ps(mask, ds_row + j);
-                __m512 e = power2(_mm512_fmadd_ps(s, factor, shift));
-                _mm512_storeu_ps(p_row + j, e);
+                __m512 e = power2(_mm512_fmadd_ps(s, factor, shift)), kept = e;
+                if (a->dropout > 0) {
+                    kept = _mm512_mul_ps(e, _mm512_maskz_loadu_ps(mask, factors + j));
+                    d = _mm512_mul_ps(d, _mm512_maskz_loadu_ps(mask, factors + j));
+                }
+                _mm512_storeu_ps(p_row + j, kept);
                 _mm512_storeu_ps(ds_row + j,
                                  _mm512_mul_ps(_mm512_mul_ps(e, scales), _mm512_sub_ps(d, delta)));
             }
         }
-        pack(a_wide, ds, row, 1, rows, N, ROWS);
+        pack(a_wide, ds, row, 1, rows, keys, ROWS);
         tiles(dq, stride, a_wide, k_down, COLUMNS * n_pairs, NULL, rows, E, n_pairs, own,
               ACTIVATION_NONE);
-        pack(a_wide, ds, 1, row, N, rows, ROWS);
+        pack(a_wide, ds, 1, row, keys, rows, ROWS);
         pack(b_rows, q, 1, stride, E, rows, COLUMNS);
-        tiles(dk, stride, a_wide, b_rows, COLUMNS * r_pairs, NULL, N, E, r_pairs, sum,
+        tiles(dk, stride, a_wide, b_rows, COLUMNS * r_pairs, NULL, keys, E, r_pairs, sum,
               ACTIVATION_NONE);
-        pack(a_wide, p, 1, row, N, rows, ROWS);
+        pack(a_wide, p, 1, row, keys, rows, ROWS);
         pack(b_rows, dy_rows, 1, H * E, E, rows, COLUMNS);
-        tiles(dv, stride, a_wide, b_rows, COLUMNS * r_pairs, NULL, N, E, r_pairs, sum,
+        tiles(dv, stride, a_wide, b_rows, COLUMNS * r_pairs, NULL, keys, E, r_pairs, sum,
               ACTIVATION_NONE);
     }
 }

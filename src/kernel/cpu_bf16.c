@@ -75,16 +75,15 @@ static void activation_bwd(void *dx_, const void *dy_, const void *x_, int64_t n
     PARALLEL_SHARES(n, 64, n, { bf16->gelu_bwd(dx + from, dy + from, x + from, to - from, add); });
 }
 
-static void attention_fwd(void *y, void *lse, const void *qkv, int64_t B, int64_t N, int64_t H,
-                          int64_t E)
+static void attention_fwd(void *y, void *lse, const void *qkv, const struct attention *s)
 {
-    split_attention_fwd(y, lse, qkv, B, N, H, E, bf16->attention_fwd);
+    split_attention_fwd(y, lse, qkv, s, bf16->attention_fwd);
 }
 
 static void attention_bwd(void *dqkv, const void *dy, const void *qkv, const void *y,
-                          const void *lse, int64_t B, int64_t N, int64_t H, int64_t E, int add)
+                          const void *lse, const struct attention *s, int add)
 {
-    split_attention_bwd(dqkv, dy, qkv, y, lse, B, N, H, E, add, bf16->attention_bwd);
+    split_attention_bwd(dqkv, dy, qkv, y, lse, s, add, bf16->attention_bwd);
 }
 
 static void round_values(uint16_t *y, const void *x_, int64_t n)

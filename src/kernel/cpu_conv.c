@@ -36,9 +36,12 @@ static const float *group_values(float *values, const struct weight *w, const st
                                  int64_t group)
 {
     struct weight part = group_weights(w, s, group);
-    if (w->storage == STORAGE_F32)
+    if (w->storage == STORAGE_F32 && !s->taps)
         return part.data;
     weight_to_f32(values, &part, group_out(s), group_in(s) * s->width);
+    if (s->taps)
+        vector_in_use()->column_scale(values, values, s->taps, NULL, NULL,
+                                      group_out(s) * group_in(s), s->width, 0);
     return values;
 }
 
@@ -224,6 +227,15 @@ static int64_t folded_floats(const struct conv *s)
     return group_out(s) * group_in(s) * (2 * centre(s) + 1);
 }
 
+/* One row of a group's weights, to values[C/groups,width]. */
+static void row_values(float *values, const struct weight *part, int64_t row, const struct conv *s)
+{
+    vector_in_use()->decode(values, part, row, 1, group_in(s) * s->width);
+    if (s->taps)
+        vector_in_use()->column_scale(values, values, s->taps, NULL, NULL, group_in(s), s->width,
+                                      0);
+}
+
 /* w(t) + w(-t) from t = 0 on and w(t) - w(-t) from 1 on, for each kernel of a group. */
 static void fold(float *sums, float *differences, const struct weight *w, const struct conv *s,
                  int64_t group)
@@ -235,7 +247,7 @@ static void fold(float *sums, float *differences, const struct weight *w, const 
         float *values = kernel_scratch(SCRATCH_TASK, C * s->width);
         for (int64_t i = from * C; i < to * C; i++) {
             if (i % C == 0)
-                vector_in_use()->decode(values, &part, i / C, 1, C * s->width);
+                row_values(values, &part, i / C, s);
             const float *x = values + i % C * s->width + c;
             float *sum = sums + i * (c + 1), *difference = differences + i * c - 1;
             sum[0] = x[0];
@@ -407,6 +419,76 @@ static void spectra_weights(float *dw, const float *dy, const float *x, const st
     }
 }
 
+/* ---- weight norm ------------------------------------------------------------------------------ */
+
+/* Sums over rows go output channel by output channel, then over these. */
+
+/* sums[O,width] of zeros, and room for `width` floats behind. */
+static double *row_sums(int64_t O, int64_t width)
+{
+    double *sums = (double *)(void *)kernel_scratch(SCRATCH_SHARED, 2 * O * width + width);
+    memset(sums, 0, sizeof *sums * (size_t)(O * width));
+    return sums;
+}
+
+/* All rows added to the first. */
+static void add_rows(double *sums, int64_t O, int64_t width)
+{
+    for (int64_t o = 1; o < O; o++)
+        for (int64_t i = 0; i < width; i++)
+            sums[i] += sums[o * width + i];
+}
+
+static void weight_norm_fwd(void *taps_, void *norm_, const struct weight *v, const void *g_,
+                            int64_t O, int64_t C, int64_t width)
+{
+    float *taps = taps_, *norm = norm_;
+    const float *g = g_;
+    double *sums = row_sums(O, width);
+    PARALLEL_SHARES(O, 1, O * C * width / 4, {
+        float *values = kernel_scratch(SCRATCH_TASK, C * width);
+        for (int64_t o = from; o < to; o++) {
+            const float *row = (const float *)v->data + o * C * width;
+            if (v->storage != STORAGE_F32) {
+                vector_in_use()->decode(values, v, o, 1, C * width);
+                row = values;
+            }
+            vector_in_use()->column_dots(sums + o * width, row, row, C, width);
+        }
+    });
+    add_rows(sums, O, width);
+    for (int64_t i = 0; i < width; i++) {
+        norm[i] = (float)sqrt(sums[i]);
+        taps[i] = (float)(g[i] / sqrt(sums[i]));
+    }
+}
+
+static void weight_norm_bwd(void *dv_, void *dg_, const void *dw_, const void *v_,
+                            const void *taps_, const void *norm_, int64_t O, int64_t C,
+                            int64_t width, int add)
+{
+    float *dv = dv_, *dg = dg_;
+    const float *dw = dw_, *v = v_, *taps = taps_, *norm = norm_;
+    double *sums = row_sums(O, width);
+    PARALLEL_SHARES(O, 1, O * C * width / 4, {
+        for (int64_t o = from; o < to; o++)
+            vector_in_use()->column_dots(sums + o * width, dw + o * C * width, v + o * C * width, C,
+                                         width);
+    });
+    add_rows(sums, O, width);
+    float *back = (float *)(sums + O * width); /* what each tap takes back along v */
+    for (int64_t i = 0; i < width; i++) {
+        double along = sums[i] / (double)norm[i]; /* of dw with the direction of v */
+        back[i] = (float)(-taps[i] * along / (double)norm[i]);
+        if (dg)
+            dg[i] += (float)along;
+    }
+    PARALLEL_SHARES(dv ? O * C : 0, 1, O * C * width / 4, {
+        vector_in_use()->column_scale(dv + from * width, dw + from * width, taps, v + from * width,
+                                      back, to - from, width, add);
+    });
+}
+
 /* ---- members --------------------------------------------------------------------------------- */
 
 static void run(float *y, const float *x, const void *packed, const struct weight *w, const void *b,
@@ -466,4 +548,6 @@ void cpu_conv_members(struct backend *k)
     k->conv_packed = conv_packed;
     k->conv_bwd_x = conv_bwd_x;
     k->conv_bwd_w = conv_bwd_w;
+    k->weight_norm_fwd = weight_norm_fwd;
+    k->weight_norm_bwd = weight_norm_bwd;
 }

@@ -44,9 +44,23 @@ struct weight {
 
 /* A convolution over tokens that keeps their number, channels in groups: output channel o of group g
  * sums w[o,c,i] x[b, t + i - width / 2, g C/groups + c]; tokens outside the record are zero. groups
- * divides C and O. */
+ * divides C and O. With taps [width], reals, w[..,i] is multiplied by taps[i] wherever it is read; the
+ * gradient of w is then that of the product. NULL: as it is. */
 struct conv {
     int64_t B, T, C, O, width, groups;
+    const void *taps;
+};
+
+/* Self-attention of H heads of E channels over N tokens in each of B records. lengths [B]: only so many
+ * tokens of a record, its first, are attended to, 0 to N; NULL: all. Where that is none, y is zero.
+ * dropout: probability that one of the attention probabilities is set to zero, the others times
+ * 1/(1-dropout); row i of head h of record b draws from rng (seed, RNG_STREAM_DROPOUT, epoch = step,
+ * sample = (b H + h) N + i), one number per key. */
+struct attention {
+    int64_t B, N, H, E;
+    const int32_t *lengths;
+    double dropout;
+    uint64_t seed, step, salt;
 };
 
 /* A product quantizer: for each of M rows one of `codes` vectors [width] is chosen in each group. */
@@ -98,10 +112,9 @@ struct backend {
     /* Multi-head self-attention over fused qkv[B,N,3,H,E] -> y[B,N,H,E], scale 1/sqrt(E).
      * lse[B,H,N]: log of the softmax denominator (with the maximum), saved for bwd.
      * Source: Vaswani 2017 eq. 1; recomputation as in Dao 2022. */
-    void (*attention_fwd)(void *y, void *lse, const void *qkv, int64_t B, int64_t N, int64_t H,
-                          int64_t E);
+    void (*attention_fwd)(void *y, void *lse, const void *qkv, const struct attention *s);
     void (*attention_bwd)(void *dqkv, const void *dy, const void *qkv, const void *y,
-                          const void *lse, int64_t B, int64_t N, int64_t H, int64_t E, int add);
+                          const void *lse, const struct attention *s, int add);
     /* The probabilities that attention_fwd mixes values by, averaged over the heads: y[B,N,N], a row
      * for each query, over its keys; with `highest` the largest of each row alone, y[B,N]. keys[B]
      * (NULL: N): only so many of a record's tokens are keys, the others have probability 0. */
@@ -128,6 +141,18 @@ struct backend {
     void (*scatter_bwd)(void *dx, void *dfill, const void *dy, const int32_t *index, int64_t B,
                         int64_t N, int64_t J, int64_t D,
                         int add); /* dfill always adds; may be NULL */
+
+    /* y[B,N,D] = x with row index[b,m] of record b replaced by fill[D]; index[B,M] below N, negative:
+     * none, else distinct within a b. */
+    void (*fill_fwd)(void *y, const void *x, const void *fill, const int32_t *index, int64_t B,
+                     int64_t N, int64_t M, int64_t D);
+    /* dfill += the rows of dy at index; dx (add) = dy, zero there. Either may be NULL. */
+    void (*fill_bwd)(void *dx, void *dfill, const void *dy, const int32_t *index, int64_t B,
+                     int64_t N, int64_t M, int64_t D, int add);
+    /* y[B,N,D] (add) = x with zero in row lengths[b] and after of each record b; 0 to N. Its own
+     * gradient. */
+    void (*clear_after)(void *y, const void *x, const int32_t *lengths, int64_t B, int64_t N,
+                        int64_t D, int add);
 
     /* Patches of a signal x[B,L,T], N = T / P (T a multiple of P).
      *   all_leads: y[B,N,L*P], lead-major inside a patch; else y[B,L*N,P], lead-major tokens. */
@@ -170,16 +195,25 @@ struct backend {
     /* dw (add); db[O] += column sums of dy (db may be NULL) */
     void (*conv_bwd_w)(void *dw, void *db, const void *dy, const void *x, const struct conv *s,
                        int add);
+    /* Weight norm of each tap of a convolution's weights v [O,C,width]: norm[i] is the root of the sum
+     * of squares of v[..,i], and taps[i] = g[i] / norm[i] makes them the product's (struct conv).
+     * STORAGE_F32: the backend's reals. Source: Salimans and Kingma 2016 eq. 2. */
+    void (*weight_norm_fwd)(void *taps, void *norm, const struct weight *v, const void *g,
+                            int64_t O, int64_t C, int64_t width);
+    /* From the gradient dw of the product: dv (add), dg[width] += (either may be NULL); eq. 3. */
+    void (*weight_norm_bwd)(void *dv, void *dg, const void *dw, const void *v, const void *taps,
+                            const void *norm, int64_t O, int64_t C, int64_t width, int add);
 
     /* y = x rounded to bf16 (nearest even; NaN and infinity stay) and back. */
     void (*bf16_round)(uint16_t *y, const void *x, int64_t n);
     void (*bf16_value)(void *y, const uint16_t *x, int64_t n);
 
-    /* Over tokens: y[B,D] = mean or max over N of x[B,N,D]. argmax[B,D] is written for POOL_MAX. */
-    void (*pool_fwd)(void *y, int32_t *argmax, const void *x, int64_t B, int64_t N, int64_t D,
-                     enum pool_kind kind);
-    void (*pool_bwd)(void *dx, const void *dy, const int32_t *argmax, int64_t B, int64_t N,
-                     int64_t D, enum pool_kind kind, int add);
+    /* Over tokens: y[B,D] = mean or max over the first lengths[b] (NULL: N) tokens of x[B,N,D], 0 where
+     * there are none. argmax[B,D] is written for POOL_MAX (-1: none). */
+    void (*pool_fwd)(void *y, int32_t *argmax, const void *x, const int32_t *lengths, int64_t B,
+                     int64_t N, int64_t D, enum pool_kind kind);
+    void (*pool_bwd)(void *dx, const void *dy, const int32_t *argmax, const int32_t *lengths,
+                     int64_t B, int64_t N, int64_t D, enum pool_kind kind, int add);
 
     /* y[M,D] = x / max(|x|, epsilon) by row; norm[M] is saved for bwd: the divisor, negative where
      * it is epsilon (no gradient flows through the length there). */

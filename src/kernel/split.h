@@ -3,7 +3,10 @@
 #ifndef ECGFM_KERNEL_SPLIT_H
 #define ECGFM_KERNEL_SPLIT_H
 
+#include "kernel/attention.h"
 #include "kernel/vector.h"
+
+#include <string.h>
 
 /* Elements below which waking the other threads costs more than it brings. */
 #define PARALLEL_MIN 32768
@@ -99,32 +102,43 @@ static inline struct product product_bwd_w(void *dw, const void *dy, const void 
 }
 
 /* Runs attention on all threads, one record and head at a time. */
-static inline void split_attention_fwd(float *y, float *lse, const float *qkv, int64_t B, int64_t N,
-                                       int64_t H, int64_t E,
+static inline void split_attention_fwd(float *y, float *lse, const float *qkv,
+                                       const struct attention *s,
                                        void (*one)(float *y, float *lse, const float *qkv,
-                                                   int64_t N, int64_t H, int64_t E))
+                                                   const struct attention *s, int64_t head))
 {
-    PARALLEL_SHARES(B * H, 1, B * H * N * (N + E), {
+    int64_t N = s->N, H = s->H, E = s->E;
+    PARALLEL_SHARES(s->B * H, 1, s->B * H * N * (N + E), {
         for (int64_t i = from; i < to; i++) {
             int64_t b = i / H, h = i % H;
-            one(y + b * N * H * E + h * E, lse + i * N, qkv + b * N * 3 * H * E + h * E, N, H, E);
+            if (attention_keys(s, i) > 0) {
+                one(y + b * N * H * E + h * E, lse + i * N, qkv + b * N * 3 * H * E + h * E, s, i);
+                continue;
+            }
+            for (int64_t n = 0; n < N; n++)
+                memset(y + ((b * N + n) * H + h) * E, 0, sizeof *y * (size_t)E);
+            memset(lse + i * N, 0, sizeof *lse * (size_t)N);
         }
     });
 }
 
 /* The same for the gradient. */
-static inline void split_attention_bwd(float *dqkv, const float *dy, const float *qkv,
-                                       const float *y, const float *lse, int64_t B, int64_t N,
-                                       int64_t H, int64_t E, int add,
-                                       void (*one)(float *dqkv, const float *dy, const float *qkv,
-                                                   const float *y, const float *lse, int64_t N,
-                                                   int64_t H, int64_t E, int add))
+static inline void split_attention_bwd(
+    float *dqkv, const float *dy, const float *qkv, const float *y, const float *lse,
+    const struct attention *s, int add,
+    void (*one)(float *dqkv, const float *dy, const float *qkv, const float *y, const float *lse,
+                const struct attention *s, int64_t head, int add))
 {
-    PARALLEL_SHARES(B * H, 1, B * H * N * (N + E), {
+    int64_t N = s->N, H = s->H, E = s->E;
+    PARALLEL_SHARES(s->B * H, 1, s->B * H * N * (N + E), {
         for (int64_t i = from; i < to; i++) {
-            int64_t b = i / H, h = i % H;
+            int64_t b = i / H, h = i % H, keys = attention_keys(s, i);
             int64_t single = b * N * H * E + h * E, triple = b * N * 3 * H * E + h * E;
-            one(dqkv + triple, dy + single, qkv + triple, y + single, lse + i * N, N, H, E, add);
+            if (keys > 0)
+                one(dqkv + triple, dy + single, qkv + triple, y + single, lse + i * N, s, i, add);
+            for (int64_t n = add ? N : 0; n < N; n++) /* queries of none, keys that are not there */
+                for (int part = keys > 0; part < 3 && (part == 0 || n >= keys); part++)
+                    memset(dqkv + triple + (n * 3 + part) * H * E, 0, sizeof *dqkv * (size_t)E);
         }
     });
 }

@@ -67,11 +67,12 @@ struct vector_kernels {
     void (*pack_weights)(float *packed, const struct weight *w, int64_t first, int64_t rows,
                          int64_t K);
 
-    /* One record and one head of attention: pointers are at the head's first element, rows of y
+    /* Head b H + h of attention, with at least one key: pointers are at its first element, rows of y
      * and dy are `H E` apart, rows of qkv `3 H E`. */
-    void (*attention_fwd)(float *y, float *lse, const float *qkv, int64_t N, int64_t H, int64_t E);
+    void (*attention_fwd)(float *y, float *lse, const float *qkv, const struct attention *s,
+                          int64_t head);
     void (*attention_bwd)(float *dqkv, const float *dy, const float *qkv, const float *y,
-                          const float *lse, int64_t N, int64_t H, int64_t E, int add);
+                          const float *lse, const struct attention *s, int64_t head, int add);
     /* Of one record, queries `first` to first + rows: y[rows,N], or with `highest` y[rows]. */
     void (*attention_weights)(float *y, const float *qkv, int64_t first, int64_t rows, int64_t N,
                               int64_t keys, int64_t H, int64_t E, int highest);
@@ -97,6 +98,11 @@ struct vector_kernels {
      * (skip may be NULL). */
     void (*column_sums)(float *out, const float *x, const uint8_t *skip, int64_t M, int64_t n,
                         int64_t stride);
+    /* sum[n] += sum over m of a[m,n] b[m,n] */
+    void (*column_dots)(double *sum, const float *a, const float *b, int64_t M, int64_t n);
+    /* y[M,n] (add) = a[M,n] f[n] + b[M,n] h[n]; b and h may be NULL; y may be a. */
+    void (*column_scale)(float *y, const float *a, const float *f, const float *b, const float *h,
+                         int64_t M, int64_t n, int add);
     /* One group of dropout, its generator new. */
     void (*dropout)(float *y, const float *x, int64_t n, double p, struct rng r, int add);
     /* Squared error of one patch against (t - mean) rstd, and its gradient times factor. */

@@ -23,6 +23,7 @@ struct encoding {
     struct tensor
         *extracted; /* [B,N,C] what convolutions made of the signal; NULL: not such a backbone */
     struct tensor *features; /* [B,N,C] the same, normalized: what quantizers see */
+    struct tensor *lengths;  /* [B] index: tokens of each record that are not padding; NULL: all */
     int64_t token_count;     /* N */
 };
 

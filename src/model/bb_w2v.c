@@ -4,10 +4,16 @@
  *
  * Tokens are rows from the start, so a strided convolution is a linear layer on windows of rows: its
  * weight is [out, kernel * in], the taps one after the other (PyTorch's Conv1d has [out, in, kernel]).
- * The positional convolution's weight is [out, in / groups, kernel] as there, weight norm multiplied out.
- * Samples at the end that fill no window of some layer are left out.
+ * The positional convolution's weights are [out, in / groups, kernel] as there, a direction for each tap
+ * and its magnitude (weight norm). Samples at the end that fill no window of some layer are left out.
  *
- * With hidden tokens (masked autoencoder) those are zero where positions are made, like what lies beyond
+ * It starts as published: convolutions Kaiming normal (fan in), what is linear in the encoder N(0, 0.02),
+ * elsewhere PyTorch's uniform default, magnitudes the length of the directions.
+ *
+ * Tokens of padding count as such after the positional convolution: they are zero then, and nothing
+ * attends to them. Before it they are tokens like others, and the group norm sees the padding.
+ *
+ * With tokens that are not visible (masked autoencoder) those are zero where positions are made, like what lies beyond
  * the ends of the signal, and only the visible ones go on. A token then still sees hidden samples
  * where kernel > stride, and in the statistics of the group norm. */
 #include <math.h>
@@ -17,10 +23,12 @@
 
 struct w2v_config {
     int64_t width, depth, heads;
-    int64_t conv_layers, conv_width, conv_kernel, conv_stride, conv_groups;
+    int64_t conv_layers, conv_width, conv_kernel, conv_stride, conv_norm_groups;
     int64_t position_kernel, position_groups;
-    const char *norm;
-    double mlp_ratio, dropout, drop_path;
+    const char *norm, *conv_norm;
+    bool conv_bias;
+    double mlp_ratio, dropout, attention_dropout, activation_dropout, input_dropout;
+    double layer_drop, drop_path, feature_gradient;
 };
 
 #define TOKENS_MAX 16384
@@ -37,16 +45,33 @@ static const struct option options[] = {
     OPT_INT(w2v_config, conv_width, "256", 1, 8192, NULL, "channels of these convolutions"),
     OPT_INT(w2v_config, conv_kernel, "2", 2, 64, NULL, "their length"),
     OPT_INT(w2v_config, conv_stride, "2", 2, 64, NULL, "their step, at most conv_kernel"),
-    OPT_INT(w2v_config, conv_groups, "256", 0, 8192, NULL,
-            "channel groups that are normalized over time after the first of them; 0: no norm"),
+    OPT_CHOICE(w2v_config, conv_norm, "group", "group|layer|none",
+               "channel groups normalized over time after the first of them, or channels of each "
+               "token after each"),
+    OPT_INT(w2v_config, conv_norm_groups, "256", 1, 8192, NULL, "channel groups of that"),
+    OPT_BOOL(w2v_config, conv_bias, "false", "they have biases"),
     OPT_INT(w2v_config, position_kernel, "128", 1, 1024, "tokens",
             "length of the convolution that tells tokens their position"),
     OPT_INT(w2v_config, position_groups, "16", 1, 8192, NULL, "its channel groups"),
     OPT_FLOAT(w2v_config, dropout, "0", 0, 0.9, NULL,
-              "dropout of embedded tokens and residual branches in training"),
-    OPT_FLOAT(w2v_config, drop_path, "0", 0, 0.9, NULL,
-              "probability of skipping the last block in training, linear over depth"),
+              "dropout of the encoder's input and residual branches in training"),
+    OPT_FLOAT(w2v_config, attention_dropout, "0", 0, 0.9, NULL, "of attention probabilities"),
+    OPT_FLOAT(w2v_config, activation_dropout, "0", 0, 0.9, NULL, "inside the mlp"),
+    OPT_FLOAT(w2v_config, input_dropout, "0", 0, 0.9, NULL,
+              "of tokens before they are told their position"),
+    OPT_FLOAT(w2v_config, layer_drop, "0", 0, 0.9, NULL,
+              "probability that a training step leaves a block out"),
+    OPT_FLOAT(
+        w2v_config, drop_path, "0", 0, 0.9, NULL,
+        "probability that a record's branch of the last block is left out, linear over depth"),
+    OPT_FLOAT(w2v_config, feature_gradient, "1", 0, 100, NULL,
+              "factor on the gradient of the strided convolutions; 0 freezes them"),
     OPTION_END};
+
+static bool conv_norm(const struct w2v_config *c, const char *kind)
+{
+    return strcmp(c->conv_norm, kind) == 0;
+}
 
 static bool post_norm(const struct w2v_config *c) { return strcmp(c->norm, "post") == 0; }
 
@@ -81,8 +106,9 @@ static enum err_code check(const void *config, int64_t L, int64_t T, struct err 
     const struct w2v_config *c = config;
     TRY(check_multiple("width", c->width, "heads", c->heads, e));
     TRY(check_multiple("width", c->width, "position_groups", c->position_groups, e));
-    if (c->conv_groups)
-        TRY(check_multiple("conv_width", c->conv_width, "conv_groups", c->conv_groups, e));
+    if (conv_norm(c, "group"))
+        TRY(check_multiple("conv_width", c->conv_width, "conv_norm_groups", c->conv_norm_groups,
+                           e));
     if (c->conv_stride > c->conv_kernel)
         FAIL(e, ERR_USAGE,
              "w2v.conv_stride %lld is more than w2v.conv_kernel %lld: samples between "
@@ -102,37 +128,63 @@ static enum err_code check(const void *config, int64_t L, int64_t T, struct err 
     return ERR_OK;
 }
 
+/* One convolution, its norm if it has one, and GELU. */
+static struct tensor *convolve(struct build *b, const struct w2v_config *c, struct tensor *x,
+                               bool first)
+{
+    int64_t in = c->conv_kernel * tensor_width(x), out = c->conv_width;
+    bool group = first && conv_norm(c, "group"), layer = conv_norm(c, "layer");
+    struct tensor *w =
+        nn_param(b, "weight", 2, (int64_t[]){out, in}, PARAM_GAUSS, sqrt(2 / (double)in), true);
+    struct tensor *bias = NULL;
+    if (c->conv_bias)
+        bias = nn_param(b, "bias", 1, &out, PARAM_UNIFORM, 1 / sqrt((double)in), false);
+    x = t_fold(b->tape, x, c->conv_kernel, c->conv_stride);
+    x = t_linear(b->tape, x, w, bias, group || layer ? ACTIVATION_NONE : ACTIVATION_GELU);
+    if (group) {
+        struct tensor *g = nn_param(b, "norm.weight", 1, &out, PARAM_ONE, 0, false);
+        struct tensor *o = nn_param(b, "norm.bias", 1, &out, PARAM_ZERO, 0, false);
+        x = t_groupnorm(b->tape, x, g, o, c->conv_norm_groups, EPSILON);
+    }
+    if (layer)
+        x = nn_layernorm(b, "norm", x, EPSILON);
+    return group || layer ? t_activation(b->tape, x, ACTIVATION_GELU) : x;
+}
+
 /* signal as rows [B,T,L] -> [B,N,conv_width] */
 static struct tensor *extract(struct build *b, const struct w2v_config *c, struct tensor *x)
 {
+    bool frozen = b->frozen;
+    b->frozen |= c->feature_gradient == 0;
     for (int64_t i = 0; i < c->conv_layers; i++) {
         size_t scope = scope_enter(b, "conv.%d", (int)i);
-        bool norm = i == 0 && c->conv_groups;
-        int64_t in = c->conv_kernel * tensor_width(x), out = c->conv_width;
-        struct tensor *w = nn_param(b, "weight", 2, (int64_t[]){out, in}, PARAM_NORMAL,
-                                    sqrt(2 / (double)in), true);
-        x = t_fold(b->tape, x, c->conv_kernel, c->conv_stride);
-        x = t_linear(b->tape, x, w, NULL, norm ? ACTIVATION_NONE : ACTIVATION_GELU);
-        if (norm) {
-            struct tensor *g = nn_param(b, "norm.weight", 1, &out, PARAM_ONE, 0, false);
-            struct tensor *o = nn_param(b, "norm.bias", 1, &out, PARAM_ZERO, 0, false);
-            x = t_groupnorm(b->tape, x, g, o, c->conv_groups, EPSILON);
-            x = t_activation(b->tape, x, ACTIVATION_GELU);
-        }
+        x = convolve(b, c, x, i == 0);
         scope_leave(b, scope);
     }
-    return x;
+    b->frozen = frozen;
+    return t_scale_gradient(b->tape, x, c->feature_gradient);
+}
+
+/* [B] samples -> [B] tokens of each record */
+static struct tensor *valid_tokens(struct build *b, const struct w2v_config *c,
+                                   struct tensor *samples, int64_t T)
+{
+    for (int64_t i = 1; i <= c->conv_layers; i++)
+        samples =
+            t_fold_lengths(b->tape, samples, c->conv_kernel, c->conv_stride, tokens_after(c, i, T));
+    return samples;
 }
 
 /* x + GELU(convolution of x over the tokens); with `visible`, of these tokens alone. */
 static struct tensor *add_position(struct build *b, const struct w2v_config *c, struct tensor *x,
                                    struct tensor *visible)
 {
-    int64_t D = c->width, N = x->shape[1];
+    int64_t D = c->width, K = c->position_kernel, N = x->shape[1];
     size_t scope = scope_enter(b, "position");
-    struct tensor *w =
-        nn_param(b, "weight", 3, (int64_t[]){D, D / c->position_groups, c->position_kernel},
-                 PARAM_NORMAL, sqrt(4 / (double)(c->position_kernel * D)), true);
+    struct tensor *direction =
+        nn_param(b, "direction", 3, (int64_t[]){D, D / c->position_groups, K}, PARAM_GAUSS,
+                 sqrt(4 / (double)(K * D)), true);
+    struct tensor *magnitude = nn_param(b, "magnitude", 1, &K, PARAM_LENGTHS, 0, false);
     struct tensor *bias = nn_param(b, "bias", 1, &D, PARAM_ZERO, 0, false);
     scope_leave(b, scope);
     struct tensor *all = x;
@@ -140,32 +192,19 @@ static struct tensor *add_position(struct build *b, const struct w2v_config *c, 
         x = t_gather(b->tape, x, visible);
         all = t_scatter(b->tape, x, NULL, visible, N);
     }
-    struct tensor *position = t_conv(b->tape, all, w, bias, c->position_groups, ACTIVATION_GELU);
+    struct tensor *position =
+        t_conv(b->tape, all, direction, bias, magnitude, c->position_groups, ACTIVATION_GELU);
     if (visible)
         position = t_gather(b->tape, position, visible);
     return t_add(b->tape, x, position);
 }
 
-static struct encoding build(struct build *b, const void *config, struct tensor *signal,
-                             const struct masking *masking)
+/* The transformer. */
+static struct tensor *transform(struct build *b, const struct w2v_config *c, struct tensor *x,
+                                struct tensor *lengths)
 {
-    const struct w2v_config *c = config;
-    struct tensor *visible = masking->visible;
-    struct encoding out = {.token_count = token_count(c, signal->shape[1], signal->shape[2])};
-
-    b->layer = 0;
-    struct tensor *x = t_patchify(b->tape, signal, 1, true); /* [B,T,L] */
-    if (visible) { /* as many samples as a token steps over */
-        int64_t step = 1;
-        for (int64_t i = 0; i < c->conv_layers; i++)
-            step *= c->conv_stride;
-        out.patches = t_fold(b->tape, x, step, step);
-    }
-    out.extracted = extract(b, c, x);
-    out.features = x = nn_layernorm(b, "conv.norm", out.extracted, EPSILON);
-    x = nn_linear(b, "embed", x, c->width, ACTIVATION_NONE);
-    x = t_dropout(b->tape, x, c->dropout, false);
-    x = add_position(b, c, x, visible);
+    if (lengths)
+        x = t_clear_after(b->tape, x, lengths);
     if (post_norm(c))
         x = nn_layernorm(b, "norm", x, EPSILON);
     x = t_dropout(b->tape, x, c->dropout, false);
@@ -177,13 +216,47 @@ static struct encoding build(struct build *b, const void *config, struct tensor 
                      &(struct block_options){.heads = c->heads,
                                              .hidden = (int64_t)((double)c->width * c->mlp_ratio),
                                              .dropout = c->dropout,
+                                             .attention_dropout = c->attention_dropout,
+                                             .activation_dropout = c->activation_dropout,
                                              .drop_path = skip,
+                                             .layer_drop = c->layer_drop,
                                              .epsilon = EPSILON,
-                                             .post_norm = post_norm(c)});
+                                             .deviation = 0.02,
+                                             .post_norm = post_norm(c),
+                                             .lengths = lengths});
         scope_leave(b, scope);
     }
     b->layer = (int)c->depth + 1;
-    out.tokens = post_norm(c) ? x : nn_layernorm(b, "norm", x, EPSILON);
+    return post_norm(c) ? x : nn_layernorm(b, "norm", x, EPSILON);
+}
+
+static struct encoding build(struct build *b, const void *config, struct tensor *signal,
+                             const struct masking *masking)
+{
+    const struct w2v_config *c = config;
+    struct tensor *visible = masking->visible;
+    struct encoding out = {.token_count = token_count(c, signal->shape[1], signal->shape[2])};
+    ASSERT(!visible || !(masking->hidden || masking->lengths),
+           "w2v: visible tokens alone, with others hidden or padding");
+
+    b->layer = 0;
+    struct tensor *x = t_patchify(b->tape, signal, 1, true); /* [B,T,L] */
+    if (visible) { /* as many samples as a token steps over */
+        int64_t step = 1;
+        for (int64_t i = 0; i < c->conv_layers; i++)
+            step *= c->conv_stride;
+        out.patches = t_fold(b->tape, x, step, step);
+    }
+    if (masking->lengths)
+        out.lengths = valid_tokens(b, c, masking->lengths, signal->shape[2]);
+    out.extracted = extract(b, c, x);
+    out.features = x = nn_layernorm(b, "conv.norm", out.extracted, EPSILON);
+    x = nn_linear_from(b, "embed", x, c->width, ACTIVATION_NONE, nn_start_uniform(c->conv_width));
+    x = t_dropout(b->tape, x, c->input_dropout, false);
+    if (masking->hidden)
+        x = t_fill(b->tape, x, masking->fill, masking->hidden);
+    x = add_position(b, c, x, visible);
+    out.tokens = transform(b, c, x, out.lengths);
     return out;
 }
 
@@ -197,5 +270,6 @@ const struct backbone backbone_w2v = {
     .check = check,
     .token_count = token_count,
     .width = width,
+    .hides = true,
     .build = build,
 };

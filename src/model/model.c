@@ -91,11 +91,17 @@ int64_t model_feature_count(const struct model *m)
     return m->backbone->width(m->config) * (pools(m, "mean") + pools(m, "max"));
 }
 
+struct tensor *model_pool(struct build *b, const struct model *m, const struct encoding *encoding)
+{
+    struct tensor *x = encoding->tokens, *lengths = encoding->lengths;
+    struct tensor *mean = pools(m, "mean") ? t_pool(b->tape, x, lengths, POOL_MEAN) : NULL;
+    struct tensor *max = pools(m, "max") ? t_pool(b->tape, x, lengths, POOL_MAX) : NULL;
+    return mean && max ? t_concat(b->tape, mean, max) : mean ? mean : max;
+}
+
 struct tensor *model_features(struct build *b, const struct model *m, struct tensor *tokens)
 {
-    struct tensor *mean = pools(m, "mean") ? t_pool(b->tape, tokens, POOL_MEAN) : NULL;
-    struct tensor *max = pools(m, "max") ? t_pool(b->tape, tokens, POOL_MAX) : NULL;
-    return mean && max ? t_concat(b->tape, mean, max) : mean ? mean : max;
+    return model_pool(b, m, &(struct encoding){.tokens = tokens});
 }
 
 struct tensor *model_logits(struct build *b, const struct model *m, struct tensor *features)

@@ -90,6 +90,8 @@ enum err_code model_takes(const struct model *m, int64_t T, struct err *e);
 struct encoding model_encode(struct build *b, const struct model *m, struct tensor *signal,
                              const struct masking *masking);
 struct tensor *model_features(struct build *b, const struct model *m, struct tensor *tokens);
+/* The same of an encoding: tokens that are padding are left out. */
+struct tensor *model_pool(struct build *b, const struct model *m, const struct encoding *encoding);
 struct tensor *model_logits(struct build *b, const struct model *m, struct tensor *features);
 /* The loss of classification, from inputs "signal" [B,L,T] to binary cross-entropy with "target"
  * [B,K] (NaN: not counted), positives weighted by m->positive_weights; and the binding of both. */

@@ -1,5 +1,6 @@
 #include "nn/layer.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,16 +28,35 @@ struct tensor *nn_param(struct build *b, const char *name, int rank, const int64
     int n = snprintf(full, sizeof full, "%s%s%s", b->scope, b->scope[0] ? "." : "", name);
     ASSERT(n > 0 && (size_t)n < sizeof full, "parameter name too long");
     struct param *p = param_get(b->params, full, rank, shape, init, scale, decay, b->layer);
+    p->frozen |= b->frozen;
     return tape_parameter(b->tape, p->name, !p->frozen, p->offset, rank, shape);
 }
 
 struct tensor *nn_linear(struct build *b, const char *name, struct tensor *x, int64_t out,
                          enum activation act)
 {
+    return nn_linear_from(b, name, x, out, act,
+                          (struct linear_start){PARAM_XAVIER, PARAM_ZERO, 0, 0});
+}
+
+struct linear_start nn_start_uniform(int64_t in)
+{
+    double bound = 1 / sqrt((double)in);
+    return (struct linear_start){PARAM_UNIFORM, PARAM_UNIFORM, bound, bound};
+}
+
+struct linear_start nn_start_gauss(double deviation)
+{
+    return (struct linear_start){PARAM_GAUSS, PARAM_ZERO, deviation, 0};
+}
+
+struct tensor *nn_linear_from(struct build *b, const char *name, struct tensor *x, int64_t out,
+                              enum activation act, struct linear_start start)
+{
     size_t scope = scope_enter(b, "%s", name);
-    struct tensor *w =
-        nn_param(b, "weight", 2, (int64_t[]){out, tensor_width(x)}, PARAM_XAVIER, 0, true);
-    struct tensor *bias = nn_param(b, "bias", 1, &out, PARAM_ZERO, 0, false);
+    struct tensor *w = nn_param(b, "weight", 2, (int64_t[]){out, tensor_width(x)}, start.weight,
+                                start.weight_scale, true);
+    struct tensor *bias = nn_param(b, "bias", 1, &out, start.bias, start.bias_scale, false);
     scope_leave(b, scope);
     return t_linear(b->tape, x, w, bias, act);
 }
@@ -72,24 +92,32 @@ static void tap_attention(struct build *b, struct tensor *qkv, struct tensor *ke
     tap->count++;
 }
 
+static struct tensor *linear(struct build *b, const char *name, struct tensor *x, int64_t out,
+                             enum activation act, const struct block_options *o)
+{
+    return o->deviation > 0 ? nn_linear_from(b, name, x, out, act, nn_start_gauss(o->deviation))
+                            : nn_linear(b, name, x, out, act);
+}
+
 static struct tensor *attention(struct build *b, struct tensor *x, const struct block_options *o)
 {
     int64_t D = tensor_width(x);
-    x = nn_linear(b, "attention.qkv", x, 3 * D, ACTIVATION_NONE);
+    x = linear(b, "attention.qkv", x, 3 * D, ACTIVATION_NONE, o);
     if (b->tap)
-        tap_attention(b, x, NULL, o->heads);
-    x = t_attention(b->tape, x, o->heads);
-    return nn_linear(b, "attention.out", x, D, ACTIVATION_NONE);
+        tap_attention(b, x, o->lengths, o->heads);
+    x = t_attention(b->tape, x, o->lengths, o->heads, o->attention_dropout);
+    return linear(b, "attention.out", x, D, ACTIVATION_NONE, o);
 }
 
 static struct tensor *mlp(struct build *b, struct tensor *x, const struct block_options *o)
 {
     int64_t D = tensor_width(x);
-    x = nn_linear(b, "mlp.up", x, o->hidden, ACTIVATION_GELU);
-    return nn_linear(b, "mlp.down", x, D, ACTIVATION_NONE);
+    x = linear(b, "mlp.up", x, o->hidden, ACTIVATION_GELU, o);
+    x = t_dropout(b->tape, x, o->activation_dropout, false);
+    return linear(b, "mlp.down", x, D, ACTIVATION_NONE, o);
 }
 
-struct tensor *nn_block(struct build *b, struct tensor *x, const struct block_options *o)
+static struct tensor *block(struct build *b, struct tensor *x, const struct block_options *o)
 {
     if (o->post_norm) {
         x = nn_layernorm(b, "norm1", residual(b, x, attention(b, x, o), o), o->epsilon);
@@ -97,4 +125,9 @@ struct tensor *nn_block(struct build *b, struct tensor *x, const struct block_op
     }
     x = residual(b, x, attention(b, nn_layernorm(b, "norm1", x, o->epsilon), o), o);
     return residual(b, x, mlp(b, nn_layernorm(b, "norm2", x, o->epsilon), o), o);
+}
+
+struct tensor *nn_block(struct build *b, struct tensor *x, const struct block_options *o)
+{
+    return t_choose(b->tape, block(b, x, o), x, o->layer_drop);
 }

@@ -22,6 +22,7 @@ struct build {
     struct tape *tape;
     struct param_table *params;
     int layer;
+    bool frozen;               /* parameters asked for are frozen */
     char scope[128];           /* "encoder.block.3" */
     struct attention_tap *tap; /* NULL: nobody asks */
 };
@@ -36,16 +37,32 @@ struct tensor *nn_param(struct build *b, const char *name, int rank, const int64
 /* "<name>.weight" [out, width of x] (Xavier) and "<name>.bias" [out] (zero). */
 struct tensor *nn_linear(struct build *b, const char *name, struct tensor *x, int64_t out,
                          enum activation act);
+/* How a linear layer starts. */
+struct linear_start {
+    enum param_init weight, bias;
+    double weight_scale, bias_scale;
+};
+/* PyTorch's default for `in` inputs: both uniform, up to 1/sqrt(in). */
+struct linear_start nn_start_uniform(int64_t in);
+/* Weights N(0, deviation), biases zero. */
+struct linear_start nn_start_gauss(double deviation);
+struct tensor *nn_linear_from(struct build *b, const char *name, struct tensor *x, int64_t out,
+                              enum activation act, struct linear_start start);
 /* "<name>.weight" and "<name>.bias" [D]; epsilon 0: 1e-6. */
 struct tensor *nn_layernorm(struct build *b, const char *name, struct tensor *x, double epsilon);
 
 struct block_options {
     int64_t heads;
-    int64_t hidden;   /* width of the mlp */
-    double dropout;   /* after attention and mlp */
-    double drop_path; /* of each residual branch */
-    double epsilon;   /* of the layer norms; 0: 1e-6 */
+    int64_t hidden;            /* width of the mlp */
+    double dropout;            /* after attention and mlp */
+    double attention_dropout;  /* of the attention probabilities */
+    double activation_dropout; /* inside the mlp */
+    double drop_path;          /* of each residual branch */
+    double layer_drop;         /* probability that a training step leaves the block out */
+    double epsilon;            /* of the layer norms; 0: 1e-6 */
+    double deviation;          /* of the weights at the start, N(0, deviation); 0: Xavier */
     bool post_norm;
+    struct tensor *lengths; /* [B] index: tokens of each record that are attended to; NULL: all */
 };
 /* Transformer block. x [B,N,D]. Pre-norm: x + attention(norm(x)), then + mlp(norm(.)); post-norm:
  * norm(x + attention(x)), then norm(. + mlp(.)). Source: Xiong et al. 2020, figure 1b and 1a. */

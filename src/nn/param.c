@@ -96,6 +96,8 @@ static double init_value(const struct param *x, struct rng *r, int64_t i)
         return rng_between(r, -x->scale, x->scale);
     case PARAM_UNIT:
         return rng_between(r, 0, x->scale);
+    case PARAM_LENGTHS: /* see param_initialize */
+        return 0;
     case PARAM_XAVIER: {
         double out = (double)x->shape[0], in = (double)(x->numel / x->shape[0]);
         double bound = sqrt(6.0 / (in + out));
@@ -113,19 +115,48 @@ static double init_value(const struct param *x, struct rng *r, int64_t i)
     BUG("parameter %s: unknown initialization", x->name);
 }
 
+static double real_get(const void *slab, size_t real_size, int64_t i)
+{
+    return real_size == sizeof(float) ? (double)((const float *)slab)[i]
+                                      : ((const double *)slab)[i];
+}
+
+static void real_set(void *slab, size_t real_size, int64_t i, double value)
+{
+    if (real_size == sizeof(float))
+        ((float *)slab)[i] = (float)value;
+    else
+        ((double *)slab)[i] = value;
+}
+
+static void init_lengths(const struct param *x, const struct param *of, void *slab,
+                         size_t real_size)
+{
+    int64_t K = x->numel;
+    ASSERT(of->numel % K == 0, "parameter %s: lengths of %s", x->name, of->name);
+    for (int64_t k = 0; k < K; k++) {
+        double sum = 0;
+        for (int64_t i = k; i < of->numel; i += K) {
+            double v = real_get(slab, real_size, of->offset + i);
+            sum += v * v;
+        }
+        real_set(slab, real_size, x->offset + k, sqrt(sum));
+    }
+}
+
 void param_initialize(const struct param_table *p, void *slab, size_t real_size, uint64_t seed)
 {
     memset(slab, 0, (size_t)p->total * real_size);
     for (int k = 0; k < p->count; k++) {
         const struct param *x = p->items[k];
         struct rng r = rng_at(seed, RNG_STREAM_INIT, str_hash64(x->name), 0);
-        for (int64_t i = 0; i < x->numel; i++) {
-            double v = init_value(x, &r, i);
-            if (real_size == sizeof(float))
-                ((float *)slab)[x->offset + i] = (float)v;
-            else
-                ((double *)slab)[x->offset + i] = v;
+        if (x->init == PARAM_LENGTHS) {
+            ASSERT(k > 0, "parameter %s: nothing before it", x->name);
+            init_lengths(x, p->items[k - 1], slab, real_size);
+            continue;
         }
+        for (int64_t i = 0; i < x->numel; i++)
+            real_set(slab, real_size, x->offset + i, init_value(x, &r, i));
     }
 }
 

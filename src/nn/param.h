@@ -22,7 +22,8 @@ enum param_init {
     PARAM_UNIFORM, /* uniform in -scale to scale */
     PARAM_UNIT,    /* uniform in 0 to scale */
     PARAM_XAVIER,  /* uniform, bound sqrt(6 / (fan in + fan out)); Glorot and Bengio 2010 */
-    PARAM_SINCOS   /* fixed positions as a start; Vaswani 2017 section 3.5 */
+    PARAM_SINCOS,  /* fixed positions as a start; Vaswani 2017 section 3.5 */
+    PARAM_LENGTHS  /* [K] root of the sum of squares, for each of K, of the one before it, [..,K] */
 };
 
 struct param {

@@ -28,7 +28,7 @@ static struct tensor *build_named(const struct scene *s, const struct pair_confi
     ASSERT(s->views == 2, "%d views of pairs", (int)s->views);
     struct tensor *record =
         tape_input(t, record_name, TENSOR_INDEX, false, 1, (int64_t[]){s->records});
-    struct tensor *z = t_pool(t, s->encoding.tokens, POOL_MEAN);
+    struct tensor *z = t_pool(t, s->encoding.tokens, s->encoding.lengths, POOL_MEAN);
     z = c->detached_norm ? t_l2norm_detached(t, z) : t_l2norm(t, z);
     return t_cmsc(t, z, record, c->temperature);
 }

@@ -151,8 +151,9 @@ static void attention(const struct backend *k, double top, int64_t B, int64_t N)
     enum { H = 12, E = 64 };
     float *lse = numbers(B * H * N);
     double pair = 2.0 * (double)(B * H * N * N * E);
-    double forward = BEST(k->attention_fwd(y, lse, x, B, N, H, E));
-    double backward = BEST(k->attention_bwd(w[0], y, x, y, lse, B, N, H, E, 0));
+    struct attention a = {.B = B, .N = N, .H = H, .E = E};
+    double forward = BEST(k->attention_fwd(y, lse, x, &a));
+    double backward = BEST(k->attention_bwd(w[0], y, x, y, lse, &a, 0));
     printf("attention %d x %d x %d x %d: %.1f (%.0f%%), gradient %.1f (%.0f%%)\n", (int)B, (int)N,
            H, E, 2e-9 * pair / forward, top > 0 ? 200 * pair / forward / top : 0,
            5e-9 * pair / backward, top > 0 ? 500 * pair / backward / top : 0);

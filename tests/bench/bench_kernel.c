@@ -110,9 +110,10 @@ int main(int argc, char **argv)
     linear(k, F, D, 12);
     linear(k, D, F, 12);
     double pairs = 2.0 * B * H * N * N * E;
-    report("attention", BEST(k->attention_fwd(y, statistics, x, B, N, H, E)), 2 * pairs, 0, 12);
-    report("  gradient", BEST(k->attention_bwd(z, y, x, y, statistics, B, N, H, E, 0)), 5 * pairs,
-           0, 12);
+    struct attention heads = {.B = B, .N = N, .H = H, .E = E};
+    report("attention", BEST(k->attention_fwd(y, statistics, x, &heads)), 2 * pairs, 0, 12);
+    report("  gradient", BEST(k->attention_bwd(z, y, x, y, statistics, &heads, 0)), 5 * pairs, 0,
+           12);
     double rows = sizeof *x * (double)M * D, wide = sizeof *x * (double)M * F;
     float *mean = statistics, *rstd = statistics + M;
     report("layernorm", BEST(k->layernorm_fwd(y, mean, rstd, x, w, z, M, D, 1e-6)), 0, 2 * rows,

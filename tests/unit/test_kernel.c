@@ -172,13 +172,37 @@ static void softmax_bwd(struct run *r, const int64_t *s)
     r->k->softmax_bwd(dx, dy, y, s[0], s[1], (int)s[2]);
 }
 
+/* Lengths 0 to N for each of B records. */
+static int32_t *some_lengths(struct run *r, int64_t B, int64_t N)
+{
+    int32_t *lengths = run_push(r, B, sizeof *lengths, true, false);
+    for (int64_t b = 0; b < B; b++)
+        lengths[b] = (int32_t)(b == 1 ? 0 : b ? run_random(r) % (uint32_t)(N + 1) : N);
+    return lengths;
+}
+
+/* s[5]: with lengths, s[6]: percent of dropout. */
+static struct attention attention_of(struct run *r, const int64_t *s)
+{
+    return (struct attention){.B = s[0],
+                              .N = s[1],
+                              .H = s[2],
+                              .E = s[3],
+                              .lengths = s[5] ? some_lengths(r, s[0], s[1]) : NULL,
+                              .dropout = (double)s[6] / 100,
+                              .seed = 7,
+                              .step = 3,
+                              .salt = 11};
+}
+
 static void attention_fwd(struct run *r, const int64_t *s)
 {
     int64_t B = s[0], N = s[1], H = s[2], E = s[3];
     void *y = run_out(r, B * N * H * E), *lse = run_out(r, B * H * N);
     void *qkv = run_in(r, B * N * 3 * H * E, -2, 2);
+    struct attention a = attention_of(r, s);
     run_seal(r);
-    r->k->attention_fwd(y, lse, qkv, B, N, H, E);
+    r->k->attention_fwd(y, lse, qkv, &a);
 }
 
 static void attention_bwd(struct run *r, const int64_t *s)
@@ -187,9 +211,10 @@ static void attention_bwd(struct run *r, const int64_t *s)
     void *dqkv = run_out(r, B * N * 3 * H * E);
     void *dy = run_in(r, B * N * H * E, -1, 1), *qkv = run_in(r, B * N * 3 * H * E, -2, 2);
     void *y = run_in(r, B * N * H * E, 0, 0), *lse = run_in(r, B * H * N, 0, 0);
-    backend_find(r->k->real_size == 4 ? "ref" : "ref64")->attention_fwd(y, lse, qkv, B, N, H, E);
+    struct attention a = attention_of(r, s);
+    backend_find(r->k->real_size == 4 ? "ref" : "ref64")->attention_fwd(y, lse, qkv, &a);
     run_seal(r);
-    r->k->attention_bwd(dqkv, dy, qkv, y, lse, B, N, H, E, (int)s[4]);
+    r->k->attention_bwd(dqkv, dy, qkv, y, lse, &a, (int)s[4]);
 }
 
 /* s[5]: with fewer keys than tokens, in the last record none. */
@@ -271,6 +296,42 @@ static void scatter_bwd(struct run *r, const int64_t *s)
     r->k->scatter_bwd(dx, s[5] ? NULL : dfill, dy, index, s[0], s[1], s[2], s[3], (int)s[4]);
 }
 
+/* Of index[B,M] every third is none. */
+static int32_t *some_index(struct run *r, const int64_t *s)
+{
+    int32_t *index = run_index(r, s[0], s[1], s[2]);
+    for (int64_t i = 2; i < s[0] * s[2]; i += 3)
+        index[i] = -1;
+    return index;
+}
+
+static void fill_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[1] * s[3]), *x = run_in(r, s[0] * s[1] * s[3], -1, 1);
+    void *fill = run_in(r, s[3], -1, 1);
+    int32_t *index = some_index(r, s);
+    run_seal(r);
+    r->k->fill_fwd(y, x, fill, index, s[0], s[1], s[2], s[3]);
+}
+
+static void fill_bwd(struct run *r, const int64_t *s)
+{
+    void *dx = run_out(r, s[0] * s[1] * s[3]), *dfill = run_out(r, s[3]);
+    void *dy = run_in(r, s[0] * s[1] * s[3], -1, 1);
+    int32_t *index = some_index(r, s);
+    run_seal(r);
+    r->k->fill_bwd(s[5] == 1 ? NULL : dx, s[5] == 2 ? NULL : dfill, dy, index, s[0], s[1], s[2],
+                   s[3], (int)s[4]);
+}
+
+static void clear_after(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[1] * s[2]), *x = run_in(r, s[0] * s[1] * s[2], -1, 1);
+    int32_t *lengths = some_lengths(r, s[0], s[1]);
+    run_seal(r);
+    r->k->clear_after(y, x, lengths, s[0], s[1], s[2], (int)s[3]);
+}
+
 static void patchify_fwd(struct run *r, const int64_t *s)
 {
     void *y = run_out(r, s[0] * s[1] * s[2]), *x = run_in(r, s[0] * s[1] * s[2], -1, 1);
@@ -321,14 +382,15 @@ static void groupnorm_bwd(struct run *r, const int64_t *s)
                         s[2], s[3], (int)s[4]);
 }
 
-static struct conv conv_of(const int64_t *s)
+/* s[8]: with factors of the taps. */
+static struct conv conv_of(struct run *r, const int64_t *s)
 {
-    return (struct conv){s[0], s[1], s[2], s[3], s[4], s[5]};
+    return (struct conv){s[0], s[1], s[2], s[3], s[4], s[5], s[8] ? run_in(r, s[4], -2, 2) : NULL};
 }
 
 static void conv_fwd(struct run *r, const int64_t *s)
 {
-    struct conv c = conv_of(s);
+    struct conv c = conv_of(r, s);
     void *y = run_out(r, c.B * c.T * c.O), *x = run_in(r, c.B * c.T * c.C, -1, 1);
     void *w = run_in(r, c.O * c.C / c.groups * c.width, -1, 1), *b = run_in(r, c.O, -1, 1);
     run_seal(r);
@@ -337,7 +399,7 @@ static void conv_fwd(struct run *r, const int64_t *s)
 
 static void conv_stored(struct run *r, const int64_t *s)
 {
-    struct conv c = conv_of(s);
+    struct conv c = conv_of(r, s);
     int64_t K = c.C / c.groups * c.width;
     void *y = run_out(r, c.B * c.T * c.O), *x = run_in(r, c.B * c.T * c.C, -1, 1);
     void *w = run_in(r, c.O * K, -1, 1), *b = run_in(r, c.O, -1, 1);
@@ -349,7 +411,7 @@ static void conv_stored(struct run *r, const int64_t *s)
 
 static void conv_packed(struct run *r, const int64_t *s)
 {
-    struct conv c = conv_of(s);
+    struct conv c = conv_of(r, s);
     int64_t K = c.C / c.groups * c.width;
     void *y = run_out(r, c.B * c.T * c.O), *x = run_in(r, c.B * c.T * c.C, -1, 1);
     void *w = run_in(r, c.O * K, -1, 1), *b = run_in(r, c.O, -1, 1);
@@ -365,7 +427,7 @@ static void conv_packed(struct run *r, const int64_t *s)
 
 static void conv_bwd_x(struct run *r, const int64_t *s)
 {
-    struct conv c = conv_of(s);
+    struct conv c = conv_of(r, s);
     void *dx = run_out(r, c.B * c.T * c.C), *dy = run_in(r, c.B * c.T * c.O, -1, 1);
     void *w = run_in(r, c.O * c.C / c.groups * c.width, -1, 1);
     run_seal(r);
@@ -374,11 +436,35 @@ static void conv_bwd_x(struct run *r, const int64_t *s)
 
 static void conv_bwd_w(struct run *r, const int64_t *s)
 {
-    struct conv c = conv_of(s);
+    struct conv c = conv_of(r, s);
     void *dw = run_out(r, c.O * c.C / c.groups * c.width), *db = run_out(r, c.O);
     void *dy = run_in(r, c.B * c.T * c.O, -1, 1), *x = run_in(r, c.B * c.T * c.C, -1, 1);
     run_seal(r);
     r->k->conv_bwd_w(dw, s[6] ? NULL : db, dy, x, &c, (int)s[7]);
+}
+
+/* s[3]: how the weights are stored. */
+static void weight_norm_fwd(struct run *r, const int64_t *s)
+{
+    int64_t O = s[0], C = s[1], width = s[2];
+    void *taps = run_out(r, width), *norm = run_out(r, width);
+    void *v = run_in(r, O * C * width, -1, 1), *g = run_in(r, width, -2, 2);
+    run_seal(r);
+    struct stored stored = stored_open(r, v, O, C * width);
+    struct weight plain = {v, STORAGE_F32, NULL};
+    r->k->weight_norm_fwd(taps, norm, s[3] ? &stored.as[s[3]] : &plain, g, O, C, width);
+    stored_close(&stored);
+}
+
+static void weight_norm_bwd(struct run *r, const int64_t *s)
+{
+    int64_t O = s[0], C = s[1], width = s[2];
+    void *dv = run_out(r, O * C * width), *dg = run_out(r, width);
+    void *dw = run_in(r, O * C * width, -1, 1), *v = run_in(r, O * C * width, -1, 1);
+    void *taps = run_in(r, width, -2, 2), *norm = run_in(r, width, 1, 2);
+    run_seal(r);
+    r->k->weight_norm_bwd(s[4] == 1 ? NULL : dv, s[4] == 2 ? NULL : dg, dw, v, taps, norm, O, C,
+                          width, (int)s[3]);
 }
 
 static void pool_fwd(struct run *r, const int64_t *s)
@@ -386,8 +472,9 @@ static void pool_fwd(struct run *r, const int64_t *s)
     void *y = run_out(r, s[0] * s[2]);
     int32_t *argmax = run_out_int(r, s[0] * s[2]);
     void *x = run_in(r, s[0] * s[1] * s[2], -1, 1);
+    int32_t *lengths = s[4] ? some_lengths(r, s[0], s[1]) : NULL;
     run_seal(r);
-    r->k->pool_fwd(y, argmax, x, s[0], s[1], s[2], (enum pool_kind)s[3]);
+    r->k->pool_fwd(y, argmax, x, lengths, s[0], s[1], s[2], (enum pool_kind)s[3]);
 }
 
 static void pool_bwd(struct run *r, const int64_t *s)
@@ -396,8 +483,9 @@ static void pool_bwd(struct run *r, const int64_t *s)
     int32_t *argmax = run_push(r, s[0] * s[2], sizeof *argmax, true, false);
     for (int64_t i = 0; i < s[0] * s[2]; i++)
         argmax[i] = (int32_t)(run_random(r) % (uint32_t)s[1]);
+    int32_t *lengths = s[5] ? some_lengths(r, s[0], s[1]) : NULL;
     run_seal(r);
-    r->k->pool_bwd(dx, dy, argmax, s[0], s[1], s[2], (enum pool_kind)s[3], (int)s[4]);
+    r->k->pool_bwd(dx, dy, argmax, lengths, s[0], s[1], s[2], (enum pool_kind)s[3], (int)s[4]);
 }
 
 static void l2norm_fwd(struct run *r, const int64_t *s)
@@ -706,7 +794,7 @@ struct kernel_case {
     const char *name;
     size_t member;
     void (*run)(struct run *r, const int64_t *s);
-    int64_t sizes[CASE_SIZES][8]; /* up to the first that begins with 0 */
+    int64_t sizes[CASE_SIZES][9]; /* up to the first that begins with 0 */
 };
 
 #define CASE(f) #f, offsetof(struct backend, f), f
@@ -735,9 +823,21 @@ static const struct kernel_case cases[] = {
     {CASE(softmax_fwd), {{1, 1}, {3, 37}, {129, 300}}},
     {CASE(softmax_bwd), {{1, 1, 0}, {3, 37, 1}, {129, 300, 0}}},
     {CASE(attention_fwd),
-     {{1, 1, 1, 1}, {2, 7, 3, 5}, {1, 50, 2, 32}, {2, 131, 3, 64}, {1, 33, 1, 80}}},
+     {{1, 1, 1, 1},
+      {2, 7, 3, 5},
+      {1, 50, 2, 32},
+      {2, 131, 3, 64},
+      {1, 33, 1, 80},
+      {5, 131, 2, 20, 0, 1},
+      {3, 157, 2, 64, 0, 1, 20}}},
     {CASE(attention_bwd),
-     {{1, 1, 1, 1, 0}, {2, 7, 3, 5, 1}, {1, 50, 2, 32, 0}, {2, 131, 3, 64, 1}, {1, 33, 1, 80, 0}}},
+     {{1, 1, 1, 1, 0},
+      {2, 7, 3, 5, 1},
+      {1, 50, 2, 32, 0},
+      {2, 131, 3, 64, 1, 0, 10},
+      {1, 33, 1, 80, 0},
+      {5, 131, 2, 20, 0, 1},
+      {3, 157, 2, 64, 1, 1, 20}}},
     {CASE(attention_weights),
      {{1, 1, 1, 1, 0},
       {2, 7, 3, 5, 1},
@@ -754,6 +854,14 @@ static const struct kernel_case cases[] = {
     {CASE(scatter_fwd), {{1, 1, 1, 1}, {3, 11, 4, 37}, {5, 70, 33, 193}, {2, 9, 3, 20, 0, 1}}},
     {CASE(scatter_bwd),
      {{1, 1, 1, 1, 0}, {3, 11, 4, 37, 1}, {5, 70, 33, 193, 0}, {2, 9, 3, 20, 0, 1}}},
+    {CASE(fill_fwd), {{1, 1, 1, 1}, {3, 11, 4, 37}, {5, 70, 33, 193}}},
+    {CASE(fill_bwd),
+     {{1, 1, 1, 1, 0},
+      {3, 11, 4, 37, 1},
+      {5, 70, 33, 193, 0},
+      {5, 9, 3, 5, 0, 1},
+      {5, 9, 3, 5, 1, 2}}},
+    {CASE(clear_after), {{1, 1, 1, 0}, {5, 11, 37, 1}, {7, 70, 193, 0}}},
     {CASE(patchify_fwd), {{1, 1, 1, 1, 0}, {3, 12, 100, 25, 1}, {7, 12, 500, 25, 0}}},
     {CASE(patchify_bwd), {{1, 1, 1, 1, 0, 0}, {3, 12, 100, 25, 1, 1}, {7, 12, 500, 25, 0, 0}}},
     {CASE(fold_fwd), {{1, 1, 1, 1, 1}, {3, 11, 5, 2, 2}, {7, 625, 64, 2, 2}, {5, 70, 33, 4, 3}}},
@@ -767,10 +875,14 @@ static const struct kernel_case cases[] = {
       {3, 5, 6, 9, 4, 3, 1},
       {2, 37, 34, 26, 128, 2, 0, 1},
       {2, 156, 96, 96, 31, 2, 1},
-      {2, 300, 40, 72, 35, 4, 1},
-      {1, 70, 7, 7, 5, 7, 2}}},
+      {2, 300, 40, 72, 35, 4, 1, 0, 1},
+      {1, 70, 7, 7, 5, 7, 2},
+      {3, 5, 6, 9, 4, 3, 1, 0, 1}}},
     {CASE(conv_stored),
-     {{3, 5, 6, 9, 4, 3, 1, 2}, {2, 37, 34, 26, 128, 2, 0, 1}, {1, 70, 7, 7, 5, 7, 2, 1}}},
+     {{3, 5, 6, 9, 4, 3, 1, 2},
+      {2, 37, 34, 26, 128, 2, 0, 1},
+      {1, 70, 7, 7, 5, 7, 2, 1, 1},
+      {2, 37, 34, 26, 128, 2, 0, 2, 1}}},
     {"conv_pack_bytes",
      offsetof(struct backend, conv_pack_bytes),
      conv_packed,
@@ -778,15 +890,15 @@ static const struct kernel_case cases[] = {
     {"conv_pack",
      offsetof(struct backend, conv_pack),
      conv_packed,
-     {{3, 5, 6, 9, 4, 3, 1, 2}, {2, 37, 34, 26, 128, 2, 0, 1}}},
+     {{3, 5, 6, 9, 4, 3, 1, 2, 1}, {2, 37, 34, 26, 128, 2, 0, 1, 1}}},
     {CASE(conv_packed),
-     {{2, 156, 96, 96, 31, 2, 1, 0}, {19, 61, 16, 8, 40, 1, 0, 0}, {1, 70, 7, 7, 5, 7, 2, 2}}},
+     {{2, 156, 96, 96, 31, 2, 1, 0}, {19, 61, 16, 8, 40, 1, 0, 0, 1}, {1, 70, 7, 7, 5, 7, 2, 2}}},
     {CASE(conv_bwd_x),
      {{1, 1, 1, 1, 1, 1, 0},
       {3, 5, 6, 9, 4, 3, 1},
       {2, 37, 34, 26, 128, 2, 0},
-      {2, 156, 96, 96, 31, 2, 1},
-      {2, 300, 40, 72, 35, 4, 1},
+      {2, 156, 96, 96, 31, 2, 1, 0, 1},
+      {2, 300, 40, 72, 35, 4, 1, 0, 1},
       {1, 70, 7, 7, 5, 7, 0}}},
     {CASE(conv_bwd_w),
      {{1, 1, 1, 1, 1, 1, 0},
@@ -796,10 +908,26 @@ static const struct kernel_case cases[] = {
       {25, 156, 4, 4, 3, 1, 1, 0},
       {5, 300, 40, 72, 35, 4, 1, 1},
       {1, 70, 7, 7, 5, 7, 0}}},
+    {CASE(weight_norm_fwd),
+     {{1, 1, 1, 0}, {5, 3, 37, 0}, {70, 9, 35, 0}, {7, 300, 18, 1}, {33, 5, 128, 2}}},
+    {CASE(weight_norm_bwd),
+     {{1, 1, 1, 0}, {5, 3, 37, 1}, {70, 9, 35, 0}, {7, 300, 18, 1, 1}, {33, 5, 128, 0, 2}}},
     {CASE(bf16_round), {{1}, {37}, {70001}}},
     {"bf16_value", offsetof(struct backend, bf16_value), bf16_round, {{37}}},
-    {CASE(pool_fwd), {{1, 1, 1, 0}, {3, 11, 37, 1}, {5, 70, 193, 0}, {5, 70, 193, 1}}},
-    {CASE(pool_bwd), {{1, 1, 1, 0, 0}, {3, 11, 37, 1, 1}, {5, 70, 193, 0, 1}, {5, 70, 193, 1, 0}}},
+    {CASE(pool_fwd),
+     {{1, 1, 1, 0},
+      {3, 11, 37, 1},
+      {5, 70, 193, 0},
+      {5, 70, 193, 1},
+      {5, 70, 33, 0, 1},
+      {5, 70, 33, 1, 1}}},
+    {CASE(pool_bwd),
+     {{1, 1, 1, 0, 0},
+      {3, 11, 37, 1, 1},
+      {5, 70, 193, 0, 1},
+      {5, 70, 193, 1, 0},
+      {5, 70, 33, 0, 0, 1},
+      {5, 70, 33, 0, 1, 1}}},
     {CASE(l2norm_fwd), {{2, 1}, {3, 37}, {300, 193}}},
     {CASE(l2norm_bwd), {{2, 1, 0}, {3, 37, 1}, {300, 193, 0}}},
     {CASE(dropout), {{1, 1, 0, 0}, {1000, 300, 0, 1}, {70001, 1000, 1, 0}, {70001, 1000, 0, 0}}},

@@ -228,18 +228,22 @@ static void records(void **state)
             float *pool = numbers(B * D, 9), *pool1 = numbers(D, 10);
             float *seen = numbers(B * N * N, 11), *seen1 = numbers(N * N, 12);
             int32_t argmax[192];
+            const int32_t lengths[B] = {(int32_t)N, (int32_t)N / 2, 0, 1, (int32_t)N};
+            struct attention all = {.B = B, .N = N, .H = H, .E = E, .lengths = lengths};
             kernel_set_threads(2);
-            k->attention_fwd(y, lse, qkv, B, N, H, E);
-            k->attention_bwd(dqkv, dy, qkv, y, lse, B, N, H, E, 0);
-            k->attention_weights(seen, qkv, NULL, B, N, H, E, 0);
-            k->pool_fwd(pool, NULL, y, B, N, D, POOL_MEAN);
+            k->attention_fwd(y, lse, qkv, &all);
+            k->attention_bwd(dqkv, dy, qkv, y, lse, &all, 0);
+            k->attention_weights(seen, qkv, lengths, B, N, H, E, 0);
+            k->pool_fwd(pool, NULL, y, lengths, B, N, D, POOL_MEAN);
             for (int64_t b = 0; b < B; b++)
                 for (int threads = 1; threads <= THREADS_MAX; threads++) {
                     kernel_set_threads(threads);
-                    k->attention_fwd(y1, lse1, qkv + b * n * 3, 1, N, H, E);
-                    k->attention_bwd(dqkv1, dy + b * n, qkv + b * n * 3, y1, lse1, 1, N, H, E, 0);
-                    k->attention_weights(seen1, qkv + b * n * 3, NULL, 1, N, H, E, 0);
-                    k->pool_fwd(pool1, argmax, y1, 1, N, D, POOL_MEAN);
+                    struct attention one = {.B = 1, .N = N, .H = H, .E = E};
+                    one.lengths = lengths[b] < N ? lengths + b : NULL;
+                    k->attention_fwd(y1, lse1, qkv + b * n * 3, &one);
+                    k->attention_bwd(dqkv1, dy + b * n, qkv + b * n * 3, y1, lse1, &one, 0);
+                    k->attention_weights(seen1, qkv + b * n * 3, one.lengths, 1, N, H, E, 0);
+                    k->pool_fwd(pool1, argmax, y1, one.lengths, 1, N, D, POOL_MEAN);
                     if (!same(y1, y + b * n, n) || !same(lse1, lse + b * H * N, H * N) ||
                         !same(seen1, seen + b * N * N, N * N) ||
                         !same(dqkv1, dqkv + b * n * 3, n * 3) || !same(pool1, pool + b * D, D))
@@ -259,11 +263,12 @@ static void records(void **state)
 static void sequences(void **state)
 {
     (void)state;
-    static const struct conv shapes[] = {{5, 40, 24, 24, 7, 2},
-                                         {5, 156, 96, 48, 128, 4},
-                                         {5, 300, 32, 16, 40, 2},
-                                         {5, 33, 70, 35, 10, 5},
-                                         {5, 9, 6, 4, 20, 1}};
+    static const float taps[128] = {[0] = 0.7f, [3] = -1.3f, [9] = 2, [64] = 1.1f, [127] = 0.3f};
+    static const struct conv shapes[] = {{5, 40, 24, 24, 7, 2, NULL},
+                                         {5, 156, 96, 48, 128, 4, taps},
+                                         {5, 300, 32, 16, 40, 2, NULL},
+                                         {5, 33, 70, 35, 10, 5, taps},
+                                         {5, 9, 6, 4, 20, 1, NULL}};
     char name[32];
     for (int isa = 0; isa < RUN_MACHINES; isa++) {
         const struct backend *k = run_machine_use(&run_machines[isa]);
@@ -304,6 +309,20 @@ static void sequences(void **state)
                              same(norm1, norm + r * in, in) && same(dnorm1, dnorm + r * in, in);
                 float *again = numbers(weights, 13);
                 k->conv_bwd_w(again, NULL, dy, x, &all, 1);
+                float norms[4][128] = {{0}}, dg[2][128] = {{0}};
+                float *dv = numbers(weights, 16), *dv1 = numbers(weights, 16);
+                int64_t C = all.C / all.groups;
+                for (int pass = 0; pass < 2; pass++) { /* on one thread, and on so many */
+                    kernel_set_threads(pass ? threads : 1);
+                    k->weight_norm_fwd(norms[2 * pass], norms[2 * pass + 1],
+                                       &(struct weight){w, STORAGE_F32, NULL}, w, all.O, C,
+                                       all.width);
+                    k->weight_norm_bwd(pass ? dv1 : dv, dg[pass], dw, w, norms[2 * pass],
+                                       norms[2 * pass + 1], all.O, C, all.width, 1);
+                }
+                right = right && same(norms[0], norms[2], 256) && same(dg[0], dg[1], 128) &&
+                        same(dv, dv1, weights);
+                free(dv), free(dv1);
                 if (!right || !same(again, dw, weights))
                     fail_msg("%s, shape %d: record %d alone on %d threads differs",
                              run_machine_name(&run_machines[isa], name), (int)i, (int)r, threads);

@@ -23,7 +23,7 @@ static const char *const specs[] = {
     "{\"network\":{\"backbone\":\"vit\",\"pool\":\"mean_max\"},\"vit\":{\"width\":8,\"depth\":2,"
     "\"heads\":2,\"patch\":4}}",
     "{\"network\":{\"backbone\":\"w2v\",\"pool\":\"mean\"},\"w2v\":{\"width\":16,"
-    "\"depth\":1,\"heads\":2,\"conv_layers\":2,\"conv_width\":8,\"conv_groups\":8,"
+    "\"depth\":1,\"heads\":2,\"conv_layers\":2,\"conv_width\":8,\"conv_norm_groups\":8,"
     "\"position_kernel\":4,\"position_groups\":2}}"};
 
 enum { L = 3, T = 64, K = 2, WINDOWS = 5 };
@@ -361,10 +361,10 @@ static void test_not_finite_shows(void **state)
         "{\"network\":{\"backbone\":\"vit\",\"pool\":\"max\"},\"vit\":{\"width\":8,"
         "\"depth\":1,\"heads\":1,\"patch\":8}}",
         "{\"network\":{\"backbone\":\"w2v\",\"pool\":\"mean\"},\"w2v\":{\"width\":16,"
-        "\"depth\":1,\"heads\":2,\"conv_layers\":2,\"conv_width\":8,\"conv_groups\":8,"
+        "\"depth\":1,\"heads\":2,\"conv_layers\":2,\"conv_width\":8,\"conv_norm_groups\":8,"
         "\"position_kernel\":4,\"position_groups\":2}}",
         "{\"network\":{\"backbone\":\"w2v\",\"pool\":\"max\"},\"w2v\":{\"width\":16,"
-        "\"depth\":1,\"heads\":2,\"conv_layers\":1,\"conv_width\":8,\"conv_groups\":8,"
+        "\"depth\":1,\"heads\":2,\"conv_layers\":1,\"conv_width\":8,\"conv_norm_groups\":8,"
         "\"position_kernel\":32,\"position_groups\":2}}"};
     static const char *const backends[] = {"cpu", "cpu-bf16", "cpu-int8"};
     const float bad[] = {NAN, INFINITY, -INFINITY};

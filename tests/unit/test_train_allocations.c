@@ -23,7 +23,7 @@ static const char *const specs[] = {
     "{\"network\":{\"backbone\":\"vit\"},"
     "\"vit\":{\"width\":48,\"depth\":2,\"heads\":3,\"patch\":10,\"dropout\":0.1}}",
     "{\"network\":{\"backbone\":\"w2v\"},\"w2v\":{\"width\":64,\"depth\":2,\"heads\":2,"
-    "\"conv_width\":32,\"conv_groups\":32,\"position_kernel\":8,\"position_groups\":2}}",
+    "\"conv_width\":32,\"conv_norm_groups\":32,\"position_kernel\":8,\"position_groups\":2}}",
 };
 static const char *const backends[] = {"cpu", "cpu-bf16", "cpu-int8"};
 

@@ -15,34 +15,55 @@
 
 #include "base/arena.h"
 #include "base/rng.h"
+#include "model/preset.h"
 #include "model/scorer.h"
+
+enum conv_norm { NORM_NONE, NORM_GROUP, NORM_LAYER };
 
 struct shape {
     const char *spec;
     int64_t L, T;
-    int64_t conv_layers, conv_width, kernel, stride, conv_groups;
+    int64_t conv_layers, conv_width, kernel, stride, groups;
     int64_t D, depth, heads, hidden, position_kernel, position_groups;
     bool post;
+    enum conv_norm norm;
+    bool conv_bias;
 };
 
 #define WAV2VEC2(options)                                                                          \
     "{\"network\":{\"backbone\":\"w2v\",\"pool\":\"mean\"},\"w2v\":{" options "}}"
 
 static const struct shape shapes[] = {
-    {WAV2VEC2("\"width\":8,\"depth\":2,\"heads\":2,\"mlp_ratio\":4,\"conv_layers\":3,"
-              "\"conv_width\":6,\"conv_groups\":6,\"position_kernel\":4,\"position_groups\":2"),
-     3, 37, 3, 6, 2, 2, 6, 8, 2, 2, 32, 4, 2, true},
-    {WAV2VEC2("\"width\":48,\"depth\":2,\"heads\":3,\"mlp_ratio\":2,\"conv_layers\":4,"
-              "\"conv_width\":20,\"conv_groups\":5,\"position_kernel\":128,\"position_groups\":4"),
-     12, 625, 4, 20, 2, 2, 5, 48, 2, 3, 96, 128, 4, true},
+    {WAV2VEC2(
+         "\"width\":8,\"depth\":2,\"heads\":2,\"mlp_ratio\":4,\"conv_layers\":3,"
+         "\"conv_width\":6,\"conv_norm_groups\":6,\"position_kernel\":4,\"position_groups\":2"),
+     3, 37, 3, 6, 2, 2, 6, 8, 2, 2, 32, 4, 2, true, NORM_GROUP, false},
+    {WAV2VEC2(
+         "\"width\":48,\"depth\":2,\"heads\":3,\"mlp_ratio\":2,\"conv_layers\":4,"
+         "\"conv_width\":20,\"conv_norm_groups\":5,\"position_kernel\":128,\"position_groups\":4"),
+     12, 625, 4, 20, 2, 2, 5, 48, 2, 3, 96, 128, 4, true, NORM_GROUP, false},
     {WAV2VEC2("\"width\":12,\"depth\":1,\"heads\":1,\"mlp_ratio\":1,\"norm\":\"pre\","
               "\"conv_layers\":2,\"conv_width\":10,\"conv_kernel\":5,\"conv_stride\":3,"
-              "\"conv_groups\":0,\"position_kernel\":7,\"position_groups\":1"),
-     2, 100, 2, 10, 5, 3, 0, 12, 1, 1, 12, 7, 1, false},
+              "\"conv_norm\":\"none\",\"position_kernel\":7,\"position_groups\":1"),
+     2, 100, 2, 10, 5, 3, 0, 12, 1, 1, 12, 7, 1, false, NORM_NONE, false},
+    {WAV2VEC2("\"width\":32,\"depth\":3,\"heads\":4,\"mlp_ratio\":2,\"conv_layers\":3,"
+              "\"conv_width\":12,\"conv_norm\":\"layer\",\"conv_bias\":true,\"layer_drop\":0.5,"
+              "\"dropout\":0.1,\"attention_dropout\":0.1,\"activation_dropout\":0.1,"
+              "\"input_dropout\":0.1,\"feature_gradient\":0,"
+              "\"position_kernel\":33,\"position_groups\":2"),
+     5, 333, 3, 12, 2, 2, 0, 32, 3, 4, 64, 33, 2, true, NORM_LAYER, true},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes, B = 2 };
 
 /* ---- the network in plain words -------------------------------------------------------------- */
+
+/* What of one record the encoder does not see. */
+struct unseen {
+    int64_t length;        /* samples that are not padding */
+    const int32_t *hidden; /* [count] tokens replaced by fill, -1: none */
+    int count;
+    const double *fill;
+};
 
 struct weights {
     const struct param_table *table;
@@ -63,7 +84,7 @@ static double gelu(double x) { return 0.5 * x * (1 + erf(x / sqrt(2))); }
 
 static double *zeros(int64_t n)
 {
-    double *x = calloc((size_t)n, sizeof *x);
+    double *x = n >= 0 ? calloc((size_t)n, sizeof *x) : NULL;
     assert_non_null(x);
     return x;
 }
@@ -95,7 +116,8 @@ static double *linear(const double *x, int64_t n, int64_t in, int64_t out, const
     return y;
 }
 
-static double *self_attention(const double *x, int64_t n, int64_t D, int64_t heads,
+/* The first `keys` tokens are attended to. */
+static double *self_attention(const double *x, int64_t n, int64_t keys, int64_t D, int64_t heads,
                               const struct weights *w, int layer)
 {
     double *qkv = linear(x, n, D, 3 * D, named(w, "encoder.block.%d.attention.qkv.weight", layer),
@@ -105,14 +127,14 @@ static double *self_attention(const double *x, int64_t n, int64_t D, int64_t hea
     for (int64_t h = 0; h < heads; h++)
         for (int64_t i = 0; i < n; i++) {
             double sum = 0;
-            for (int64_t j = 0; j < n; j++) {
+            for (int64_t j = 0; j < keys; j++) {
                 double s = 0;
                 for (int64_t e = 0; e < E; e++)
                     s += qkv[i * 3 * D + h * E + e] * qkv[j * 3 * D + D + h * E + e];
                 score[j] = exp(s / sqrt((double)E));
                 sum += score[j];
             }
-            for (int64_t j = 0; j < n; j++)
+            for (int64_t j = 0; j < keys; j++)
                 for (int64_t e = 0; e < E; e++)
                     mixed[i * D + h * E + e] += score[j] / sum * qkv[j * 3 * D + 2 * D + h * E + e];
         }
@@ -135,7 +157,8 @@ static double *feed_forward(const double *x, int64_t n, int64_t D, int64_t hidde
     return y;
 }
 
-static void block(double *x, int64_t n, const struct shape *s, const struct weights *w, int layer)
+static void block(double *x, int64_t n, int64_t keys, const struct shape *s,
+                  const struct weights *w, int layer)
 {
     for (int half = 0; half < 2; half++) {
         const double *g =
@@ -148,7 +171,7 @@ static void block(double *x, int64_t n, const struct shape *s, const struct weig
         if (!s->post)
             layernorm(in, n, s->D, g, b);
         double *branch = half ? feed_forward(in, n, s->D, s->hidden, w, layer)
-                              : self_attention(in, n, s->D, s->heads, w, layer);
+                              : self_attention(in, n, keys, s->D, s->heads, w, layer);
         for (int64_t i = 0; i < n * s->D; i++)
             x[i] += branch[i];
         if (s->post)
@@ -157,28 +180,57 @@ static void block(double *x, int64_t n, const struct shape *s, const struct weig
     }
 }
 
+/* Each channel's weights at one tap divided by their common length, times the tap's magnitude. */
+static double *weight_norm(const double *v, const double *g, int64_t n, int64_t taps)
+{
+    double *w = zeros(n * taps);
+    for (int64_t tap = 0; tap < taps; tap++) {
+        double squares = 0;
+        for (int64_t i = 0; i < n; i++)
+            squares += v[i * taps + tap] * v[i * taps + tap];
+        for (int64_t i = 0; i < n; i++)
+            w[i * taps + tap] = g[tap] * v[i * taps + tap] / sqrt(squares);
+    }
+    return w;
+}
+
 /* signal[L,T] of one record -> tokens[n,D]; caller frees. */
 static double *network(const struct shape *s, const struct weights *w, const double *signal,
-                       int64_t *token_count)
+                       const struct unseen *unseen, int64_t *token_count)
 {
     int64_t C = s->L, T = s->T;
     double *x = zeros(C * T); /* channels first: x[c,t] */
     memcpy(x, signal, sizeof *x * (size_t)(C * T));
     for (int layer = 0; layer < s->conv_layers; layer++) {
         const double *weight = named(w, "encoder.conv.%d.weight", layer);
+        const double *offset = s->conv_bias ? named(w, "encoder.conv.%d.bias", layer) : NULL;
         int64_t out = s->conv_width, n = (T - s->kernel) / s->stride + 1;
         double *y = zeros(out * n);
         for (int64_t o = 0; o < out; o++)
-            for (int64_t t = 0; t < n; t++)
+            for (int64_t t = 0; t < n; t++) {
+                y[o * n + t] = offset ? offset[o] : 0;
                 for (int64_t c = 0; c < C; c++)
                     for (int64_t i = 0; i < s->kernel; i++)
                         y[o * n + t] +=
                             weight[(o * s->kernel + i) * C + c] * x[c * T + t * s->stride + i];
-        if (layer == 0 && s->conv_groups) {
+            }
+        if (s->norm == NORM_LAYER) {
+            double *row = zeros(out);
+            for (int64_t t = 0; t < n; t++) {
+                for (int64_t o = 0; o < out; o++)
+                    row[o] = y[o * n + t];
+                layernorm(row, 1, out, named(w, "encoder.conv.%d.norm.weight", layer),
+                          named(w, "encoder.conv.%d.norm.bias", layer));
+                for (int64_t o = 0; o < out; o++)
+                    y[o * n + t] = row[o];
+            }
+            free(row);
+        }
+        if (layer == 0 && s->norm == NORM_GROUP) {
             const double *g = named(w, "encoder.conv.0.norm.weight", 0);
             const double *b = named(w, "encoder.conv.0.norm.bias", 0);
-            int64_t size = out / s->conv_groups; /* a group's channels are beside each other */
-            for (int64_t k = 0; k < s->conv_groups; k++) {
+            int64_t size = out / s->groups; /* a group's channels are beside each other */
+            for (int64_t k = 0; k < s->groups; k++) {
                 double *group = y + k * size * n, mean = 0, variance = 0;
                 for (int64_t i = 0; i < size * n; i++)
                     mean += group[i] / (double)(size * n);
@@ -204,11 +256,16 @@ static double *network(const struct shape *s, const struct weights *w, const dou
     double *tokens = linear(rows, T, C, s->D, named(w, "encoder.embed.weight", 0),
                             named(w, "encoder.embed.bias", 0));
     free(rows);
+    for (int m = 0; unseen && m < unseen->count; m++)
+        if (unseen->hidden[m] >= 0)
+            memcpy(tokens + unseen->hidden[m] * s->D, unseen->fill, sizeof *tokens * (size_t)s->D);
     /* Tap i of the positional convolution meets token t + i - width / 2. */
-    const double *weight = named(w, "encoder.position.weight", 0);
+    int64_t size = s->D / s->position_groups;
+    double *weight =
+        weight_norm(named(w, "encoder.position.direction", 0),
+                    named(w, "encoder.position.magnitude", 0), s->D * size, s->position_kernel);
     const double *bias = named(w, "encoder.position.bias", 0);
     double *position = zeros(T * s->D);
-    int64_t size = s->D / s->position_groups;
     for (int64_t t = 0; t < T; t++)
         for (int64_t o = 0; o < s->D; o++) {
             double sum = bias[o];
@@ -223,12 +280,20 @@ static double *network(const struct shape *s, const struct weights *w, const dou
         }
     for (int64_t i = 0; i < T * s->D; i++)
         tokens[i] += position[i];
-    free(position);
+    free(position), free(weight);
+    int64_t keys = T;
+    if (unseen) { /* of the samples that are there, as of all */
+        keys = unseen->length;
+        for (int layer = 0; layer < s->conv_layers; layer++)
+            keys = keys < s->kernel ? 0 : (keys - s->kernel) / s->stride + 1;
+        for (int64_t i = keys * s->D; i < T * s->D; i++)
+            tokens[i] = 0;
+    }
     const double *g = named(w, "encoder.norm.weight", 0), *b = named(w, "encoder.norm.bias", 0);
     if (s->post)
         layernorm(tokens, T, s->D, g, b);
     for (int layer = 0; layer < s->depth; layer++)
-        block(tokens, T, s, w, layer);
+        block(tokens, T, keys, s, w, layer);
     if (!s->post)
         layernorm(tokens, T, s->D, g, b);
     *token_count = T;
@@ -250,9 +315,11 @@ static void set(const struct backend *k, void *x, int64_t i, double value)
         ((double *)x)[i] = value;
 }
 
-/* Largest difference between tokens of the recorded network on a backend and those of network(). */
-static double difference(const struct shape *s, const struct backend *k)
+/* Largest difference between tokens of the recorded network on a backend and those of network(). With
+ * `partly` some tokens are hidden, and the second record has padding. */
+static double difference(const struct shape *s, const struct backend *k, bool partly)
 {
+    enum { M = 4 };
     struct err e = {0};
     struct contract c;
     contract_default(&c);
@@ -266,7 +333,17 @@ static double difference(const struct shape *s, const struct backend *k)
     struct build b = {.tape = t, .params = &m.params};
     struct tensor *signal =
         tape_input(t, "signal", TENSOR_REAL, false, 3, (int64_t[]){B, s->L, s->T});
-    struct encoding enc = model_encode(&b, &m, signal, NULL);
+    struct tensor *hidden = NULL, *fill = NULL, *lengths = NULL;
+    struct masking masking = {0};
+    if (partly) {
+        masking.hidden = hidden =
+            tape_input(t, "hidden", TENSOR_INDEX, false, 2, (int64_t[]){B, M});
+        masking.fill = fill = tape_input(t, "fill", TENSOR_REAL, false, 1, &s->D);
+        masking.lengths = lengths =
+            tape_input(t, "lengths", TENSOR_INDEX, false, 1, (int64_t[]){B});
+    }
+    struct encoding enc = model_encode(&b, &m, signal, &masking);
+    assert_true(!enc.lengths == !partly);
     tape_keep(t, enc.tokens);
     assert_int_equal(tape_plan(t, NULL, &e), ERR_OK);
     int64_t n = m.params.total, samples = s->L * s->T, tokens;
@@ -283,13 +360,27 @@ static double difference(const struct shape *s, const struct backend *k)
         x[i] = (double)(float)rng_between(&r, -2, 2);
         set(k, own_x, i, x[i]);
     }
+    const int32_t index[B][M] = {{1, -1, 0, 2}, {-1, 2, 1, -1}};
+    const int32_t samples_of[B] = {(int32_t)s->T, (int32_t)(2 * s->T / 3)};
+    double filled[64];
+    void *own_fill = aligned_calloc(64, k->real_size);
+    for (int64_t d = 0; d < s->D; d++) {
+        filled[d] = (double)(float)rng_between(&r, -1, 1);
+        set(k, own_fill, d, filled[d]);
+    }
+    if (partly) {
+        tape_bind(hidden, index);
+        tape_bind(fill, own_fill);
+        tape_bind(lengths, samples_of);
+    }
     tape_bind_parameters(t, own, NULL);
     tape_bind(signal, own_x);
     tape_forward(t);
     double worst = 0;
     for (int64_t i = 0; i < B; i++) {
         struct weights w = {&m.params, values};
-        double *expected = network(s, &w, x + i * samples, &tokens);
+        struct unseen unseen = {samples_of[i], index[i], M, filled};
+        double *expected = network(s, &w, x + i * samples, partly ? &unseen : NULL, &tokens);
         assert_int_equal(tokens, enc.token_count);
         assert_int_equal(enc.tokens->shape[1], tokens);
         for (int64_t j = 0; j < tokens * s->D; j++)
@@ -299,20 +390,22 @@ static double difference(const struct shape *s, const struct backend *k)
     tape_free(t);
     model_free(&m);
     cJSON_Delete(spec);
-    free(values), free(x), free(own), free(own_x);
+    free(values), free(x), free(own), free(own_x), free(own_fill);
     return worst;
 }
 
 static void test_network(void **state)
 {
     (void)state;
-    for (int i = 0; i < SHAPES; i++) {
-        double exact = difference(&shapes[i], &backend_ref64);
-        double fast = difference(&shapes[i], backend_cpu());
-        print_message("shape %d: %.2g in double, %.2g on cpu\n", i, exact, fast);
-        assert_true(exact < 1e-12);
-        assert_true(fast < 1e-5);
-    }
+    for (int i = 0; i < SHAPES; i++)
+        for (int partly = 0; partly < 2; partly++) {
+            double exact = difference(&shapes[i], &backend_ref64, partly);
+            double fast = difference(&shapes[i], backend_cpu(), partly);
+            print_message("shape %d%s: %.2g in double, %.2g on cpu\n", i,
+                          partly ? ", partly hidden" : "", exact, fast);
+            assert_true(exact < 1e-12);
+            assert_true(fast < 1e-5);
+        }
 }
 
 /* Samples of hidden tokens do not reach the encoding where windows do not overlap and nothing is
@@ -328,7 +421,7 @@ static void test_hidden_tokens(void **state)
     c.sample_count = T;
     cJSON *spec = cJSON_Parse(
         WAV2VEC2("\"width\":8,\"depth\":1,\"heads\":2,\"conv_layers\":2,\"conv_width\":6,"
-                 "\"conv_groups\":0,\"position_kernel\":6,\"position_groups\":2"));
+                 "\"conv_norm\":\"none\",\"position_kernel\":6,\"position_groups\":2"));
     struct model m;
     assert_int_equal(model_create(&m, spec, &c, NULL, &e), ERR_OK);
     assert_int_equal(model_allocate(&m, 2, &e), ERR_OK);
@@ -426,7 +519,7 @@ static void test_refused(void **state)
     } cases[] = {
         {"\"heads\":7", "w2v.heads 7", 2500},
         {"\"position_groups\":5", "w2v.position_groups 5", 2500},
-        {"\"conv_groups\":100", "w2v.conv_groups 100", 2500},
+        {"\"conv_norm_groups\":100", "w2v.conv_norm_groups 100", 2500},
         {"\"conv_stride\":3", "w2v.conv_stride 3", 2500},
         {"\"conv_layers\":4", "too short for w2v.conv_layers 4", 15},
         {"\"conv_layers\":12,\"conv_kernel\":64,\"conv_stride\":64", "too short", 1 << 20},
@@ -475,12 +568,279 @@ static void test_token_counts(void **state)
     cJSON_Delete(spec);
 }
 
+/* ---- what is published ----------------------------------------------------------------------- */
+
+static struct model published(const char *name, const char *options)
+{
+    const struct preset *p = presets;
+    while (p->name && strcmp(p->name, name))
+        p++;
+    assert_non_null(p->name);
+    cJSON *spec = cJSON_Parse(p->json), *set = cJSON_Parse(options);
+    cJSON *w2v = cJSON_GetObjectItem(spec, "w2v");
+    cJSON_DeleteItemFromObject(spec, "input");
+    for (cJSON *item = set->child, *next; item; item = next) {
+        next = item->next;
+        cJSON_DeleteItemFromObject(w2v, item->string);
+        cJSON_AddItemToObject(w2v, item->string, cJSON_DetachItemViaPointer(set, item));
+    }
+    struct err e = {0};
+    struct contract c;
+    contract_default(&c);
+    c.sample_count = 2500;
+    struct model m;
+    if (model_create(&m, spec, &c, NULL, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    cJSON_Delete(spec);
+    cJSON_Delete(set);
+    return m;
+}
+
+/* Encoders as they are fine-tuned: the published ones have 90,883,072 and 311,940,352 values when they
+ * are pre-trained, with a mask vector, a quantizer and two projections. */
+static void test_parameter_counts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t values, width;
+    } cases[] = {{"ecg-fm", 90883072, 768},
+                 {"ecg-fm-small", 62531584, 768},
+                 {"ecg-fm-large", 311940352, 1024}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct model m = published(cases[i].name, "{}");
+        int64_t D = cases[i].width, quantizer = 81920 + 256 * 640 + 640;
+        int64_t pretraining = D + quantizer + 256 * 256 + 256 + D * 256 + 256;
+        assert_int_equal(param_count_values(&m.params), cases[i].values - pretraining);
+        if (i == 0)
+            assert_int_equal(param_count_values(&m.params), 90373248);
+        model_free(&m);
+    }
+}
+
+/* Mean and deviation of a parameter's start. */
+static void start_of(const struct model *m, const char *name, double *mean, double *deviation,
+                     double *highest)
+{
+    const struct param *p = param_find(&m->params, name);
+    if (!p)
+        fail_msg("no parameter %s", name);
+    double sum = 0, squares = 0;
+    *highest = 0;
+    for (int64_t i = 0; i < p->numel; i++) {
+        double x = (double)m->values[p->offset + i];
+        sum += x;
+        squares += x * x;
+        *highest = fmax(*highest, fabs(x));
+    }
+    *mean = sum / (double)p->numel;
+    *deviation = sqrt(squares / (double)p->numel - *mean * *mean);
+}
+
+static void test_start(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct model m = published("ecg-fm", "{\"depth\":1,\"conv_bias\":true}");
+    assert_int_equal(model_allocate(&m, 4, &e), ERR_OK);
+    const double uniform = 1 / sqrt(3); /* deviation of a uniform one over its bound */
+    const struct {
+        const char *name;
+        double deviation, bound; /* 0: normal, beyond three deviations too */
+    } cases[] = {
+        {"encoder.conv.0.weight", sqrt(2.0 / 24), 0},
+        {"encoder.conv.3.weight", sqrt(2.0 / 512), 0},
+        {"encoder.conv.0.bias", uniform / sqrt(24), 1 / sqrt(24)},
+        {"encoder.embed.weight", uniform / 16, 1.0 / 16},
+        {"encoder.embed.bias", uniform / 16, 1.0 / 16},
+        {"encoder.position.direction", sqrt(4.0 / (128 * 768)), 0},
+        {"encoder.block.0.attention.qkv.weight", 0.02, 0},
+        {"encoder.block.0.attention.out.weight", 0.02, 0},
+        {"encoder.block.0.mlp.up.weight", 0.02, 0},
+        {"encoder.block.0.mlp.down.weight", 0.02, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double mean, deviation, highest, expected = cases[i].deviation;
+        start_of(&m, cases[i].name, &mean, &deviation, &highest);
+        bool small = strstr(cases[i].name, "bias") != NULL; /* few values */
+        if (fabs(mean) > (small ? 0.15 : 0.03) * expected ||
+            fabs(deviation / expected - 1) > (small ? 0.15 : 0.03) ||
+            (cases[i].bound > 0 ? highest > cases[i].bound : highest < 3 * expected))
+            fail_msg("%s: mean %g, deviation %g, up to %g", cases[i].name, mean, deviation,
+                     highest);
+    }
+    /* The weights start as their directions. */
+    const struct param *v = param_find(&m.params, "encoder.position.direction");
+    const struct param *g = param_find(&m.params, "encoder.position.magnitude");
+    assert_int_equal(g->numel, 128);
+    for (int64_t tap = 0; tap < 128; tap++) {
+        double squares = 0;
+        for (int64_t i = tap; i < v->numel; i += 128)
+            squares += (double)m.values[v->offset + i] * (double)m.values[v->offset + i];
+        assert_true(fabs((double)m.values[g->offset + tap] / sqrt(squares) - 1) < 1e-6);
+    }
+    model_free(&m);
+}
+
+/* With all directions equal and magnitudes of one, each weight of a tap is one over the root of their
+ * number, 768 * 48. */
+static void test_equal_directions(void **state)
+{
+    (void)state;
+    enum { O = 768, C = 48, WIDTH = 128 };
+    float *v = malloc(sizeof *v * O * C * WIDTH), g[WIDTH], taps[WIDTH], norm[WIDTH];
+    assert_non_null(v);
+    for (int i = 0; i < O * C * WIDTH; i++)
+        v[i] = 0.3f;
+    for (int i = 0; i < WIDTH; i++)
+        g[i] = 1;
+    static const char *const names[] = {"ref", "cpu"};
+    for (int i = 0; i < 2; i++) {
+        backend_find(names[i])->weight_norm_fwd(taps, norm, &(struct weight){v, STORAGE_F32, NULL},
+                                                g, O, C, WIDTH);
+        for (int tap = 0; tap < WIDTH; tap++)
+            assert_true(fabsf(taps[tap] * 0.3f * 192 - 1) < 1e-6f);
+    }
+    free(v);
+}
+
+/* ---- training -------------------------------------------------------------------------------- */
+
+/* A training step of a small network: the gradients, and the tokens if asked for; caller frees. */
+static double *training_gradients(const char *options, uint64_t step, struct model *m,
+                                  double **tokens)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "{\"network\":{\"backbone\":\"w2v\",\"pool\":\"mean\"},\"w2v\":{\"width\":8,"
+             "\"depth\":2,\"heads\":2,\"conv_layers\":2,\"conv_width\":6,\"conv_norm_groups\":3,"
+             "\"position_kernel\":4,\"position_groups\":2,%s}}",
+             options);
+    struct err e = {0};
+    struct contract c;
+    contract_default(&c);
+    c.lead_count = 2;
+    c.sample_count = 40;
+    cJSON *spec = cJSON_Parse(text);
+    if (model_create(m, spec, &c, NULL, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    cJSON_Delete(spec);
+    struct tape *t = tape_new(&backend_ref64, true);
+    struct build b = {.tape = t, .params = &m->params};
+    struct tensor *signal = tape_input(t, "signal", TENSOR_REAL, false, 3, (int64_t[]){B, 2, 40});
+    struct tensor *target = tape_input(t, "target", TENSOR_REAL, false, 2, (int64_t[]){B, 8});
+    struct encoding enc = model_encode(&b, m, signal, NULL);
+    tape_keep(t, enc.tokens);
+    struct tensor *loss = t_bce(t, model_pool(&b, m, &enc), target, NULL);
+    assert_int_equal(tape_plan(t, loss, &e), ERR_OK);
+    double *values = aligned_calloc((size_t)m->params.total, 8), x[B * 80], y[B * 8];
+    double *gradients = aligned_calloc((size_t)m->params.total, 8);
+    param_initialize(&m->params, values, 8, 3);
+    struct rng r = rng_at(8, RNG_STREAM_TEST, 2, 0);
+    for (int i = 0; i < B * 80; i++)
+        x[i] = rng_between(&r, -2, 2);
+    for (int i = 0; i < B * 8; i++)
+        y[i] = i % 3 == 0;
+    tape_bind_parameters(t, values, gradients);
+    tape_bind(signal, x);
+    tape_bind(target, y);
+    tape_set_step(t, 7, step);
+    tape_forward(t);
+    if (tokens) {
+        *tokens = zeros(enc.tokens->numel);
+        memcpy(*tokens, enc.tokens->data, sizeof **tokens * (size_t)enc.tokens->numel);
+    }
+    tape_backward(t, 1);
+    tape_free(t);
+    free(values);
+    return gradients;
+}
+
+static bool of_extractor(const struct param *p)
+{
+    return !strncmp(p->name, "encoder.conv.", 13) && strncmp(p->name, "encoder.conv.norm", 17);
+}
+
+/* The factor reaches the strided convolutions alone; at 0 they get no gradient and are frozen. */
+static void test_feature_gradient(void **state)
+{
+    (void)state;
+    struct model plain, slow, still;
+    double *one = training_gradients("\"feature_gradient\":1", 1, &plain, NULL);
+    double *tenth = training_gradients("\"feature_gradient\":0.1", 1, &slow, NULL);
+    double *none = training_gradients("\"feature_gradient\":0", 1, &still, NULL);
+    for (int i = 0; i < plain.params.count; i++) {
+        const struct param *p = plain.params.items[i];
+        bool extractor = of_extractor(p);
+        double largest = 0;
+        assert_int_equal(slow.params.items[i]->frozen, false);
+        assert_int_equal(still.params.items[i]->frozen, extractor);
+        for (int64_t j = p->offset; j < p->offset + p->numel; j++) {
+            largest = fmax(largest, fabs(one[j]));
+            assert_true(fabs(tenth[j] - one[j] * (extractor ? 0.1 : 1)) < 1e-14);
+            assert_true(none[j] == (extractor ? 0 : one[j]));
+        }
+        assert_true(largest > 1e-9);
+    }
+    model_free(&plain), model_free(&slow), model_free(&still);
+    free(one), free(tenth), free(none);
+}
+
+/* Whole blocks are left out, each by itself, as often as asked for; and each dropout does something in
+ * training, another thing in each step. */
+static void test_dropout(void **state)
+{
+    (void)state;
+    enum { STEPS = 200 };
+    int dropped[2] = {0, 0}, both = 0;
+    for (uint64_t step = 0; step < STEPS; step++) {
+        struct model m;
+        double *g = training_gradients("\"layer_drop\":0.3", step, &m, NULL);
+        bool out[2];
+        for (int i = 0; i < 2; i++) {
+            char name[64];
+            snprintf(name, sizeof name, "encoder.block.%d.mlp.up.weight", i);
+            out[i] = g[param_find(&m.params, name)->offset] == 0;
+            dropped[i] += out[i];
+        }
+        both += out[0] && out[1];
+        model_free(&m);
+        free(g);
+    }
+    for (int i = 0; i < 2; i++)
+        assert_true(dropped[i] > 40 && dropped[i] < 80);
+    assert_true(both > 5 && both < 35);
+    static const char *const kinds[] = {"dropout", "attention_dropout", "activation_dropout",
+                                        "input_dropout"};
+    for (int i = 0; i < 4; i++) {
+        char text[64];
+        struct model m;
+        double *tokens[4];
+        for (int run = 0; run < 4; run++) { /* without, twice in one step, in another */
+            snprintf(text, sizeof text, "\"%s\":%s", kinds[i], run ? "0.2" : "0");
+            free(training_gradients(text, run == 3, &m, &tokens[run]));
+            model_free(&m);
+        }
+        size_t bytes = sizeof *tokens[0] * B * 10 * 8;
+        assert_memory_equal(tokens[1], tokens[2], bytes);
+        assert_memory_not_equal(tokens[0], tokens[1], bytes);
+        assert_memory_not_equal(tokens[1], tokens[3], bytes);
+        for (int run = 0; run < 4; run++)
+            free(tokens[run]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_network),
                                        cmocka_unit_test(test_hidden_tokens),
                                        cmocka_unit_test(test_company),
                                        cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_token_counts)};
+                                       cmocka_unit_test(test_token_counts),
+                                       cmocka_unit_test(test_parameter_counts),
+                                       cmocka_unit_test(test_start),
+                                       cmocka_unit_test(test_equal_directions),
+                                       cmocka_unit_test(test_feature_gradient),
+                                       cmocka_unit_test(test_dropout)};
     return cmocka_run_group_tests_name("w2v", tests, NULL, NULL);
 }
