@@ -134,7 +134,7 @@ static enum err_code file_column_find(const struct csv *t, const char *root, str
         const char *first = t->row_count > 0 ? csv_cell(t, 0, found) : "";
         char *folder = arena_strndup(&m->arena, first, strcspn(first, "/"));
         folder = folder ? path_join(&m->arena, root, folder) : NULL;
-        if (folder && dir_exists(folder)) {
+        if (folder && first[0] && dir_exists(folder)) { /* empty where a set has one rate */
             *column = found;
             break;
         }

@@ -353,6 +353,27 @@ static const char statements[] =
     "NDT,non-diagnostic T,1.0,1.0,,STTC,STTC\n"
     "SR,sinus rhythm,,,1.0,,\n";
 
+/* A set that has one rate alone leaves the other column empty: asked for 500 Hz, it is read at 100. */
+static void ptbxl_of_one_rate_is_read(void **state)
+{
+    (void)state;
+    char *root = scratch_make();
+    scratch_text(root, "scp_statements.csv", statements);
+    scratch_text(root, "ptbxl_database.csv",
+                 "ecg_id,patient_id,age,sex,report,scp_codes,strat_fold,filename_lr,filename_hr\n"
+                 "1,10.0,30.0,0,,\"{'NORM': 0.0}\",1,a/1,\n"
+                 "2,11.0,,1,,\"{'NORM': 1.0}\",2,a/2,\n");
+    char path[600];
+    snprintf(path, sizeof path, "%s/a", root);
+    assert_int_equal(mkdir(path, 0700), 0);
+    struct manifest m = open_set(root, NULL, 500);
+    assert_int_equal(m.count, 2);
+    assert_non_null(strstr(m.entries[0].path, "a/1"));
+    manifest_close(&m);
+    scratch_remove(root);
+    free(root);
+}
+
 static void ptbxl_problems_are_counted(void **state)
 {
     (void)state;
@@ -757,6 +778,7 @@ int main(void)
         cmocka_unit_test(ptbxl_labels_match_the_benchmark),
         cmocka_unit_test(ptbxl_labels_match_merl),
         cmocka_unit_test(ptbxl_subsets),
+        cmocka_unit_test(ptbxl_of_one_rate_is_read),
         cmocka_unit_test(ptbxl_problems_are_counted),
         cmocka_unit_test(broken_tables_are_refused_by_name),
         cmocka_unit_test(damaged_tables_do_no_harm),
