@@ -13,8 +13,8 @@
 #include "cli/command.h"
 #include "cli/infer_files.h"
 #include "format/csv.h"
-#include "format/npy.h"
 #include "model/scorer.h"
+#include "train/as_is.h"
 #include "train/intake.h"
 
 static struct infer_options {
@@ -60,8 +60,7 @@ struct inference {
     bool model_proven; /* all its values are finite */
     struct scorer *scorer;
     struct path_list paths;
-    struct npy as_is;              /* --as-is */
-    int64_t *lengths;              /* [count] --lengths */
+    struct as_is as_is;
     int64_t count;                 /* of records */
     const char **names;            /* [count] */
     struct file_writer table_file; /* --csv */
@@ -185,28 +184,12 @@ struct reading {
     struct intake *intakes;
 };
 
-/* Record i of --as-is. */
-static void as_is_read(struct intake *in, const struct npy *n, int64_t i)
-{
-    int64_t values = n->shape[1] * n->shape[2];
-    memset(in, 0, sizeof *in);
-    arena_init(&in->arena, "record as it is", 0);
-    in->samples = n->shape[2];
-    in->x = arena_push_array(&in->arena, (size_t)values, sizeof *in->x);
-    if (in->x) {
-        npy_read_f32(n, i * values, values, in->x);
-        return;
-    }
-    in->code = ERR_MEMORY;
-    in->reason = "no memory for the record";
-}
-
 static void read_one(void *context, int64_t i)
 {
     struct reading *r = context;
     const struct inference *f = r->f;
     if (given.as_is)
-        as_is_read(&r->intakes[i], &f->as_is, f->done + i);
+        as_is_read(&f->as_is, f->done + i, &r->intakes[i]);
     else
         intake_read(&r->intakes[i], f->names[f->done + i], &f->model.contract, given.strict);
 }
@@ -237,11 +220,12 @@ static enum err_code score_chunk(struct inference *f, struct intake *intakes, in
     for (int64_t i = 0; i < n; i++) {
         if (intakes[i].code != ERR_OK)
             continue;
-        f->records[good] = (struct scored){.x = intakes[i].x,
-                                           .samples = intakes[i].samples,
-                                           .length = f->lengths ? f->lengths[f->done + i] : 0,
-                                           .features = f->features_of + i * F,
-                                           .logits = f->logits_of + i * K};
+        f->records[good] =
+            (struct scored){.x = intakes[i].x,
+                            .samples = intakes[i].samples,
+                            .length = f->as_is.lengths ? f->as_is.lengths[f->done + i] : 0,
+                            .features = f->features_of + i * F,
+                            .logits = f->logits_of + i * K};
         f->places[good++] = i;
     }
     scorer_records(f->scorer, f->records, good);
@@ -352,20 +336,10 @@ static enum err_code collect_paths(struct inference *f, struct err *e)
 /* The array of --as-is, its records named after their place in it. */
 static enum err_code open_as_is(struct inference *f, struct err *e)
 {
-    struct npy *n = &f->as_is;
-    TRY(npy_open(n, given.as_is, e));
-    if (n->kind != 'f' || n->item_bytes != 4)
-        FAIL(e, ERR_USAGE, "--as-is %s holds %s; it is handed over unchanged, so give float32",
-             given.as_is, npy_type_name(n));
-    if (n->rank != 3 || n->count < 1)
-        FAIL(e, ERR_USAGE, "--as-is %s: expected values with axes [records, leads, samples]",
-             given.as_is);
-    if (n->shape[1] != f->model.contract.lead_count)
-        FAIL(e, ERR_MODEL, "--as-is %s has %lld leads, model file %s takes %lld", given.as_is,
-             (long long)n->shape[1], f->model_path, (long long)f->model.contract.lead_count);
-    if (model_takes(&f->model, n->shape[2], e) != ERR_OK)
-        return err_context(e, "--as-is %s for model file %s", given.as_is, f->model_path);
-    f->count = n->shape[0];
+    if (as_is_open(&f->as_is, given.as_is, given.lengths, &f->model, e) != ERR_OK)
+        return err_context(e, "--as-is%s for model file %s", given.lengths ? " with --lengths" : "",
+                           f->model_path);
+    f->count = f->as_is.count;
     f->names = arena_push_array(&f->paths.arena, (size_t)f->count, sizeof *f->names);
     bool named = f->names != NULL;
     for (int64_t i = 0; i < f->count && named; i++) {
@@ -374,70 +348,6 @@ static enum err_code open_as_is(struct inference *f, struct err *e)
     }
     if (!named)
         FAIL(e, ERR_MEMORY, "no memory for the names of %lld records", (long long)f->count);
-    return ERR_OK;
-}
-
-/* Whole numbers of an .npy file or of lines of text. */
-static enum err_code read_lengths(const char *path, int64_t count, int64_t *out, struct err *e)
-{
-    if (strcmp(path_extension(path), "npy") == 0) {
-        struct npy n;
-        TRY(npy_open(&n, path, e));
-        bool whole = (n.kind == 'i' || n.kind == 'u') && n.rank == 1;
-        enum err_code code = ERR_OK;
-        if (!whole || n.count != count)
-            code = RAISE(e, ERR_USAGE, "%s: expected %lld whole numbers, found %lld of %s", path,
-                         (long long)count, (long long)n.count, npy_type_name(&n));
-        for (int64_t i = 0; i < count && code == ERR_OK; i++) {
-            double value;
-            npy_read_f64(&n, i, 1, &value);
-            out[i] = value >= 0 && value <= 0x1p53 ? (int64_t)value : -1;
-        }
-        npy_close(&n);
-        return code;
-    }
-    struct buf text;
-    enum err_code code = file_read(path, (size_t)32 * (size_t)count + 4096, &text, e);
-    if (code == ERR_OK && text.data && strlen(text.data) != text.len)
-        code = RAISE(e, ERR_USAGE, "%s is no text", path);
-    int64_t found = 0, value = 0;
-    for (char *line = text.data, *next; code == ERR_OK && line; line = next) {
-        next = strchr(line, '\n');
-        if (next)
-            *next++ = 0;
-        char *word = str_trim(line);
-        if (*word && !str_to_i64(word, &value))
-            code = RAISE(e, ERR_USAGE, "%s: \"%.40s\" is no whole number", path, word);
-        else if (*word && found++ < count)
-            out[found - 1] = value;
-    }
-    buf_free(&text);
-    if (code == ERR_OK && found != count)
-        FAIL(e, ERR_USAGE, "%s: expected %lld numbers, found %lld", path, (long long)count,
-             (long long)found);
-    return code;
-}
-
-static enum err_code open_lengths(struct inference *f, struct err *e)
-{
-    const struct model *m = &f->model;
-    int64_t T = f->as_is.shape[2];
-    f->lengths = calloc((size_t)f->count, sizeof *f->lengths);
-    if (!f->lengths)
-        FAIL(e, ERR_MEMORY, "no memory for %lld lengths", (long long)f->count);
-    if (!m->backbone->hides)
-        FAIL(e, ERR_MODEL, "backbone %s of %s has no mask for padding", m->backbone->name,
-             f->model_path);
-    TRY(read_lengths(given.lengths, f->count, f->lengths, e));
-    for (int64_t i = 0; i < f->count; i++) {
-        int64_t length = f->lengths[i];
-        if (length < 1 || length > T)
-            FAIL(e, ERR_USAGE, "record %lld has %lld valid samples, expected 1 to %lld",
-                 (long long)i, (long long)length, (long long)T);
-        if (m->backbone->token_count(m->config, m->contract.lead_count, length) < 1)
-            FAIL(e, ERR_MODEL, "the %lld valid samples of record %lld make no token",
-                 (long long)length, (long long)i);
-    }
     return ERR_OK;
 }
 
@@ -468,7 +378,7 @@ static enum err_code open_scorer(struct inference *f, struct err *e)
                                     .embeddings_by_segment =
                                         strcmp(given.embeddings_per, "segment") == 0,
                                     .saliency_by_sample = strcmp(given.saliency_per, "sample") == 0,
-                                    .scorer = {.sample_count = given.as_is ? f->as_is.shape[2] : 0,
+                                    .scorer = {.sample_count = f->as_is.samples,
                                                .lengths = given.lengths != NULL,
                                                .tokens = given.tokens != NULL,
                                                .saliency = given.saliency != NULL,
@@ -500,8 +410,6 @@ static enum err_code prepare(struct inference *f, struct err *e)
              given.model);
     if (given.as_is)
         TRY(open_as_is(f, e));
-    if (given.lengths && open_lengths(f, e) != ERR_OK)
-        return err_context(e, "--lengths");
     TRY(open_scorer(f, e));
     size_t F = (size_t)model_feature_count(&f->model), K = (size_t)f->model.classes.count;
     f->chunk = 32 * (int64_t)f->call->threads;
@@ -524,8 +432,7 @@ static void release(struct inference *f)
     scorer_close(f->scorer);
     model_free(&f->model);
     path_list_free(&f->paths);
-    npy_close(&f->as_is);
-    free(f->lengths);
+    as_is_close(&f->as_is);
     free(f->records);
     free(f->places);
     free(f->features_of);
@@ -573,28 +480,21 @@ const struct command command_infer = {
         "averaged. A record's scores are the same bytes alone or among others, on any number of\n"
         "threads. Exit code: 0 all scored, 3 some refused, 4 all refused, 5 model refused.\n"
         "\n"
-        "More than scores, of encoders without a head too, in safetensors files whose metadata "
-        "lists\n"
-        "the scored `files`:\n"
+        "More than scores, also of encoders without a head, in safetensors files whose metadata\n"
+        "lists the scored `files`:\n"
         "  --embeddings  embeddings [records, features]; by segment [segments, features]\n"
-        "  --tokens      tokens [records, tokens of all its segments, width]; where records differ "
-        "in\n"
-        "                their number of segments tokens.I [tokens, width] for each record I\n"
-        "  --saliency    saliency [segments, tokens]: the most that a token attends to one token "
-        "in\n"
-        "                the last layer, weights averaged over the heads; by sample [segments,\n"
-        "                samples] (with tokens of single leads [segments, leads, samples])\n"
-        "  --attention   attention [segments, layers, tokens, tokens]: these weights in every "
-        "layer,\n"
-        "                a row for each query\n"
-        "Segments are the windows of the records, one after the other: `record` and `start` "
-        "[segments]\n"
-        "tell which file and first sample. --as-is skips all conversion: to compare with another\n"
-        "program, give both the same array and compare --tokens. A network that learned the places "
-        "of\n"
-        "tokens takes its own number of samples only, others any; with --lengths `length` "
-        "[segments]\n"
-        "tells the valid samples, and the tokens beyond them mean nothing.\n"
+        "  --tokens      tokens [records, tokens of all its segments, width]; where records\n"
+        "                differ in segments, tokens.I [tokens, width] for each record I\n"
+        "  --saliency    saliency [segments, tokens]: the most that a token attends to one\n"
+        "                token in the last layer, weights averaged over the heads; by sample\n"
+        "                [segments, samples] ([segments, leads, samples] with tokens of leads)\n"
+        "  --attention   attention [segments, layers, tokens, tokens]: these weights in every\n"
+        "                layer, a row for each query\n"
+        "Segments are the windows of the records, one after the other; `record` and `start`\n"
+        "[segments] tell which of `files` and the first sample. --as-is converts nothing: to\n"
+        "compare with another program, give both the same array and compare --tokens. A network\n"
+        "that learned the places of its tokens takes its own number of samples only, others any;\n"
+        "with --lengths, `length` [segments] tells the valid samples: tokens beyond mean nothing.\n"
         "For research; not a medical device.",
     .examples = "ecgfm infer --model runs/finetune/model.safetensors ecgs/ > scores.jsonl\n"
                 "ecgfm infer --model runs/finetune --csv scores.csv 'ecgs/*.hea'\n"
