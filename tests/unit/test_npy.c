@@ -172,7 +172,7 @@ static void test_refuses(void **state)
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (3 1,)}", 12, ERR_FORMAT, "number"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,", 12, ERR_FORMAT, "number"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,)", 12, ERR_FORMAT, "expected ,"},
-        {"{'descr': '<f4 'fortran_order': False, 'shape': (3,)}", 12, ERR_FORMAT, ""},
+        {"{'descr': '<f4 'fortran_order': False, 'shape': (3,)}", 12, ERR_UNSUPPORTED, "<f4 "},
         {"{'descr': '<f4' 'fortran_order': False, 'shape': (3,)}", 12, ERR_FORMAT, "expected ,"},
         {"{'descr', '<f4', 'fortran_order': False, 'shape': (3,)}", 12, ERR_FORMAT, "expected :"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,)} 1", 12, ERR_FORMAT, "follows"},
