@@ -119,6 +119,16 @@ static void put_json_line(const struct inference *f, struct buf *b, const char *
         buf_puts(b, ",\"reason\":");
         json_print_string(in->reason, b);
     }
+    if (in->code == ERR_OK && in->absent != 0) {
+        const struct contract *c = &f->model.contract;
+        const char *before = ",\"absent_leads\":[";
+        for (int64_t l = 0; l < c->lead_count; l++)
+            if (in->absent >> l & 1) {
+                buf_printf(b, "%s\"%s\"", before, lead_name(c->leads[l]));
+                before = ",";
+            }
+        buf_puts(b, "]");
+    }
     if (in->code == ERR_OK && in->warning_count > 0) {
         buf_puts(b, ",\"warnings\":[");
         for (int i = 0; i < in->warning_count; i++) {
@@ -476,8 +486,13 @@ const struct command command_infer = {
         "  {\"file\": ..., \"status\": \"refused\", \"code\": ..., \"reason\": ...}\n"
         "The model file says which leads, rate, length and units it takes: a recording is "
         "converted\n"
-        "to that or refused. Longer recordings are scored in overlapping windows whose logits are\n"
-        "averaged. A record's scores are the same bytes alone or among others, on any number of\n"
+        "to that or refused; leads that a model takes as zeros where they are missing are listed "
+        "as\n"
+        "\"absent_leads\". Longer recordings are scored in windows (overlapping, or one after the\n"
+        "other, as the model says), whose results are put together as it says for each class: "
+        "mean\n"
+        "of the logits, mean or greatest of the probabilities. A record's scores are the same "
+        "bytes alone or among others, on any number of\n"
         "threads. Exit code: 0 all scored, 3 some refused, 4 all refused, 5 model refused.\n"
         "\n"
         "More than scores, also of encoders without a head, in safetensors files whose metadata\n"

@@ -93,7 +93,7 @@ static void record_survey(void *context, int64_t i)
     const struct read_options options = {.strict = inspect_options.strict};
     struct ecg_record record;
     struct err e = {0};
-    out->code = record_read(s->manifest.entries[i].path, &options, &record, &e);
+    out->code = manifest_entry_read(&s->manifest.entries[i], &options, &record, &e);
     if (out->code == ERR_OK) {
         reading_take(&record, out);
     } else {

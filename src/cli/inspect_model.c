@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "cli/inspect.h"
 #include "kernel/storage.h"
+#include "model/aggregate.h"
 #include "model/model.h"
 
 static cJSON *parameters_json(const struct model *m)
@@ -52,7 +53,8 @@ static void print_model_json(const struct model *m, const char *path)
 static void print_contract(const struct contract *c)
 {
     static const char *const kinds[] = {"none", "global mean and deviation", "by lead",
-                                        "z-score of each record"};
+                                        "z-score of each record",
+                                        "z-score of each lead of a record"};
     printf("input\n  leads          ");
     for (int64_t l = 0; l < c->lead_count; l++)
         printf("%s%s", l ? " " : "", lead_name(c->leads[l]));
@@ -66,6 +68,12 @@ static void print_contract(const struct contract *c)
     if (c->normalization == NORMALIZE_GLOBAL)
         printf(" (%.5f mV, %.5f mV)", c->mean[0], c->std[0]);
     printf("\n");
+    if (c->resampling == RESAMPLE_LINEAR)
+        printf("  resampling     by straight lines\n");
+    if (c->windows == WINDOWS_SEGMENTS)
+        printf("  windows        one after the other, a shorter rest dropped\n");
+    if (c->missing == MISSING_ZERO)
+        printf("  missing leads  zeros\n");
 }
 
 static void print_model_text(const struct model *m, const char *path)
@@ -76,8 +84,11 @@ static void print_model_text(const struct model *m, const char *path)
     print_contract(&m->contract);
     if (m->classes.count > 0) {
         printf("classes of task %s (%s)\n", m->classes.task, m->classes.code_system);
-        for (int64_t k = 0; k < m->classes.count; k++)
-            printf("  %-12s %s\n", m->classes.names[k], m->classes.titles[k]);
+        for (int64_t k = 0; k < m->classes.count; k++) {
+            bool is_default = strcmp(m->classes.aggregation[k], aggregation_names[0]) == 0;
+            printf("  %-12s %s%s%s\n", m->classes.names[k], m->classes.titles[k],
+                   is_default ? "" : "; of windows: ", is_default ? "" : m->classes.aggregation[k]);
+        }
     }
     cJSON *spec = model_spec_json(m);
     struct buf text = {0};

@@ -56,6 +56,21 @@ int fold_from_id(const char *id)
     return (int)(h % 10) + 1;
 }
 
+enum err_code manifest_entry_read(const struct manifest_entry *entry,
+                                  const struct read_options *options, struct ecg_record *out,
+                                  struct err *e)
+{
+    TRY(record_read(entry->path, options, out, e));
+    if (!entry->continued)
+        return ERR_OK;
+    struct ecg_record next;
+    enum err_code code = record_read(entry->continued, options, &next, e);
+    if (code == ERR_OK)
+        code = ecg_record_append(out, &next, e);
+    ecg_record_free(&next);
+    return code;
+}
+
 /* After a row has filled the manifest */
 
 struct keyed {
@@ -106,9 +121,13 @@ static void missing_drop(struct manifest *m)
     for (int64_t i = 0; i < m->count; i++) {
         const char *path = m->entries[i].path;
         char *header = file_exists(path) ? NULL : arena_printf(&m->arena, "%s.hea", path);
+        const char *second = m->entries[i].continued;
         if (header && !file_exists(header))
             manifest_leave_out(m, m->entries[i].id, err_code_name(ERR_NOT_FOUND),
                                "no such file: %s", path);
+        else if (second && !file_exists(second))
+            manifest_leave_out(m, m->entries[i].id, err_code_name(ERR_NOT_FOUND),
+                               "no such file: %s", second);
         else
             m->entries[kept++] = m->entries[i];
     }
@@ -221,7 +240,7 @@ enum err_code manifest_open(const char *root, const char *name,
     static const struct manifest_options defaults = {0};
     *out = (struct manifest){0};
     arena_init(&out->arena, "manifest", 0);
-    if (!dir_exists(root))
+    if (!dir_exists(root) && !file_exists(root))
         FAIL(e, ERR_NOT_FOUND, "%s: no such folder", root);
     TRY(dataset_find(root, name, &out->dataset, e));
     out->root = arena_strdup(&out->arena, root);

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "format/format.h"
 #include "signal/record.h"
 
 enum data_split { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST, SPLIT_ALL };
@@ -21,11 +22,12 @@ struct manifest_code { /* one statement of one record */
 };
 
 struct manifest_entry {
-    const char *id;      /* unique within the data set */
-    const char *path;    /* entry file of the record, openable */
-    int fold;            /* 1..10; folds 1-8 train, 9 validation, 10 test */
-    const char *patient; /* NULL if unknown: then the record is its own patient */
-    double age_years;    /* NaN if unknown; as in the table: PTB-XL writes 300 for "over 89" */
+    const char *id;        /* unique within the data set */
+    const char *path;      /* entry file of the record, openable */
+    const char *continued; /* a second file, whose samples follow; NULL: none */
+    int fold;              /* 1..10; folds 1-8 train, 9 validation, 10 test */
+    const char *patient;   /* NULL if unknown: then the record is its own patient */
+    double age_years;      /* NaN if unknown; as in the table: PTB-XL writes 300 for "over 89" */
     enum ecg_sex sex;
     const struct manifest_code *codes;
     int64_t code_count;
@@ -69,6 +71,8 @@ struct label_set {
     uint8_t *targets;          /* [count, K] 0 or 1 */
     uint8_t *labelled;         /* [count] 1 if the record takes part in the task: it has at least
                                      one label of it, or explicit zeros (a column per class) */
+    const double *positive_weights; /* [K] what the data set says that a positive should weigh in
+                                       training, or NULL */
 };
 
 struct dataset {
@@ -90,8 +94,15 @@ struct dataset {
 
 extern const struct dataset *const datasets[]; /* NULL-terminated, from datasets.def */
 
+/* Reads the recording of an entry (record_read), of one file or two. *out is initialized here; the caller
+ * frees it also after an error. Errors: those of record_read and ecg_record_append. */
+enum err_code manifest_entry_read(const struct manifest_entry *entry,
+                                  const struct read_options *options, struct ecg_record *out,
+                                  struct err *e);
+
 /* Opens a data set: name forces the kind (NULL: recognized). options may be NULL. *out is initialized
- * here; caller frees with manifest_close also after an error.
+ * here; caller frees with manifest_close also after an error. root is a folder, or a file where a kind
+ * takes one (fairseq: a manifest).
  * An entry with a duplicate id, without a usable fold or with a path that leaves the folder is left
  * out; patients found in several folds and codes that no table knows are kept; each is a problem.
  * A folder with a file whose name starts with SYNTHETIC is synthetic.

@@ -202,13 +202,13 @@ static enum err_code walk_folder(struct walk *w, const char *folder, int depth, 
                 (w->limit > 0 && w->count >= w->limit))
                 continue;
             char *path = folder[0] ? path_join(w->arena, folder, names[i]) : names[i];
-            if (!path) {
+            char *inner = path_join(w->arena, full, names[i]);
+            if (!path || !inner) {
                 code = RAISE(e, ERR_MEMORY, "listing %s: out of memory", full);
             } else if (pass == 1) {
                 code = walk_folder(w, path, depth + 1, e);
-            } else if (!w->wanted(path)) {
-                char *inner = path_join(w->arena, full, names[i]);
-                is_folder[i] = inner && dir_exists(inner);
+            } else if (!w->wanted(inner)) {
+                is_folder[i] = dir_exists(inner);
             } else {
                 char **paths = arena_grow(w->arena, w->paths, w->count, &w->cap, sizeof *paths);
                 if (!paths || w->count >= WALK_FILES_MAX) {

@@ -48,7 +48,7 @@ double age_parse(const char *text);
 /* "male", "m", "female", "f" without regard to case. */
 enum ecg_sex sex_parse(const char *text);
 
-/* Relative paths of the files below root that `wanted` takes, sorted by bytes within each folder,
+/* Relative paths of the files below root whose openable paths `wanted` takes, sorted by bytes within each folder,
  * folders after files; at most `limit` (0: no bound). Links to folders above are not followed.
  * Errors: ERR_IO, ERR_LIMIT (over 16 levels or 8 million files), ERR_MEMORY. */
 enum err_code folder_walk(const char *root, struct arena *a, bool (*wanted)(const char *path),

@@ -6,7 +6,6 @@
 
 #include "base/pool.h"
 #include "data/loader.h"
-#include "format/format.h"
 
 #define CACHE_BYTES_DEFAULT (INT64_C(4) << 30)
 #define BAD_FRACTION_DEFAULT 0.5
@@ -36,7 +35,7 @@ static enum err_code entry_convert(const struct store *s, int64_t index, struct 
     struct ecg_record record;
     if (note)
         note[0] = '\0';
-    enum err_code code = record_read(entry->path, &options, &record, e);
+    enum err_code code = manifest_entry_read(entry, &options, &record, e);
     if (code == ERR_OK && (record.flags & RECORD_SHORT))
         code = RAISE(e, ERR_TRUNCATED, "%s",
                      record.issue_count > 0 ? record.issues[0]

@@ -80,8 +80,12 @@ bool record_path_is_candidate(const char *path)
             if (length == n) {
                 memcpy(one, p, n);
                 one[n] = '\0';
-                if (str_equal_nocase(one, extension))
-                    return true;
+                if (str_equal_nocase(one, extension)) {
+                    unsigned char head[HEAD_BYTES];
+                    int score;
+                    return !(*f)->by_content ||
+                           format_find(path, head, read_head(path, head), &score) == *f;
+                }
             }
             p = end == NULL ? NULL : end + 1;
         }

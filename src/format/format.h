@@ -21,6 +21,7 @@ struct format {
     const char *name; /* "wfdb" */
     const char *help;
     const char *extensions; /* "hea" - of the file a user names, separated by '|' */
+    bool by_content;        /* files with that extension may be other things: their first bytes tell */
     /* 0 (no) .. 100 (sure) from the name and the first bytes. */
     int (*probe)(const char *path, const unsigned char *head, size_t head_size);
     /* Fills *out (initialized by the caller with ecg_record_init, freed by the caller also after
@@ -37,7 +38,8 @@ extern const struct format *const formats[]; /* NULL-terminated, from formats.de
 enum err_code record_read(const char *path, const struct read_options *options,
                           struct ecg_record *out, struct err *e);
 
-/* True if the file name looks like the entry file of a record (".hea", ...): used to walk folders. */
+/* True if a path looks like the entry file of a record: used to walk folders. The extension tells
+ * (".hea"), and where it is not enough (".mat"), the first bytes of the file. */
 bool record_path_is_candidate(const char *path);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "format/safetensors.h"
+#include "model/aggregate.h"
 #include "model/preset.h"
 
 static const struct option network_rows[] = {
@@ -204,7 +205,7 @@ enum err_code model_takes(const struct model *m, int64_t T, struct err *e)
     return code;
 }
 
-static void classes_copy(struct model *m, const struct model_classes *from)
+static enum err_code classes_copy(struct model *m, const struct model_classes *from, struct err *e)
 {
     struct model_classes *to = &m->classes;
     struct arena *a = &m->arena;
@@ -215,11 +216,19 @@ static void classes_copy(struct model *m, const struct model_classes *from)
     to->names = arena_push_array(a, K, sizeof *to->names);
     to->codes = arena_push_array(a, K, sizeof *to->codes);
     to->titles = arena_push_array(a, K, sizeof *to->titles);
+    to->aggregation = arena_push_array(a, K, sizeof *to->aggregation);
     for (size_t k = 0; k < K; k++) {
         to->names[k] = arena_strdup(a, from->names[k]);
         to->codes[k] = arena_strdup(a, from->codes ? from->codes[k] : from->names[k]);
         to->titles[k] = arena_strdup(a, from->titles ? from->titles[k] : from->names[k]);
+        const char *name = from->aggregation ? from->aggregation[k] : NULL;
+        enum aggregation kind;
+        if (!aggregation_parse(name, &kind))
+            FAIL(e, ERR_MODEL, "class %s: aggregation \"%.40s\": expected mean_logit, mean or max",
+                 to->names[k], name);
+        to->aggregation[k] = aggregation_names[kind];
     }
+    return ERR_OK;
 }
 
 enum err_code model_create(struct model *m, const struct cJSON *spec,
@@ -244,7 +253,7 @@ enum err_code model_create(struct model *m, const struct cJSON *spec,
     m->contract = *contract;
     TRY(m->backbone->check(m->config, contract->lead_count, contract->sample_count, e));
     if (classes && classes->count > 0)
-        classes_copy(m, classes);
+        TRY(classes_copy(m, classes, e));
     model_collect(m);
     return ERR_OK;
 }

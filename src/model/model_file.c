@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "format/safetensors.h"
 #include "kernel/storage.h"
+#include "model/aggregate.h"
 #include "model/model.h"
 
 #define MODEL_FORMAT "1"
@@ -36,6 +37,8 @@ struct cJSON *model_classes_json(const struct model *m)
         cJSON_AddStringToObject(item, "name", c->names[k]);
         cJSON_AddStringToObject(item, "code", c->codes[k]);
         cJSON_AddStringToObject(item, "title", c->titles[k]);
+        if (c->aggregation && strcmp(c->aggregation[k], aggregation_names[0]) != 0)
+            cJSON_AddStringToObject(item, "aggregation", c->aggregation[k]);
         cJSON_AddItemToArray(list, item);
     }
     return json;
@@ -236,6 +239,7 @@ static enum err_code classes_from_json(const cJSON *json, struct arena *a,
     out->names = arena_push_array(a, (size_t)K, sizeof *out->names);
     out->codes = arena_push_array(a, (size_t)K, sizeof *out->codes);
     out->titles = arena_push_array(a, (size_t)K, sizeof *out->titles);
+    out->aggregation = arena_push_array(a, (size_t)K, sizeof *out->aggregation);
     int k = 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, list)
@@ -245,6 +249,10 @@ static enum err_code classes_from_json(const cJSON *json, struct arena *a,
             FAIL(e, ERR_MODEL, "ecgfm.classes: class %d has no name", k);
         out->codes[k] = class_text(item, "code") ? class_text(item, "code") : out->names[k];
         out->titles[k] = class_text(item, "title") ? class_text(item, "title") : out->names[k];
+        const cJSON *aggregation = cJSON_GetObjectItemCaseSensitive(item, "aggregation");
+        if (aggregation && !cJSON_IsString(aggregation))
+            FAIL(e, ERR_MODEL, "ecgfm.classes: aggregation of %s is no text", out->names[k]);
+        out->aggregation[k] = cJSON_GetStringValue(aggregation);
         k++;
     }
     return ERR_OK;

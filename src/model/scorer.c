@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "graph/weights.h"
+#include "model/aggregate.h"
 
 /* Windows run in the largest of these batches that they fill: whole batches keep the products large,
  * and the bits do not depend on which. */
@@ -43,7 +44,8 @@ struct scorer {
     int32_t *lengths;      /* [SCORER_BATCH] */
     struct waiting *queue; /* [SCORER_BATCH] */
     int64_t waiting;
-    double *sums; /* [F+K] over the windows of a record so far */
+    double *sums;              /* [F] over the windows of a record so far */
+    struct aggregate *classes; /* [K] */
     void (*visit)(void *context, const struct window *w);
     void *visitor;
     bool forgotten; /* the pages of the model's file, once all that is large is packed */
@@ -177,8 +179,12 @@ enum err_code scorer_open_for(struct scorer **out, const struct model *m, const 
         FAIL(e, ERR_MEMORY, "no memory for windows of %lld samples", (long long)T);
     s->lengths = calloc(SCORER_BATCH, sizeof *s->lengths);
     s->queue = calloc(SCORER_BATCH, sizeof *s->queue);
-    s->sums = calloc((size_t)(model_feature_count(m) + m->classes.count), sizeof *s->sums);
-    ASSERT(s->lengths && s->queue && s->sums, "out of memory");
+    s->sums = calloc((size_t)model_feature_count(m), sizeof *s->sums);
+    s->classes = calloc((size_t)m->classes.count + 1, sizeof *s->classes);
+    ASSERT(s->lengths && s->queue && s->sums && s->classes, "out of memory");
+    for (int64_t k = 0; k < m->classes.count; k++)
+        ASSERT(aggregation_parse(m->classes.aggregation[k], &s->classes[k].kind),
+               "aggregation of class %lld", (long long)k);
     for (int i = 0; i < BATCH_COUNT; i++)
         s->tapes[i].batch = batch_sizes[i];
     return tape_open(s, &s->tapes[BATCH_COUNT - 1], e);
@@ -203,6 +209,7 @@ void scorer_close(struct scorer *s)
     free(s->lengths);
     free(s->queue);
     free(s->sums);
+    free(s->classes);
     free(s);
 }
 
@@ -265,18 +272,6 @@ void scorer_visit(struct scorer *s, void (*visit)(void *context, const struct wi
     s->visitor = context;
 }
 
-int64_t window_count(const struct contract *c, int64_t samples)
-{
-    int64_t T = c->sample_count, rest = samples - T, stride = T / 2 > 0 ? T / 2 : 1;
-    return rest < 0 ? 0 : 1 + (rest + stride - 1) / stride;
-}
-
-int64_t window_start(const struct contract *c, int64_t samples, int64_t i)
-{
-    int64_t n = window_count(c, samples);
-    return n > 1 ? i * (samples - c->sample_count) / (n - 1) : 0;
-}
-
 static bool mean_out(float *out, const double *sum, int64_t n, int64_t width)
 {
     bool finite = true;
@@ -294,15 +289,23 @@ static void take_window(struct scorer *s, struct scored *r, const struct window 
 {
     int64_t F = model_feature_count(s->model), K = s->model->classes.count;
     if (w->index == 0)
-        memset(s->sums, 0, (size_t)(F + K) * sizeof *s->sums);
+        memset(s->sums, 0, (size_t)F * sizeof *s->sums);
     for (int64_t j = 0; j < F; j++)
         s->sums[j] += (double)w->features[j];
-    for (int64_t k = 0; k < K; k++)
-        s->sums[F + k] += (double)w->logits[k];
+    for (int64_t k = 0; k < K; k++) {
+        if (w->index == 0)
+            aggregate_reset(&s->classes[k]);
+        aggregate_add(&s->classes[k], w->logits[k]);
+    }
     if (w->index + 1 < w->count)
         return;
     bool finite = mean_out(r->features, s->sums, w->count, F);
-    finite = mean_out(r->logits, s->sums + F, w->count, K) && finite;
+    for (int64_t k = 0; k < K; k++) {
+        float logit = aggregate_logit(&s->classes[k]);
+        finite = finite && isfinite(logit);
+        if (r->logits)
+            r->logits[k] = logit;
+    }
     r->code = finite ? ERR_OK : ERR_NUMERIC;
 }
 

@@ -1,8 +1,8 @@
 /* Running a model over windows of signal, and over whole records.
  *
- * A record is scored in windows of the model's length, as its contract cuts them; logits and features
- * are means over its windows. A record's numbers are the same bits whatever else is scored with it and
- * on any number of threads. Who wants to see single windows, their tokens or what they attend to asks
+ * A record is scored in windows of the model's length, as its contract cuts them; features are means
+ * over its windows, logits what aggregate.h makes of them for each class. A record's numbers are the
+ * same bits whatever else is scored with it and on any number of threads. Who wants to see single windows, their tokens or what they attend to asks
  * for a visit of each. */
 #ifndef ECGFM_MODEL_SCORER_H
 #define ECGFM_MODEL_SCORER_H
@@ -44,10 +44,6 @@ int64_t scorer_feature_count(const struct scorer *s); /* F */
 int64_t scorer_token_count(const struct scorer *s);   /* N of a window */
 int64_t scorer_attention_layers(
     const struct scorer *s); /* 0 unless saliency or attention is asked */
-
-/* Windows of a record of `samples` samples: count, and the start of each. 0 if it is too short. */
-int64_t window_count(const struct contract *c, int64_t samples);
-int64_t window_start(const struct contract *c, int64_t samples, int64_t i);
 
 /* One converted record and where its results go. */
 struct scored {

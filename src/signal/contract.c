@@ -40,6 +40,7 @@ static int64_t statistics_count(const struct contract *c)
         return c->lead_count;
     case NORMALIZE_NONE:
     case NORMALIZE_RECORD:
+    case NORMALIZE_LEAD_RECORD:
         break;
     }
     return 0;
@@ -73,8 +74,11 @@ enum err_code contract_check(const struct contract *c, struct err *e)
              "input contract: highpass_hz %g, lowpass_hz %g: expected 0 (off) or "
              "high-pass < low-pass < %g",
              c->highpass_hz, c->lowpass_hz, 0.5 * c->rate_hz);
-    if ((int)c->normalization < NORMALIZE_NONE || c->normalization > NORMALIZE_RECORD)
+    if ((int)c->normalization < NORMALIZE_NONE || c->normalization > NORMALIZE_LEAD_RECORD)
         FAIL(e, ERR_MODEL, "input contract: normalization: unknown kind %d", (int)c->normalization);
+    if ((unsigned)c->resampling > RESAMPLE_LINEAR || (unsigned)c->windows > WINDOWS_SEGMENTS ||
+        (unsigned)c->missing > MISSING_ZERO)
+        FAIL(e, ERR_MODEL, "input contract: resampling, windows or missing_leads: unknown kind");
     for (int64_t i = 0; i < statistics_count(c); i++)
         if (!isfinite(c->mean[i]) || !(c->std[i] > 0.0 && isfinite(c->std[i])))
             FAIL(e, ERR_MODEL,
@@ -91,7 +95,7 @@ enum err_code contract_check(const struct contract *c, struct err *e)
 
 /* A lead of the contract as weights of one or two channels of the record. */
 struct lead_source {
-    int64_t channel[2]; /* [1] is -1 if unused */
+    int64_t channel[2]; /* [0] is -1 if the lead is absent, [1] if it is unused */
     double weight[2];
 };
 
@@ -116,14 +120,18 @@ static int64_t channel_find(const struct ecg_record *record, enum ecg_lead lead)
     return found;
 }
 
-/* Two limb leads that are there, I and II first, solved for the wanted one. */
-static bool source_derive(const int64_t *channels, enum ecg_lead lead, struct lead_source *out)
+/* Two limb leads that are there, I and II first, solved for the wanted one. Each z-score has a unit of
+ * its own: with those the algebra does not hold. */
+static bool source_derive(const struct ecg_record *record, const int64_t *channels,
+                          enum ecg_lead lead, struct lead_source *out)
 {
     if ((int)lead >= 6)
         return false;
     for (int a = 0; a < 6; a++)
         for (int b = a + 1; b < 6; b++) {
-            if (channels[a] < 0 || channels[b] < 0)
+            if (channels[a] < 0 || channels[b] < 0 ||
+                record->channels[channels[a]].is_standardized ||
+                record->channels[channels[b]].is_standardized)
                 continue;
             const double *p = limb_weights[a], *q = limb_weights[b], *w = limb_weights[lead];
             double determinant = p[0] * q[1] - p[1] * q[0]; /* never 0: no two are parallel */
@@ -136,35 +144,61 @@ static bool source_derive(const int64_t *channels, enum ecg_lead lead, struct le
     return false;
 }
 
-static enum err_code sources_find(const struct contract *c, const struct ecg_record *record,
-                                  struct lead_source *sources, struct err *e)
+static void sources_find(const struct contract *c, const struct ecg_record *record,
+                         struct lead_source *sources)
 {
     int64_t channels[LEAD_STANDARD_COUNT];
     for (int lead = 0; lead < LEAD_STANDARD_COUNT; lead++)
         channels[lead] = channel_find(record, (enum ecg_lead)lead);
     if (c->lead_count == 1 && record->lead_count == 1 && record->channels[0].lead == LEAD_UNKNOWN)
         channels[c->leads[0]] = 0;
-    char missing[8 * CONTRACT_LEADS_MAX] = ""; /* a name has at most three letters */
-    size_t used = 0;
     for (int64_t l = 0; l < c->lead_count; l++) {
         enum ecg_lead lead = c->leads[l];
-        struct lead_source *source = &sources[l];
-        if (channels[lead] >= 0) {
-            *source = (struct lead_source){{channels[lead], -1}, {1.0, 0.0}};
-        } else if (!source_derive(channels, lead, source)) {
-            used += (size_t)snprintf(missing + used, sizeof missing - used, " %s", lead_name(lead));
-            continue;
-        }
-        for (int i = 0; i < 2; i++) {
-            if (source->channel[i] < 0)
-                continue;
-            const struct ecg_channel *channel = &record->channels[source->channel[i]];
-            if (!channel->is_voltage)
-                FAIL(e, ERR_UNITS, "channel %s has the unit \"%s\": expected a voltage",
-                     channel->name ? channel->name : "?", channel->unit ? channel->unit : "");
-        }
+        sources[l] = (struct lead_source){{channels[lead], -1}, {1.0, 0.0}};
+        if (channels[lead] < 0)
+            source_derive(record, channels, lead, &sources[l]);
     }
-    if (used > 0)
+}
+
+uint32_t contract_absent(const struct contract *c, const struct ecg_record *record)
+{
+    struct lead_source sources[CONTRACT_LEADS_MAX];
+    uint32_t absent = 0;
+    sources_find(c, record, sources);
+    for (int64_t l = 0; l < c->lead_count; l++)
+        absent |= (uint32_t)(sources[l].channel[0] < 0) << l;
+    return absent;
+}
+
+static enum err_code sources_check(const struct contract *c, const struct ecg_record *record,
+                                   const struct lead_source *sources, struct err *e)
+{
+    char missing[8 * CONTRACT_LEADS_MAX] = ""; /* a name has at most three letters */
+    size_t used = 0;
+    int64_t count = 0;
+    for (int64_t l = 0; l < c->lead_count; l++)
+        if (sources[l].channel[0] < 0) {
+            used += (size_t)snprintf(missing + used, sizeof missing - used, " %s",
+                                     lead_name(c->leads[l]));
+            count++;
+        }
+    for (int64_t l = 0; l < c->lead_count; l++)
+        for (int i = 0; i < 2; i++) {
+            if (sources[l].channel[i] < 0)
+                continue;
+            const struct ecg_channel *channel = &record->channels[sources[l].channel[i]];
+            if (channel->is_voltage ||
+                (channel->is_standardized && c->normalization == NORMALIZE_LEAD_RECORD))
+                continue;
+            if (channel->is_standardized)
+                FAIL(e, ERR_UNITS,
+                     "channel %s is a z-score, its amplitude is lost: only a model that "
+                     "normalizes each lead by itself (lead_record) takes it",
+                     channel->name ? channel->name : "?");
+            FAIL(e, ERR_UNITS, "channel %s has the unit \"%s\": expected a voltage",
+                 channel->name ? channel->name : "?", channel->unit ? channel->unit : "");
+        }
+    if (count == c->lead_count || (count > 0 && c->missing == MISSING_REFUSE))
         FAIL(e, ERR_LEADS,
              "missing leads that cannot be derived:%s (the record has %lld "
              "channels)",
@@ -282,50 +316,110 @@ static void scale(float *x, int64_t n, double mean, double std)
         x[i] = (float)(((double)x[i] - mean) / std);
 }
 
-enum err_code contract_normalize(const struct contract *c, float *x, int64_t T, struct err *e)
+/* What is known of the rows of a signal beyond their samples, as bits by lead. */
+struct rows {
+    uint32_t absent;       /* there is no such lead: zeros when all is done */
+    uint32_t constant;     /* in the recording, before resampling and filters left their ripple */
+    uint32_t standardized; /* normalized before they were stored */
+};
+
+static bool has(uint32_t bits, int64_t l) { return bits >> l & 1; }
+
+/* Over the rows that are there. */
+static enum err_code normalize_record(const struct contract *c, const struct rows *rows, float *x,
+                                      int64_t T, struct err *e)
 {
-    int64_t n = c->lead_count * T;
+    double mean = 0.0, square = 0.0, n = 0.0;
+    for (int64_t l = 0; l < c->lead_count; l++)
+        for (int64_t t = 0; t < T && !has(rows->absent, l); t++, n++)
+            mean += x[l * T + t];
+    mean /= n;
+    for (int64_t l = 0; l < c->lead_count; l++)
+        for (int64_t t = 0; t < T && !has(rows->absent, l); t++)
+            square += (x[l * T + t] - mean) * (x[l * T + t] - mean);
+    double std = sqrt(square / n);
+    if (!(std > 0.0 && isfinite(std)))
+        FAIL(e, ERR_SIGNAL, "the record has no deviation to normalize by (%g mV)", std);
+    scale(x, c->lead_count * T, mean, std);
+    return ERR_OK;
+}
+
+/* One lead by itself. */
+static void normalize_row(float *x, int64_t T)
+{
+    double mean = 0.0, square = 0.0;
+    for (int64_t t = 0; t < T; t++)
+        mean += x[t];
+    mean /= (double)T;
+    for (int64_t t = 0; t < T; t++)
+        square += (x[t] - mean) * (x[t] - mean);
+    double std = sqrt(square / (double)T);
+    if (std > 0.0)
+        scale(x, T, mean, std);
+    else
+        memset(x, 0, (size_t)T * sizeof *x);
+}
+
+static enum err_code normalize(const struct contract *c, const struct rows *rows, float *x,
+                               int64_t T, struct err *e)
+{
     switch (c->normalization) {
     case NORMALIZE_NONE:
         break;
     case NORMALIZE_GLOBAL:
-        scale(x, n, c->mean[0], c->std[0]);
+        scale(x, c->lead_count * T, c->mean[0], c->std[0]);
         break;
     case NORMALIZE_LEAD:
         for (int64_t l = 0; l < c->lead_count; l++)
             scale(x + l * T, T, c->mean[l], c->std[l]);
         break;
-    case NORMALIZE_RECORD: {
-        double mean = 0.0, square = 0.0;
-        for (int64_t i = 0; i < n; i++)
-            mean += x[i];
-        mean /= (double)n;
-        for (int64_t i = 0; i < n; i++)
-            square += (x[i] - mean) * (x[i] - mean);
-        double std = sqrt(square / (double)n);
-        if (!(std > 0.0 && isfinite(std)))
-            FAIL(e, ERR_SIGNAL, "the record has no deviation to normalize by (%g mV)", std);
-        scale(x, n, mean, std);
+    case NORMALIZE_RECORD:
+        TRY(normalize_record(c, rows, x, T, e));
+        break;
+    case NORMALIZE_LEAD_RECORD:
+        for (int64_t l = 0; l < c->lead_count; l++) {
+            if (has(rows->standardized, l))
+                continue;
+            if (has(rows->constant, l) || lead_is_constant(x + l * T, T))
+                memset(x + l * T, 0, (size_t)T * sizeof *x);
+            else
+                normalize_row(x + l * T, T);
+        }
         break;
     }
-    }
+    for (int64_t l = 0; l < c->lead_count; l++)
+        if (has(rows->absent, l))
+            memset(x + l * T, 0, (size_t)T * sizeof *x);
     return ERR_OK;
+}
+
+enum err_code contract_normalize(const struct contract *c, float *x, int64_t T, struct err *e)
+{
+    static const struct rows none;
+    return normalize(c, &none, x, T, e);
 }
 
 /* Conversion */
 
 /* x[L,T] at the record's rate, in contract order, repaired. */
 static enum err_code leads_gather(const struct contract *c, const struct ecg_record *record,
-                                  float *x, struct err *e)
+                                  float *x, struct rows *rows, struct err *e)
 {
     struct lead_source sources[CONTRACT_LEADS_MAX] = {{{0}, {0}}};
     int64_t T = record->sample_count;
     bool all_constant = true;
-    TRY(sources_find(c, record, sources, e));
+    *rows = (struct rows){0};
+    sources_find(c, record, sources);
+    TRY(sources_check(c, record, sources, e));
     for (int64_t l = 0; l < c->lead_count; l++) {
         const struct lead_source *s = &sources[l];
-        const float *a = record->samples + s->channel[0] * T;
         float *row = x + l * T;
+        if (s->channel[0] < 0) {
+            rows->absent |= UINT32_C(1) << l;
+            memset(row, 0, (size_t)T * sizeof *row);
+            continue;
+        }
+        const float *a = record->samples + s->channel[0] * T;
         if (s->channel[1] < 0) {
             memcpy(row, a, (size_t)T * sizeof *row);
         } else {
@@ -334,12 +428,21 @@ static enum err_code leads_gather(const struct contract *c, const struct ecg_rec
                 row[t] = (float)(s->weight[0] * a[t] + s->weight[1] * b[t]);
         }
         TRY(lead_repair(row, T, record->rate_hz, c->max_invalid_fraction, c->leads[l], e));
-        all_constant = all_constant && lead_is_constant(row, T);
+        bool constant = lead_is_constant(row, T);
+        all_constant = all_constant && constant;
+        rows->constant |= (uint32_t)constant << l;
+        rows->standardized |= (uint32_t)record->channels[s->channel[0]].is_standardized << l;
     }
     if (all_constant)
         FAIL(e, ERR_SIGNAL, "%s constant: nothing was recorded",
              c->lead_count == 1 ? "the lead is" : "all leads used are");
     return ERR_OK;
+}
+
+static int64_t converted_length(const struct contract *c, int64_t T, double rate_hz)
+{
+    return c->resampling == RESAMPLE_LINEAR ? resample_linear_length(T, rate_hz, c->rate_hz)
+                                            : resample_length(T, rate_hz, c->rate_hz);
 }
 
 enum err_code contract_apply(const struct contract *c, const struct ecg_record *record,
@@ -358,31 +461,37 @@ enum err_code contract_apply(const struct contract *c, const struct ecg_record *
     if (!mul_i64(L, T, &values) || values > VALUES_MAX)
         FAIL(e, ERR_LIMIT, "%lld samples in %lld leads: more than %lld values", (long long)T,
              (long long)L, (long long)VALUES_MAX);
-    int64_t converted = resample_length(T, record->rate_hz, c->rate_hz);
+    int64_t converted = converted_length(c, T, record->rate_hz);
     if (!mul_i64(L, converted, &values) || values > VALUES_MAX)
         FAIL(e, ERR_LIMIT,
              "%lld samples in %lld leads after conversion to %g Hz: more than %lld "
              "values",
              (long long)converted, (long long)L, c->rate_hz, (long long)VALUES_MAX);
+    if (converted < 1)
+        FAIL(e, ERR_LENGTH, "%lld samples at %g Hz are none at %g Hz", (long long)T,
+             record->rate_hz, c->rate_hz);
     float *y = arena_push_array(a, (size_t)values, sizeof *y);
     if (!y)
         FAIL(e, ERR_MEMORY, "converting %lld samples: out of memory", (long long)converted);
 
+    struct rows rows;
     if (record->rate_hz == c->rate_hz) {
-        TRY(leads_gather(c, record, y, e));
+        TRY(leads_gather(c, record, y, &rows, e));
     } else {
         float *x = malloc((size_t)(L * T) * sizeof *x);
         if (!x)
             FAIL(e, ERR_MEMORY, "converting %lld samples: out of memory", (long long)T);
-        enum err_code code = leads_gather(c, record, x, e);
-        if (code == ERR_OK)
+        enum err_code code = leads_gather(c, record, x, &rows, e);
+        if (code == ERR_OK && c->resampling == RESAMPLE_LINEAR)
+            code = resample_linear(y, x, L, T, record->rate_hz, c->rate_hz, e);
+        else if (code == ERR_OK)
             code = resample(y, x, L, T, record->rate_hz, c->rate_hz, e);
         free(x);
         TRY(code);
     }
     if (c->highpass_hz > 0.0 || c->lowpass_hz > 0.0)
         TRY(filter_butterworth(y, L, converted, c->rate_hz, c->highpass_hz, c->lowpass_hz, e));
-    TRY(contract_normalize(c, y, converted, e));
+    TRY(normalize(c, &rows, y, converted, e));
     for (int64_t l = 0; l < L; l++)
         if (invalid_count(y + l * converted, converted) > 0)
             FAIL(e, ERR_SIGNAL, "lead %s: the amplitude overflows in conversion",
@@ -392,6 +501,24 @@ enum err_code contract_apply(const struct contract *c, const struct ecg_record *
     return ERR_OK;
 }
 
+/* Windows */
+
+int64_t window_count(const struct contract *c, int64_t samples)
+{
+    int64_t T = c->sample_count, rest = samples - T, stride = T / 2 > 0 ? T / 2 : 1;
+    if (rest < 0)
+        return 0;
+    return c->windows == WINDOWS_SEGMENTS ? samples / T : 1 + (rest + stride - 1) / stride;
+}
+
+int64_t window_start(const struct contract *c, int64_t samples, int64_t i)
+{
+    int64_t n = window_count(c, samples);
+    if (c->windows == WINDOWS_SEGMENTS)
+        return i * c->sample_count;
+    return n > 1 ? i * (samples - c->sample_count) / (n - 1) : 0;
+}
+
 /* JSON */
 
 static const char *const normalization_names[] = {
@@ -399,8 +526,17 @@ static const char *const normalization_names[] = {
     [NORMALIZE_GLOBAL] = "global",
     [NORMALIZE_LEAD] = "lead",
     [NORMALIZE_RECORD] = "record",
+    [NORMALIZE_LEAD_RECORD] = "lead_record",
+    NULL,
 };
-#define NORMALIZATION_COUNT (int)(sizeof normalization_names / sizeof *normalization_names)
+static const char *const resampling_names[] = {"sinc", "linear", NULL};
+static const char *const windows_names[] = {"overlap", "segments", NULL};
+static const char *const missing_names[] = {"refuse", "zero", NULL};
+
+static bool choice_to_json(cJSON *object, const char *name, const char *const *names, int chosen)
+{
+    return chosen == 0 || cJSON_AddStringToObject(object, name, names[chosen]) != NULL;
+}
 
 static bool numbers_to_json(cJSON *object, const char *name, const double *values, int64_t count)
 {
@@ -424,7 +560,10 @@ struct cJSON *contract_to_json(const struct contract *c)
          cJSON_AddStringToObject(object, "normalization", normalization_names[c->normalization]) &&
          numbers_to_json(object, "mean", c->mean, statistics_count(c)) &&
          numbers_to_json(object, "std", c->std, statistics_count(c)) &&
-         cJSON_AddNumberToObject(object, "max_invalid_fraction", c->max_invalid_fraction);
+         cJSON_AddNumberToObject(object, "max_invalid_fraction", c->max_invalid_fraction) &&
+         choice_to_json(object, "resampling", resampling_names, (int)c->resampling) &&
+         choice_to_json(object, "windows", windows_names, (int)c->windows) &&
+         choice_to_json(object, "missing_leads", missing_names, (int)c->missing);
     if (!ok) {
         cJSON_Delete(object);
         return NULL;
@@ -434,10 +573,11 @@ struct cJSON *contract_to_json(const struct contract *c)
 
 static const char *const field_names[] = {"leads",       "rate_hz",    "sample_count",
                                           "highpass_hz", "lowpass_hz", "normalization",
-                                          "mean",        "std",        "max_invalid_fraction"};
-enum { FIELD_COUNT = sizeof field_names / sizeof *field_names };
+                                          "mean",        "std",        "max_invalid_fraction",
+                                          "resampling",  "windows",    "missing_leads"};
+enum { FIELD_COUNT = sizeof field_names / sizeof *field_names, FIELDS_NEEDED = 9 };
 
-/* Every field once, and no other. */
+/* The first fields once, the others at most once, and no other. */
 static enum err_code fields_check(const cJSON *object, struct err *e)
 {
     int seen[FIELD_COUNT] = {0};
@@ -455,7 +595,7 @@ static enum err_code fields_check(const cJSON *object, struct err *e)
         if (seen[i]++)
             FAIL(e, ERR_MODEL, "input contract: field \"%s\" occurs twice", field_names[i]);
     }
-    for (int i = 0; i < FIELD_COUNT; i++)
+    for (int i = 0; i < FIELDS_NEEDED; i++)
         if (!seen[i])
             FAIL(e, ERR_MODEL, "input contract: field \"%s\" is missing", field_names[i]);
     return ERR_OK;
@@ -490,6 +630,31 @@ static enum err_code numbers_read(const cJSON *object, const char *name, int64_t
         out[i] = item->valuedouble;
     }
     return ERR_OK;
+}
+
+/* One of the names; a field that is not there leaves *out. */
+static enum err_code choice_read(const cJSON *object, const char *name, const char *const *names,
+                                 int *out, struct err *e)
+{
+    char known[64] = "";
+    const cJSON *item = field(object, name);
+    const char *text = cJSON_GetStringValue(item);
+    if (!item)
+        return ERR_OK;
+    for (int i = 0; names[i]; i++) {
+        if (text && strcmp(text, names[i]) == 0) {
+            *out = i;
+            return ERR_OK;
+        }
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s",
+                 i == 0         ? ""
+                 : names[i + 1] ? ", "
+                                : " or ",
+                 names[i]);
+    }
+    FAIL(e, ERR_MODEL, "input contract: %s: expected %s, found \"%.40s\"", name, known,
+         text ? text : "");
 }
 
 static enum err_code leads_read(const cJSON *array, struct contract *c, struct err *e)
@@ -528,16 +693,15 @@ enum err_code contract_from_json(struct contract *c, const struct cJSON *object,
     read.sample_count = (int64_t)samples;
     TRY(number_read(object, "highpass_hz", &read.highpass_hz, e));
     TRY(number_read(object, "lowpass_hz", &read.lowpass_hz, e));
-    const char *name = cJSON_GetStringValue(field(object, "normalization"));
-    int kind = 0;
-    while (kind < NORMALIZATION_COUNT && (!name || strcmp(name, normalization_names[kind]) != 0))
-        kind++;
-    if (kind == NORMALIZATION_COUNT)
-        FAIL(e, ERR_MODEL,
-             "input contract: normalization: expected none, global, lead or record, "
-             "found \"%.40s\"",
-             name ? name : "");
-    read.normalization = (enum contract_normalization)kind;
+    int normalization = 0, resampling = 0, windows = 0, missing = 0;
+    TRY(choice_read(object, "normalization", normalization_names, &normalization, e));
+    TRY(choice_read(object, "resampling", resampling_names, &resampling, e));
+    TRY(choice_read(object, "windows", windows_names, &windows, e));
+    TRY(choice_read(object, "missing_leads", missing_names, &missing, e));
+    read.normalization = (enum contract_normalization)normalization;
+    read.resampling = (enum contract_resampling)resampling;
+    read.windows = (enum contract_windows)windows;
+    read.missing = (enum contract_missing)missing;
     TRY(numbers_read(object, "mean", statistics_count(&read), read.mean, e));
     TRY(numbers_read(object, "std", statistics_count(&read), read.std, e));
     TRY(number_read(object, "max_invalid_fraction", &read.max_invalid_fraction, e));

@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/shapes.h"
 #include "base/str.h"
+
+#define VALUES_MAX (INT64_C(1) << 28)
 
 void ecg_record_init(struct ecg_record *r)
 {
@@ -37,6 +40,47 @@ void ecg_record_issue(struct ecg_record *r, unsigned flag, const char *format, .
     const char *kept = r->issues == NULL ? NULL : arena_strdup(&r->arena, text);
     if (kept != NULL) /* without memory the flag remains */
         r->issues[r->issue_count++] = kept;
+}
+
+enum err_code ecg_record_append(struct ecg_record *r, const struct ecg_record *next, struct err *e)
+{
+    int64_t L = r->lead_count, T = r->sample_count, more = next->sample_count, values;
+    if (next->rate_hz != r->rate_hz)
+        FAIL(e, ERR_FORMAT, "%s goes on at %g Hz, it began at %g Hz", r->name ? r->name : "?",
+             next->rate_hz, r->rate_hz);
+    bool same = next->lead_count == L;
+    for (int64_t l = 0; same && l < L; l++) {
+        const struct ecg_channel *a = &r->channels[l], *b = &next->channels[l];
+        same = a->lead == b->lead && a->is_voltage == b->is_voltage &&
+               a->is_standardized == b->is_standardized &&
+               strcmp(a->unit ? a->unit : "", b->unit ? b->unit : "") == 0;
+    }
+    if (!same)
+        FAIL(e, ERR_FORMAT, "%s goes on with other leads or units than it began with",
+             r->name ? r->name : "?");
+    if (!mul_i64(T + more, L, &values) || values > VALUES_MAX)
+        FAIL(e, ERR_LIMIT, "%lld samples in %lld leads: more than %lld values",
+             (long long)(T + more), (long long)L, (long long)VALUES_MAX);
+    float *samples = arena_push_array(&r->arena, (size_t)values, sizeof *samples);
+    if (!samples)
+        FAIL(e, ERR_MEMORY, "%lld samples: out of memory", (long long)(T + more));
+    for (int64_t l = 0; l < L; l++) {
+        float *row = samples + l * (T + more);
+        memcpy(row, r->samples + l * T, (size_t)T * sizeof *row);
+        memcpy(row + T, next->samples + l * more, (size_t)more * sizeof *row);
+        r->channels[l].invalid_count += next->channels[l].invalid_count;
+    }
+    r->samples = samples;
+    r->sample_count = T + more;
+    r->flags |= next->flags;
+    for (int i = 0; i < next->issue_count; i++) {
+        bool known = false;
+        for (int k = 0; k < r->issue_count; k++)
+            known = known || strcmp(r->issues[k], next->issues[i]) == 0;
+        if (!known)
+            ecg_record_issue(r, 0, "%s", next->issues[i]);
+    }
+    return ERR_OK;
 }
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -75,5 +119,7 @@ const struct record_flag_name record_flag_names[] = {
     {RECORD_GAPS, "gaps"},
     {RECORD_DEFAULT_GAIN, "default-gain"},
     {RECORD_DEFAULT_RATE, "default-rate"},
+    {RECORD_DEFAULT_UNIT, "default-unit"},
+    {RECORD_STANDARDIZED, "standardized"},
     {0, NULL},
 };

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/err.h"
 #include "signal/lead.h"
 
 enum record_flag {
@@ -19,7 +20,9 @@ enum record_flag {
     RECORD_CHECKSUM_ABSENT = 1 << 3, /* not declared, or known to be meaningless (CinC 2017) */
     RECORD_GAPS = 1 << 4,            /* multi-segment record with gaps, filled with NaN */
     RECORD_DEFAULT_GAIN = 1 << 5,    /* gain not in the header: the format's default was used */
-    RECORD_DEFAULT_RATE = 1 << 6
+    RECORD_DEFAULT_RATE = 1 << 6,
+    RECORD_DEFAULT_UNIT = 1 << 7, /* unit not in the file: the format's usual one was taken */
+    RECORD_STANDARDIZED = 1 << 8  /* some channel is a z-score, not a voltage */
 };
 
 /* Names of the flags for tables and JSON ("short"), ended by a NULL name. */
@@ -37,6 +40,9 @@ struct ecg_channel {
     enum ecg_lead lead; /* recognized lead or LEAD_UNKNOWN */
     const char *unit;   /* of `samples`: "mV" if a voltage, else as in the file */
     bool is_voltage;
+    bool
+        is_standardized; /* a z-score: the file's own mean taken off and deviation divided out, over
+                              the whole recording; unit "1" */
     int64_t invalid_count; /* samples that are NaN */
 };
 
@@ -69,6 +75,11 @@ void ecg_record_free(struct ecg_record *r); /* accepts a zeroed struct */
 /* Adds an issue (kept in the record's arena) and sets a flag (0: none). */
 void ecg_record_issue(struct ecg_record *r, unsigned flag, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Puts the samples of `next` behind those of *r: a recording in two files. Both must have the same rate
+ * and the same leads in the same units and order. Flags and issues of `next` are added to those of *r.
+ * Errors: ERR_FORMAT naming what differs, ERR_LIMIT (over 2^28 values), ERR_MEMORY. */
+enum err_code ecg_record_append(struct ecg_record *r, const struct ecg_record *next, struct err *e);
 
 /* The text after "key:" of the first comment line that begins so, without regard to case ("Dx" finds
  * "#Dx: 426783006"); NULL if there is none. Borrows from the record. */

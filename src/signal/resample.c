@@ -196,3 +196,42 @@ enum err_code resample(float *y, const float *x, int64_t L, int64_t T, double fr
     free(wide);
     return ERR_OK;
 }
+
+int64_t resample_linear_length(int64_t T, double from_hz, double to_hz)
+{
+    ASSERT(T >= 0 && T <= (INT64_C(1) << 40) && resample_is_possible(from_hz, to_hz),
+           "resample_linear_length(%lld, %g, %g)", (long long)T, from_hz, to_hz);
+    return from_hz == to_hz ? T : (int64_t)((double)T * to_hz / from_hz);
+}
+
+enum err_code resample_linear(float *y, const float *x, int64_t L, int64_t T, double from_hz,
+                              double to_hz, struct err *e)
+{
+    if (!resample_is_possible(from_hz, to_hz))
+        FAIL(e, ERR_RATE,
+             "cannot resample from %g Hz to %g Hz: the rates must be positive and "
+             "within a factor of %g",
+             from_hz, to_hz, RATIO_MAX);
+    ASSERT(L >= 0 && T >= 1, "resample_linear of [%lld,%lld]", (long long)L, (long long)T);
+    if (from_hz == to_hz) {
+        memcpy(y, x, (size_t)(L * T) * sizeof *y);
+        return ERR_OK;
+    }
+    int64_t m = resample_linear_length(T, from_hz, to_hz);
+    ASSERT(T < INT64_C(1) << 31 && m < INT64_C(1) << 31, "resample_linear of %lld samples",
+           (long long)T);
+    if (m < 1)
+        FAIL(e, ERR_LENGTH, "%lld samples at %g Hz are none at %g Hz", (long long)T, from_hz,
+             to_hz);
+    for (int64_t k = 0; k < m; k++) {
+        /* Whole and fraction in integers: nothing is rounded. */
+        int64_t span = m > 1 ? m - 1 : 1, at = k * (T - 1);
+        int64_t low = at / span, high = low + 1 < T ? low + 1 : low;
+        double fraction = (double)(at % span) / (double)span;
+        for (int64_t l = 0; l < L; l++) {
+            double a = x[l * T + low], b = x[l * T + high];
+            y[l * m + k] = (float)(a + fraction * (b - a));
+        }
+    }
+    return ERR_OK;
+}

@@ -36,8 +36,15 @@ const struct option input_rows[] = {
     OPT_FLOAT(input_options, lowpass_hz, "0", 0, 5000, "Hz", "zero-phase low-pass; 0: none"),
     OPT_TEXT(input_options, leads, "I,II,III,aVR,aVL,aVF,V1,V2,V3,V4,V5,V6", "LIST",
              "leads the model takes, in order, separated by commas"),
-    OPT_CHOICE(input_options, normalization, "global", "none|global|lead|record",
-               "one mean and deviation for the training set, one by lead, or by record"),
+    OPT_CHOICE(input_options, normalization, "global", "none|global|lead|record|lead_record",
+               "one mean and deviation for the training set, one by lead, by record, or by lead of "
+               "each record"),
+    OPT_CHOICE(input_options, resampling, "sinc", "sinc|linear",
+               "with an anti-alias filter, or by straight lines as ECG-FM was trained"),
+    OPT_CHOICE(input_options, windows, "overlap", "overlap|segments",
+               "how longer recordings are cut: evenly with overlap, or one piece after the other"),
+    OPT_CHOICE(input_options, missing_leads, "refuse", "refuse|zero",
+               "what becomes of a recording without a lead that the model takes"),
     OPTION_END};
 
 /* Options that do not change what a run computes, or that the identity holds in another form. */
@@ -54,10 +61,13 @@ enum err_code input_contract(const struct input_options *o, struct contract *c, 
     c->sample_count = (int64_t)llround(o->seconds * o->rate_hz);
     c->highpass_hz = o->highpass_hz;
     c->lowpass_hz = o->lowpass_hz;
-    static const char *const kinds[] = {"none", "global", "lead", "record"};
-    for (int i = 0; i < 4; i++)
+    static const char *const kinds[] = {"none", "global", "lead", "record", "lead_record"};
+    for (int i = 0; i < (int)(sizeof kinds / sizeof *kinds); i++)
         if (strcmp(o->normalization, kinds[i]) == 0)
             c->normalization = (enum contract_normalization)i;
+    c->resampling = strcmp(o->resampling, "linear") == 0 ? RESAMPLE_LINEAR : RESAMPLE_SINC;
+    c->windows = strcmp(o->windows, "segments") == 0 ? WINDOWS_SEGMENTS : WINDOWS_OVERLAP;
+    c->missing = strcmp(o->missing_leads, "zero") == 0 ? MISSING_ZERO : MISSING_REFUSE;
     char text[256];
     if (!str_copy(text, sizeof text, o->leads))
         FAIL(e, ERR_USAGE, "input.leads: longer than %zu characters", sizeof text - 1);

@@ -29,7 +29,7 @@ extern const struct option experiment_rows[];
 /* The input contract of a new model. */
 struct input_options {
     double rate_hz, seconds, highpass_hz, lowpass_hz;
-    const char *leads, *normalization;
+    const char *leads, *normalization, *resampling, *windows, *missing_leads;
 };
 extern const struct option input_rows[];
 

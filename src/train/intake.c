@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "format/format.h"
 #include "model/scorer.h"
@@ -95,7 +96,26 @@ static enum err_code convert(struct intake *in, const struct ecg_record *record,
     if (window_count(c, in->samples) == 0)
         FAIL(e, ERR_LENGTH, "the recording has %.3f s, the model needs %.3f s",
              (double)in->samples / c->rate_hz, (double)c->sample_count / c->rate_hz);
+    in->absent = contract_absent(c, record);
     return ERR_OK;
+}
+
+static void warn(struct intake *in, const struct ecg_record *record, const struct contract *c)
+{
+    in->warnings =
+        arena_push_array(&in->arena, (size_t)record->issue_count + 1, sizeof *in->warnings);
+    for (int i = 0; in->warnings && i < record->issue_count; i++)
+        in->warnings[in->warning_count++] = arena_strdup(&in->arena, record->issues[i]);
+    if (!in->warnings || in->absent == 0)
+        return;
+    struct buf text;
+    buf_init(&text, 0);
+    buf_puts(&text, "zeros stand for the leads that are missing:");
+    for (int64_t l = 0; l < c->lead_count; l++)
+        if (in->absent >> l & 1)
+            buf_printf(&text, " %s", lead_name(c->leads[l]));
+    in->warnings[in->warning_count++] = arena_strdup(&in->arena, text.data ? text.data : "");
+    buf_free(&text);
 }
 
 void intake_read(struct intake *in, const char *path, const struct contract *contract, bool strict)
@@ -110,10 +130,7 @@ void intake_read(struct intake *in, const char *path, const struct contract *con
         in->code = record_read(path, &(struct read_options){.strict = strict}, &record, &e);
     if (in->code == ERR_OK) {
         in->code = convert(in, &record, contract, &e);
-        in->warnings =
-            arena_push_array(&in->arena, (size_t)record.issue_count + 1, sizeof *in->warnings);
-        for (int i = 0; in->warnings && i < record.issue_count; i++)
-            in->warnings[in->warning_count++] = arena_strdup(&in->arena, record.issues[i]);
+        warn(in, &record, contract);
     }
     if (in->code != ERR_OK) {
         char text[1400];

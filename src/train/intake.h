@@ -28,8 +28,9 @@ struct intake {
     const char *reason; /* of a refusal */
     float *x;           /* [L,samples] as the contract says */
     int64_t samples;
+    uint32_t absent; /* bit l: lead l of the contract is not in the record, and zero in x */
     int warning_count;
-    const char **warnings; /* issues of the record that do not forbid scoring it */
+    const char **warnings; /* issues of the record that do not forbid scoring it; absent leads */
 };
 
 /* Reads and converts one record. Refused are unreadable, truncated and too short records and whatever

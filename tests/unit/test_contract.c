@@ -55,7 +55,10 @@ static void fixture_make(struct fixture *f, const enum ecg_lead *leads, int coun
     f->record.channels = f->channels;
     f->record.samples = f->samples;
     for (int l = 0; l < count; l++) {
-        f->channels[l] = (struct ecg_channel){lead_name(leads[l]), leads[l], "mV", true, 0};
+        f->channels[l] = (struct ecg_channel){.name = lead_name(leads[l]),
+                                              .lead = leads[l],
+                                              .unit = "mV",
+                                              .is_voltage = true};
         for (int64_t t = 0; t < T; t++)
             f->samples[l * T + t] = (float)lead_value(leads[l], (double)t / rate_hz);
     }
@@ -375,6 +378,181 @@ static void normalizations(void **state)
     fixture_free(&f);
 }
 
+/* The preparation of ECG-FM, from 400 to 500 Hz. The expected numbers are those of the formulas of
+ * ../shared/spec/ecg-fm.md 4.1, computed apart in double: m = 4096 * 500 / 400, sample k read at
+ * k (n-1) / (m-1), mean and population deviation of each lead over the whole record. */
+static void ecg_fm_preparation(void **state)
+{
+    (void)state;
+    static const struct {
+        int lead;
+        double first[5], around[4], last; /* around: samples 2498 to 2501 */
+    } want[2] = {
+        {0,
+         {-2.012454066, -2.009247855, -2.001232861, -1.988409036, -1.970776357},
+         {-0.456565016, -0.580784626, -0.699412436, -0.812410896},
+         -0.192870903},
+        {6,
+         {-2.030421508, -2.007826213, -1.951340447, -1.860964401, -1.736698077},
+         {0.791897157, -0.083540521, -0.919570029, -1.715926598},
+         -1.421123263},
+    };
+    struct fixture f;
+    struct contract c = contract_of(twelve, 12);
+    int64_t T;
+    fixture_make(&f, twelve, 12, 4096, 400);
+    for (int l = 0; l < 12; l++)
+        for (int t = 0; t < 4096; t++)
+            f.samples[l * 4096 + t] =
+                l == 4
+                    ? 0.25f
+                    : (float)(0.001 * (double)((int64_t)t * t * (l + 1) % 1009) - 0.4 - 0.05 * l);
+    c.rate_hz = 500;
+    c.sample_count = 2500;
+    c.normalization = NORMALIZE_LEAD_RECORD;
+    c.resampling = RESAMPLE_LINEAR;
+    c.windows = WINDOWS_SEGMENTS;
+    float *x = apply(&f, &c, &T);
+    assert_int_equal(T, 5120);
+    for (int i = 0; i < 2; i++) {
+        const float *row = x + want[i].lead * T;
+        for (int k = 0; k < 5; k++)
+            assert_float_equal(row[k], want[i].first[k], 1e-6);
+        for (int k = 0; k < 4; k++)
+            assert_float_equal(row[2498 + k], want[i].around[k], 1e-6);
+        assert_float_equal(row[T - 1], want[i].last, 1e-6);
+    }
+    for (int64_t t = 0; t < T; t++) /* a constant lead */
+        assert_true(x[4 * T + t] == 0.0f);
+    assert_int_equal(window_count(&c, T), 2); /* 120 samples are dropped */
+    assert_int_equal(window_start(&c, T, 0), 0);
+    assert_int_equal(window_start(&c, T, 1), 2500);
+    fixture_free(&f);
+}
+
+/* A constant lead is zero although the sinc of resampling and the high-pass leave a ripple of it. */
+static void constant_leads_become_zeros(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct contract c = contract_of(twelve, 3);
+    int64_t T;
+    fixture_make(&f, twelve, 3, 3600, 360);
+    for (int t = 0; t < 3600; t++)
+        f.samples[3600 + t] = 1.37f;
+    c.normalization = NORMALIZE_LEAD_RECORD;
+    for (int filtered = 0; filtered < 2; filtered++) {
+        c.highpass_hz = filtered ? 0.5 : 0;
+        float *x = apply(&f, &c, &T);
+        for (int l = 0; l < 3; l++) {
+            double mean = 0, square = 0;
+            for (int64_t t = 0; t < T; t++)
+                mean += (double)x[l * T + t] / (double)T;
+            for (int64_t t = 0; t < T; t++)
+                square += (x[l * T + t] - mean) * (x[l * T + t] - mean) / (double)T;
+            assert_float_equal(mean, 0, 1e-6);
+            if (l == 1)
+                assert_true(square == 0.0 && x[T] == 0.0f);
+            else
+                assert_float_equal(square, 1, 1e-5);
+        }
+    }
+    fixture_free(&f);
+}
+
+/* What is not there is zero after normalization, is told, and does not change the other leads. */
+static void missing_leads_become_zeros(void **state)
+{
+    (void)state;
+    const enum ecg_lead given[3] = {LEAD_V2, LEAD_II, LEAD_I};
+    struct fixture f;
+    struct contract c = contract_of(twelve, 12);
+    struct err e;
+    int64_t T;
+    fixture_make(&f, given, 3, 500, 100);
+    const uint32_t absent = 0xfff & ~(uint32_t)(1 << LEAD_V2 | 0x3f);
+    assert_int_equal(contract_absent(&c, &f.record), absent);
+    for (int kind = NORMALIZE_NONE; kind <= NORMALIZE_LEAD_RECORD; kind++) {
+        c.normalization = (enum contract_normalization)kind;
+        for (int l = 0; l < 12; l++) {
+            c.mean[l] = 0.3;
+            c.std[l] = 0.7;
+        }
+        c.missing = MISSING_REFUSE;
+        assert_int_equal(refuse(&f, &c, &e), ERR_LEADS);
+        c.missing = MISSING_ZERO;
+        float *x = apply(&f, &c, &T);
+        struct contract there = c; /* the leads that are there, by themselves */
+        there.lead_count = 0;
+        for (int l = 0; l < 12; l++)
+            if (!(absent >> l & 1))
+                there.leads[there.lead_count++] = (enum ecg_lead)l;
+        float *y = apply(&f, &there, &T);
+        for (int l = 0, k = 0; l < 12; l++)
+            for (int64_t t = 0, here = !(absent >> l & 1) ? k++ : -1; t < T; t++)
+                assert_true(x[l * T + t] == (here < 0 ? 0.0f : y[here * T + t]));
+    }
+    /* a record that shares no lead is refused all the same */
+    struct contract others = contract_of(twelve + 8, 4);
+    others.missing = MISSING_ZERO;
+    assert_int_equal(refuse(&f, &others, &e), ERR_LEADS);
+    assert_int_equal(contract_absent(&others, &f.record), 0xf);
+    fixture_free(&f);
+}
+
+/* A z-score is taken as it is by a model that makes just that, and by no other; nothing is derived
+ * from z-scores. */
+static void standardized_channels(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct contract c = contract_of(twelve, 2);
+    struct err e;
+    int64_t T;
+    fixture_make(&f, twelve, 2, 500, 100);
+    for (int l = 0; l < 2; l++) {
+        f.record.channels[l].is_voltage = false;
+        f.record.channels[l].is_standardized = true;
+        f.record.channels[l].unit = "1";
+    }
+    for (int kind = NORMALIZE_NONE; kind <= NORMALIZE_LEAD_RECORD; kind++) {
+        c.normalization = (enum contract_normalization)kind;
+        if (kind == NORMALIZE_LEAD_RECORD)
+            break;
+        assert_int_equal(refuse(&f, &c, &e), ERR_UNITS);
+        assert_non_null(strstr(e.message, "z-score"));
+    }
+    assert_memory_equal(apply(&f, &c, &T), f.samples, 1000 * sizeof(float));
+    struct contract limbs = contract_of(twelve, 3);
+    limbs.normalization = NORMALIZE_LEAD_RECORD;
+    assert_int_equal(refuse(&f, &limbs, &e), ERR_LEADS);
+    limbs.missing = MISSING_ZERO;
+    assert_int_equal(contract_absent(&limbs, &f.record), 1 << LEAD_III);
+    float *x = apply(&f, &limbs, &T);
+    assert_memory_equal(x, f.samples, 1000 * sizeof(float));
+    for (int64_t t = 0; t < T; t++)
+        assert_true(x[2 * T + t] == 0.0f);
+    fixture_free(&f);
+}
+
+static void windows_follow_the_contract(void **state)
+{
+    (void)state;
+    struct contract c;
+    contract_default(&c);
+    c.sample_count = 100;
+    c.windows = WINDOWS_SEGMENTS;
+    const int64_t lengths[] = {99, 100, 199, 200, 350}, counts[] = {0, 1, 1, 2, 3};
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(window_count(&c, lengths[i]), counts[i]);
+        for (int64_t k = 0; k < counts[i]; k++)
+            assert_int_equal(window_start(&c, lengths[i], k), 100 * k);
+    }
+    c.windows = WINDOWS_OVERLAP;
+    assert_int_equal(window_count(&c, 350), 6);
+    assert_int_equal(window_start(&c, 350, 5), 250);
+}
+
 static void filters_are_applied(void **state)
 {
     (void)state;
@@ -419,8 +597,11 @@ static void json_round_trip(void **state)
     c.highpass_hz = 0.1 + 0.2;
     c.lowpass_hz = 0.47 * c.rate_hz;
     c.max_invalid_fraction = nextafter(0.1, 1);
-    for (int kind = NORMALIZE_NONE; kind <= NORMALIZE_RECORD; kind++) {
+    for (int kind = NORMALIZE_NONE; kind <= NORMALIZE_LEAD_RECORD; kind++) {
         c.normalization = (enum contract_normalization)kind;
+        c.resampling = kind % 2 ? RESAMPLE_LINEAR : RESAMPLE_SINC;
+        c.windows = kind % 3 ? WINDOWS_SEGMENTS : WINDOWS_OVERLAP;
+        c.missing = kind / 2 % 2 ? MISSING_ZERO : MISSING_REFUSE;
         for (int l = 0; l < CONTRACT_LEADS_MAX; l++) {
             int used = kind == NORMALIZE_LEAD ? l < 5 : kind == NORMALIZE_GLOBAL ? l < 1 : 0;
             c.mean[l] = used ? nextafter(-0.00123456789012345 * (l + 1), 1) : 0;
@@ -438,7 +619,8 @@ static void json_round_trip(void **state)
         assert_memory_equal(back.leads, c.leads, 5 * sizeof *c.leads);
         assert_true(back.rate_hz == c.rate_hz && back.highpass_hz == c.highpass_hz &&
                     back.lowpass_hz == c.lowpass_hz && back.sample_count == c.sample_count &&
-                    back.normalization == c.normalization &&
+                    back.normalization == c.normalization && back.resampling == c.resampling &&
+                    back.windows == c.windows && back.missing == c.missing &&
                     back.max_invalid_fraction == c.max_invalid_fraction);
         assert_memory_equal(back.mean, c.mean, sizeof c.mean);
         assert_memory_equal(back.std, c.std, sizeof c.std);
@@ -505,6 +687,11 @@ static void json_is_strict(void **state)
         "{\"mean\":[null]}",
         "{\"max_invalid_fraction\":1.1}",
         "{\"extra\":0}",
+        "{\"resampling\":\"cubic\"}",
+        "{\"resampling\":1}",
+        "{\"windows\":\"\"}",
+        "{\"missing_leads\":\"guess\"}",
+        "{\"missing_leads\":null}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cJSON *patch = cJSON_Parse(bad[i]), *copy = cJSON_Duplicate(object, 1);
@@ -524,6 +711,13 @@ static void json_is_strict(void **state)
         cJSON_Delete(copy);
     }
     assert_int_equal(contract_from_json(&c, NULL, NULL), ERR_MODEL);
+    /* A field that has a default is written where it differs, and only once. */
+    cJSON_AddStringToObject(object, "windows", "segments");
+    assert_int_equal(contract_from_json(&c, object, NULL), ERR_OK);
+    assert_true(c.windows == WINDOWS_SEGMENTS && c.resampling == RESAMPLE_SINC &&
+                c.missing == MISSING_REFUSE);
+    cJSON_AddStringToObject(object, "windows", "segments");
+    assert_int_equal(contract_from_json(&c, object, NULL), ERR_MODEL);
     cJSON_Delete(object);
 }
 
@@ -543,6 +737,11 @@ int main(void)
         cmocka_unit_test(flat_records_are_refused_and_flat_leads_taken),
         cmocka_unit_test(overflow_is_refused),
         cmocka_unit_test(normalizations),
+        cmocka_unit_test(ecg_fm_preparation),
+        cmocka_unit_test(constant_leads_become_zeros),
+        cmocka_unit_test(missing_leads_become_zeros),
+        cmocka_unit_test(standardized_channels),
+        cmocka_unit_test(windows_follow_the_contract),
         cmocka_unit_test(filters_are_applied),
         cmocka_unit_test(same_record_same_bytes),
         cmocka_unit_test(json_round_trip),
