@@ -228,7 +228,7 @@ static enum err_code dataset_find(const char *root, const char *name, const stru
     if (!*out)
         FAIL(e, ERR_FORMAT,
              "%s: no data set is recognized here: expected the tables of PTB-XL or of a CinC "
-             "challenge, a labels.csv, or recordings (known are %s)",
+             "challenge, a labels.csv, a train.tsv, or recordings (known are %s)",
              root, known);
     return ERR_OK;
 }

@@ -53,6 +53,15 @@ static enum err_code entry_convert(const struct store *s, int64_t index, struct 
         snprintf(note, note_size, "kept, although %s",
                  record.issue_count > 0 ? record.issues[0] : "its checksum differs");
     }
+    uint32_t absent = code == ERR_OK && note ? contract_absent(s->contract, &record) : 0;
+    if (absent != 0 && !note[0]) {
+        *notice = "absent-leads";
+        size_t used = (size_t)snprintf(note, note_size, "kept with zeros for the leads");
+        for (int64_t l = 0; l < s->contract->lead_count && used < note_size; l++)
+            if (absent >> l & 1)
+                used += (size_t)snprintf(note + used, note_size - used, " %s",
+                                         lead_name(s->contract->leads[l]));
+    }
     ecg_record_free(&record);
     return code;
 }

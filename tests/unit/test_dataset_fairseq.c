@@ -1,0 +1,354 @@
+/* data/ds_fairseq: manifests, pairs of segments and labels as prepared for fairseq-signals. */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+
+#include "data/dataset.h"
+#include "data/loader.h"
+#include "format/number_list.h"
+#include "mat5_image.h"
+#include "scratch.h"
+
+enum { T = 40, RATE = 100, CLASS_DOUBLE = 6, CLASS_INT64 = 14, CLASS_LOGICAL = 9 };
+
+static char *folder;
+
+static int set_up(void **state)
+{
+    (void)state;
+    folder = scratch_make();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    scratch_remove(folder);
+    free(folder);
+    return 0;
+}
+
+static const char *in_folder(const char *name)
+{
+    static char path[4][1024];
+    static int next;
+    next = (next + 1) % 4;
+    snprintf(path[next], sizeof path[next], "%s/%s", folder, name);
+    return path[next];
+}
+
+static double sample(int record, int lead, int t)
+{
+    return 0.01 * ((t * (lead + 3) * 7 + 31 * record) % 101) - 0.5;
+}
+
+/* A segment k of a record, standardized as it lies; idx -1: none; labels NULL: none. */
+static void segment_write(const char *name, int record, int k, int64_t idx, const double *labels,
+                          int64_t label_count)
+{
+    double feats[12 * T], ones[12];
+    for (int t = 0; t < T; t++)
+        for (int l = 0; l < 12; l++)
+            feats[t * 12 + l] = sample(record, l, k * T + t);
+    for (int l = 0; l < 12; l++)
+        ones[l] = 1;
+    struct mat5_image f;
+    image_begin(&f, false);
+    image_variable(&f, "feats", CLASS_DOUBLE, MI_DOUBLE, 12, T, feats, idx % 2 == 0);
+    image_variable(&f, "curr_sample_rate", CLASS_INT64, MI_INT64, 1, 1, (double[]){RATE}, false);
+    image_variable(&f, "mean", CLASS_DOUBLE, MI_DOUBLE, 12, 1, ones, false);
+    image_variable(&f, "std", CLASS_DOUBLE, MI_DOUBLE, 12, 1, ones, false);
+    if (idx >= 0)
+        image_variable(&f, "idx", CLASS_INT64, MI_INT64, 1, 1, (double[]){(double)idx}, false);
+    if (labels)
+        image_variable(&f, "label", CLASS_LOGICAL, MI_UINT8, 1, label_count, labels, false);
+    scratch_write(folder, name, f.bytes, f.size);
+    free(f.bytes);
+}
+
+/* y.npy of float64, in C order. */
+static void table_write(const char *name, const double *values, int rows, int columns)
+{
+    unsigned char bytes[4096] = "\x93NUMPY\x01";
+    int n =
+        snprintf((char *)bytes + 10, 200,
+                 "{'descr': '<f8', 'fortran_order': False, 'shape': (%d, %d), }\n", rows, columns);
+    bytes[8] = (unsigned char)n;
+    memcpy(bytes + 10 + n, values, (size_t)(rows * columns) * sizeof *values);
+    scratch_write(folder, name, bytes, 10 + (size_t)n + (size_t)(rows * columns) * sizeof *values);
+}
+
+static const struct manifest_problem *problem_of(const struct manifest *m, const char *id)
+{
+    for (int64_t i = 0; i < m->problem_count; i++)
+        if (strcmp(m->problems[i].id, id) == 0)
+            return &m->problems[i];
+    return NULL;
+}
+
+static void open_or_fail(struct manifest *m, const char *path)
+{
+    struct err e = {0};
+    char text[1024];
+    if (manifest_open(path, NULL, NULL, m, &e) != ERR_OK) {
+        err_format(&e, text, sizeof text);
+        fail_msg("%s: %s", path, text);
+    }
+}
+
+static void test_training_manifest(void **state)
+{
+    (void)state;
+    char text[2048];
+    segment_write("a/data/x_0.mat", 0, 0, 2, NULL, 0);
+    segment_write("a/data/x_1.mat", 0, 1, 2, NULL, 0);
+    segment_write("a/data/deep/y_0.mat", 1, 0, 0, NULL, 0);
+    segment_write("a/data/far.mat", 2, 0, 9, NULL, 0);   /* beyond the table */
+    segment_write("a/data/none.mat", 3, 0, -1, NULL, 0); /* no idx */
+    segment_write("a/data/nan.mat", 4, 0, 1, NULL, 0);
+    /* the root as manifests.py writes it: an empty field, a tab, the folder */
+    snprintf(text, sizeof text,
+             "\t%s\nx_0.mat\t40\r\nx_1.mat\t40\nfar.mat\t40\nnone.mat\t40\nnan.mat\t40\n"
+             "../x_0.mat\t40\nx_0.mat\nx_0.mat\tmany\n\n",
+             in_folder("a/data"));
+    scratch_text(folder, "a/manifests/train.tsv", text);
+    scratch_text(folder, "a/manifests/valid.tsv", "../data\ndeep/y_0.mat\t40\n");
+    scratch_text(folder, "a/manifests/test.tsv", "../data\nx_0.mat\t40\nnot_there.mat\t40");
+    const double y[9] = {0, 1, 0, 1, NAN, 0, 1, 0, 1};
+    table_write("a/labels/y.npy", y, 3, 3);
+    scratch_text(folder, "a/labels/label_def.csv",
+                 "name,pos_count_all\nSinus rhythm,5\n\"Block, bifascicular\",1\nAF,2\n");
+    scratch_text(folder, "a/labels/pos_weight.txt", "[0.25, 14.49034,\n 3]\n");
+
+    struct manifest m;
+    open_or_fail(&m, in_folder("a/manifests"));
+    assert_string_equal(m.dataset->name, "fairseq");
+    /* x_0 of test.tsv is in train.tsv already: kept once, and told */
+    assert_int_equal(m.count, 7);
+    assert_string_equal(problem_of(&m, "x_0")->code, "duplicate-id");
+    assert_string_equal(problem_of(&m, "../x_0.mat")->code, "bad-line");
+    assert_int_equal(m.left_out, 4);
+    const struct {
+        const char *id;
+        int fold;
+    } want[7] = {{"x_0", 1}, {"x_1", 1},      {"far", 1},       {"none", 1},
+                 {"nan", 1}, {"deep/y_0", 9}, {"not_there", 10}};
+    for (int i = 0; i < 7; i++) {
+        assert_string_equal(m.entries[i].id, want[i].id);
+        assert_int_equal(m.entries[i].fold, want[i].fold);
+        assert_null(m.entries[i].continued);
+    }
+
+    struct label_set set;
+    struct err e = {0};
+    if (manifest_labels(&m, NULL, &set, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_int_equal(set.class_count, 3);
+    assert_string_equal(set.class_names[1], "Block, bifascicular");
+    assert_true(set.positive_weights && set.positive_weights[0] == 0.25 &&
+                set.positive_weights[1] == 14.49034 && set.positive_weights[2] == 3);
+    const int labelled[7] = {1, 1, 0, 0, 0, 1, 0};
+    const int targets[7][3] = {{1, 0, 1}, {1, 0, 1}, {0}, {0}, {0}, {0, 1, 0}, {0}};
+    for (int i = 0; i < 7; i++) {
+        assert_int_equal(set.labelled[i], labelled[i]);
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(set.targets[i * 3 + k], targets[i][k]);
+    }
+    assert_non_null(strstr(problem_of(&m, "far")->reason, "beyond"));
+    assert_non_null(strstr(problem_of(&m, "none")->reason, "no number idx"));
+    assert_non_null(strstr(problem_of(&m, "nan")->reason, "nan for Block"));
+    uint64_t hash = m.hash;
+    manifest_close(&m);
+
+    /* one manifest by itself; the kind is recognized by the file */
+    open_or_fail(&m, in_folder("a/manifests/valid.tsv"));
+    assert_true(m.count == 1 && m.entries[0].fold == 9 && m.hash != hash);
+    assert_int_equal(manifest_labels(&m, "labels", &set, NULL), ERR_OK);
+    assert_true(set.labelled[0] && set.targets[1] == 1);
+    manifest_close(&m);
+    /* missing files are found where that is asked for */
+    assert_int_equal(manifest_open(in_folder("a/manifests/test.tsv"), "fairseq",
+                                   &(struct manifest_options){.check_files = true}, &m, NULL),
+                     ERR_OK);
+    assert_int_equal(m.count, 1);
+    manifest_close(&m);
+}
+
+static void test_pairs(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 4; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "b/data/r_%d.mat", k);
+        segment_write(name, 5, k, 1, NULL, 0);
+    }
+    segment_write("b/data/alone_0.mat", 6, 0, 2, NULL, 0);
+    scratch_text(folder, "b/train.tsv",
+                 "data\nmat\nr\t40\t0\t0,1\nr\t40\t0\t2,3\nalone\t40\t0\t0,1\n"
+                 "r\t40\t0\t1\nr\t40\t0\t1,3\nr\t40\t0\n/r\t40\t0\t0,1\nr\t40\t0\t-1,0\n");
+    struct manifest m;
+    open_or_fail(&m, in_folder("b"));
+    assert_int_equal(m.count, 3);
+    assert_int_equal(m.left_out, 5);
+    assert_string_equal(m.entries[1].id, "r_2_3");
+    assert_string_equal(m.entries[1].patient, "r");
+    assert_non_null(strstr(m.entries[1].path, "data/r_2.mat"));
+    assert_non_null(strstr(m.entries[1].continued, "data/r_3.mat"));
+    /* the recording is the two segments one after the other */
+    struct ecg_record r;
+    struct err e = {0};
+    if (manifest_entry_read(&m.entries[1], NULL, &r, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_true(r.sample_count == 2 * T && r.lead_count == 12 && r.rate_hz == RATE);
+    for (int l = 0; l < 12; l++)
+        for (int t = 0; t < 2 * T; t++)
+            assert_true(r.samples[l * 2 * T + t] == (float)sample(5, l, 2 * T + t));
+    int issues = r.issue_count;
+    ecg_record_free(&r);
+    assert_int_equal(manifest_entry_read(&m.entries[2], NULL, &r, &e), ERR_NOT_FOUND);
+    ecg_record_free(&r);
+    assert_int_equal(issues, 1); /* told once */
+    /* and comes through the store whole, standardized as it is */
+    struct contract c;
+    contract_default(&c);
+    c.sample_count = T;
+    c.normalization = NORMALIZE_LEAD_RECORD;
+    struct store *s;
+    if (store_open(&s, &m, SPLIT_TRAIN, &c, &(struct store_options){.threads = 2}, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_true(store_count(s) == 2 && store_quarantined(s) == 1 && store_length(s, 0) == 2 * T);
+    float window[12 * T];
+    assert_int_equal(store_copy(s, 0, T, T, window, &e), ERR_OK);
+    assert_true(window[3 * T + 5] == (float)sample(5, 3, T + 5));
+    store_close(s);
+    assert_int_equal(manifest_labels(&m, NULL, &(struct label_set){0}, &e), ERR_LABELS);
+    manifest_close(&m);
+}
+
+/* Labels inside the files, names made up; patients of an identification manifest. */
+static void test_own_labels(void **state)
+{
+    (void)state;
+    segment_write("c/p.mat", 0, 0, -1, (double[]){1, 0}, 2);
+    segment_write("c/q.mat", 1, 0, -1, (double[]){0, 1}, 2);
+    segment_write("c/three.mat", 1, 0, -1, (double[]){0, 1, 1}, 3);
+    segment_write("c/odd.mat", 1, 0, -1, (double[]){0, 7}, 2);
+    scratch_text(folder, "c/train.tsv", ".\np.mat\t40\t12.0\nthree.mat\t40\t12\nodd.mat\t40\t13\n");
+    scratch_text(folder, "c/valid_gallery.tsv", ".\nq.mat\t40\t14\n");
+    struct manifest m;
+    struct label_set set;
+    open_or_fail(&m, in_folder("c"));
+    assert_true(m.count == 4 && m.entries[3].fold == 9);
+    assert_string_equal(m.entries[0].patient, "12");
+    assert_int_equal(manifest_labels(&m, NULL, &set, NULL), ERR_OK);
+    assert_int_equal(set.class_count, 2);
+    assert_string_equal(set.class_names[1], "label_1");
+    assert_null(set.positive_weights);
+    assert_true(set.labelled[0] && !set.labelled[1] && !set.labelled[2] && set.labelled[3]);
+    assert_true(set.targets[0] && !set.targets[1] && !set.targets[6] && set.targets[7]);
+    manifest_close(&m);
+}
+
+static void expect_open(const char *path, enum err_code code, const char *says)
+{
+    struct manifest m;
+    struct err e = {0};
+    enum err_code found = manifest_open(path, "fairseq", NULL, &m, &e);
+    if (found != code || !strstr(e.message, says))
+        fail_msg("expected \"%s\", found %s: %s", says, err_code_name(found), e.message);
+    manifest_close(&m);
+}
+
+static void expect_labels(const char *path, enum err_code code, const char *says)
+{
+    struct manifest m;
+    struct label_set set;
+    struct err e = {0};
+    open_or_fail(&m, path);
+    enum err_code found = manifest_labels(&m, NULL, &set, &e);
+    if (found != code || !strstr(e.message, says))
+        fail_msg("expected \"%s\", found %s: %s", says, err_code_name(found), e.message);
+    manifest_close(&m);
+}
+
+static void test_bad(void **state)
+{
+    (void)state;
+    scratch_text(folder, "d/train.tsv", "");
+    expect_open(in_folder("d"), ERR_FORMAT, "empty");
+    scratch_text(folder, "d/train.tsv", "/nowhere/at/all\na.mat\t40\n");
+    expect_open(in_folder("d"), ERR_NOT_FOUND, "line 1");
+    scratch_text(folder, "d/train.tsv", ".\n../mat\na\t40\t0\t0,1\n");
+    expect_open(in_folder("d"), ERR_FORMAT, "line 2");
+    scratch_text(folder, "d/train.tsv", ".\na.mat,40\n");
+    expect_open(in_folder("d"), ERR_FORMAT, "line 2");
+    scratch_write(folder, "d/train.tsv", ".\na\0b\t40\n", 9);
+    expect_open(in_folder("d"), ERR_FORMAT, "NUL");
+    expect_open(in_folder("a"), ERR_FORMAT, "train.tsv");
+    scratch_text(folder, "d/train.tsv", ".\na.mat\t40\n");
+    segment_write("d/a.mat", 0, 0, 1, NULL, 0);
+    expect_labels(in_folder("d"), ERR_LABELS, "no y.npy");
+    scratch_text(folder, "d/y.npy", "no array");
+    expect_labels(in_folder("d"), ERR_FORMAT, "no .npy");
+    table_write("d/y.npy", (double[]){0, 0, 1, 0}, 2, 2);
+    scratch_text(folder, "d/label_def.csv", "name\nA\nB\nC\n");
+    expect_labels(in_folder("d"), ERR_LABELS, "names 3 classes");
+    scratch_text(folder, "d/label_def.csv", "title\nA\nB\n");
+    expect_labels(in_folder("d"), ERR_FORMAT, "column \"name\"");
+    scratch_text(folder, "d/label_def.csv", "name\nA\nA\n");
+    expect_labels(in_folder("d"), ERR_FORMAT, "twice");
+    scratch_text(folder, "d/label_def.csv", "name\nA\nB\n");
+    scratch_text(folder, "d/pos_weight.txt", "[1, 2, 3]");
+    expect_labels(in_folder("d"), ERR_LABELS, "3 weights for 2");
+    scratch_text(folder, "d/pos_weight.txt", "[1, 0]");
+    expect_labels(in_folder("d"), ERR_LABELS, "above 0");
+    scratch_text(folder, "d/pos_weight.txt", "[1, 2]");
+    expect_labels(in_folder("d"), ERR_OK, "");
+}
+
+static void test_number_list(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t count; /* -1: refused */
+    } cases[] = {
+        {"[1]", 1},         {" [ 1 , -2.5e3 ,\n\t3, ]\r\n", 3},
+        {"[]", 0},          {"", -1},
+        {"1, 2", -1},       {"[1, 2", -1},
+        {"[1 2]", -1},      {"[1,,2]", -1},
+        {"[1, nan]", -1},   {"[1, two]", -1},
+        {"[1] 2", -1},      {"[", -1},
+        {"[1, 1e999]", -1}, {"[[1]]", -1},
+        {"[1]]", -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct arena a;
+        double *numbers;
+        int64_t count;
+        arena_init(&a, "test", 0);
+        scratch_text(folder, "list.txt", cases[i].text);
+        enum err_code code = number_list_read(in_folder("list.txt"), &a, &numbers, &count, NULL);
+        if (code != (cases[i].count < 0 ? ERR_FORMAT : ERR_OK) ||
+            (code == ERR_OK && count != cases[i].count))
+            fail_msg("%s: %s, %lld numbers", cases[i].text, err_code_name(code), (long long)count);
+        if (count == 3 && code == ERR_OK)
+            assert_true(numbers[0] == 1 && numbers[1] == -2500 && numbers[2] == 3);
+        arena_reset(&a);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_training_manifest), cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_own_labels),        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_number_list),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
