@@ -21,7 +21,7 @@ struct format {
     const char *name; /* "wfdb" */
     const char *help;
     const char *extensions; /* "hea" - of the file a user names, separated by '|' */
-    bool by_content;        /* files with that extension may be other things: their first bytes tell */
+    bool by_content; /* files with that extension may be other things: their first bytes tell */
     /* 0 (no) .. 100 (sure) from the name and the first bytes. */
     int (*probe)(const char *path, const unsigned char *head, size_t head_size);
     /* Fills *out (initialized by the caller with ecg_record_init, freed by the caller also after

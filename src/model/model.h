@@ -32,7 +32,8 @@ struct model_classes {
     int64_t count; /* K; 0: no head */
     const char *task, *code_system;
     const char **names, **codes, **titles; /* [K] */
-    const char **aggregation; /* [K] how windows make a record (aggregate.h); NULL: mean_logit all */
+    const char *
+        *aggregation; /* [K] how windows make a record (aggregate.h); NULL: mean_logit all */
 };
 
 struct model {

@@ -464,7 +464,7 @@ static void broken_tables_are_refused_by_name(void **state)
     manifest_close(&m);
     struct err e = {0};
     assert_int_equal(manifest_open(root, "ptb", NULL, &m, &e), ERR_USAGE);
-    assert_non_null(strstr(e.message, "ptbxl, cinc2021, cinc2017, folder, records"));
+    assert_non_null(strstr(e.message, "ptbxl, cinc2021, cinc2017, fairseq, folder, records"));
     manifest_close(&m);
     scratch_remove(root);
     free(root);
