@@ -99,7 +99,7 @@ static enum err_code tape_open(struct scorer *s, struct scorer_tape *t, struct e
         TRY(record_seen(s, t, e));
     if (s->options.tokens)
         tape_keep(t->tape, t->tokens = enc.tokens);
-    t->features = model_features(&b, m, enc.tokens);
+    t->features = model_pool(&b, m, &enc);
     tape_keep(t->tape, t->features);
     if (m->classes.count > 0) {
         t->logits = model_logits(&b, m, t->features);
