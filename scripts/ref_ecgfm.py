@@ -533,8 +533,9 @@ STEPS = 10
 SMALL = dict(width=32, depth=2, heads=4, hidden=64, conv_width=16, conv_layers=4, position_kernel=16,
              position_groups=4, groups=2, codes=12, final=16, negatives=8, rate=1e-3)
 FIXTURES = {
-    # as ECG-FM is: group norm, norms after the sums, one lead missing
-    "w2v_pretrain_group": dict(seed=28, records=3, samples=400, zero_lead=4, spelling="old", config={}),
+    # as ECG-FM is: group norm, norms after the sums, one lead missing; two pairs of one record
+    "w2v_pretrain_group": dict(seed=28, records=3, ids=[7, 4, 7], samples=400, zero_lead=4, spelling="old",
+                               config={}),
     # layer norms, biases, norms before the branches, an odd kernel, windows that overlap
     "w2v_pretrain_layer": dict(
         seed=2, records=3, samples=240, zero_lead=11, spelling="new",
@@ -627,7 +628,7 @@ def make_inputs(c, plan):
         inputs["target"] = (torch.rand((B, c.classes), generator=g) < 0.4).float()
         inputs["positive_weight"] = 0.5 + 3 * torch.rand((c.classes,), generator=g)
         return inputs, steps
-    inputs["records"] = torch.arange(plan["records"]).repeat(2)
+    inputs["records"] = torch.tensor(plan.get("ids", range(plan["records"]))).repeat(2)
     sizes = [tokens_of(c, length) for length in lengths or [T] * B]
     inputs.update(draw_batch(c, sizes, bool(lengths), g))
     drawn = [draw_batch(c, sizes, bool(lengths), g) for _ in range(STEPS)]
@@ -646,6 +647,7 @@ def stored(x):
 
 
 def command_fixtures(arguments):
+    torch.set_num_threads(1)  # so that the same is written again
     os.makedirs(arguments.out, exist_ok=True)
     for name, plan in FIXTURES.items():
         c = Config(**dict(SMALL, **plan["config"]))
