@@ -18,18 +18,19 @@
  * label_def.csv (column name), else label_0 and so on; weights of positives from pos_weight.txt. Without
  * y.npy the variable `label` of each file is taken, as older scripts wrote it.
  * Source: ../shared/spec/ecg-fm.md, sections 4.2 to 4.6. */
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/pool.h"
 #include "base/str.h"
 #include "data/manifest.h"
 #include "format/mat5.h"
 #include "format/npy.h"
-#include "format/number_list.h"
 
 #define CLASSES_MAX 4096
 #define LABEL_INFLATED_MAX ((int64_t)1 << 30)
@@ -386,26 +387,34 @@ static enum err_code names_read(struct manifest *m, const char *folder, int64_t 
     return code;
 }
 
+/* "[36.796317, 0.231449, ...]", a number for each class. */
 static enum err_code weights_read(struct manifest *m, const char *folder, int64_t K,
                                   const double **out, struct err *e)
 {
     char *path = path_join(&m->arena, folder, "pos_weight.txt");
-    double *weights;
-    int64_t count;
+    double *weights = arena_push_array(&m->arena, (size_t)K, sizeof *weights);
+    cJSON *list = NULL;
     *out = NULL;
-    if (!path)
+    if (!path || !weights)
         FAIL(e, ERR_MEMORY, "out of memory");
     if (!file_exists(path))
         return ERR_OK;
-    TRY(number_list_read(path, &m->arena, &weights, &count, e));
-    if (count != K)
-        FAIL(e, ERR_LABELS, "%s has %" PRId64 " weights for %" PRId64 " classes", path, count, K);
-    for (int64_t k = 0; k < K; k++)
-        if (!(weights[k] > 0.0))
-            FAIL(e, ERR_LABELS, "%s: weight %" PRId64 " is %g: expected one above 0", path, k,
-                 weights[k]);
+    TRY(json_read(path, 1 << 20, &list, e));
+    enum err_code code = ERR_OK;
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != K)
+        code = RAISE(e, ERR_LABELS,
+                     "%s: expected a list of %" PRId64 " weights, one for each class, found %d",
+                     path, K, cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0);
+    int64_t k = 0;
+    for (const cJSON *x = list->child; x && code == ERR_OK; x = x->next, k++) {
+        if (!cJSON_IsNumber(x) || !(x->valuedouble > 0.0))
+            code = RAISE(e, ERR_LABELS, "%s: weight %" PRId64 " is no number above 0", path, k + 1);
+        else
+            weights[k] = x->valuedouble;
+    }
+    cJSON_Delete(list);
     *out = weights;
-    return ERR_OK;
+    return code;
 }
 
 /* Targets of one record from y.npy. */

@@ -44,6 +44,7 @@ struct loader {
     int64_t *order;     /* [item_count] indices into items, of order_epoch */
     int64_t order_epoch;
     int leads[CONTRACT_LEADS_MAX];
+    bool segments; /* crops begin where the windows of the contract do */
 
     pthread_mutex_t lock;
     pthread_cond_t work_ready, batch_ready;
@@ -78,7 +79,8 @@ static enum err_code row_fill(struct loader *l, struct worker *w, struct batch *
         if (o->pairs)
             begin = (2 * pair + v) * l->T;
         else if (o->random_crop && (v == 0 || o->independent_crops))
-            begin = rng_below(&r, length - l->T + 1);
+            begin = l->segments ? rng_below(&r, length / l->T) * l->T
+                                : rng_below(&r, length - l->T + 1);
         float *out = batch->x + (v * batch->count + b) * l->L * l->T;
         for (int64_t lead = 0; lead < l->L; lead++)
             memcpy(out + lead * l->T, x + lead * length + begin, (size_t)l->T * sizeof *out);
@@ -319,6 +321,7 @@ enum err_code loader_open(struct loader **out, struct store *s, const struct lab
     l->L = c->lead_count;
     l->T = c->sample_count;
     l->K = labels ? labels->class_count : 0;
+    l->segments = c->windows == WINDOWS_SEGMENTS;
     l->order_epoch = -1;
     int64_t B = options->batch_size;
     /* Small enough that threads end a batch together, large enough that the lock is quiet. */

@@ -63,7 +63,8 @@ struct loader_options {
     int64_t batch_size; /* B */
     int views;          /* V: crops per record, each augmented by itself */
     bool shuffle;       /* by (seed, epoch); else in store order */
-    bool random_crop;   /* crop start drawn, same for all views unless independent_crops */
+    bool random_crop;   /* crop start drawn, same for all views unless independent_crops; with
+                           WINDOWS_SEGMENTS one of the segments */
     bool independent_crops;
     bool pairs;     /* an item is two adjacent segments, one for each of 2 views */
     bool drop_last; /* else the last batch is filled up from the epoch's start */

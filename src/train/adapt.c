@@ -20,7 +20,11 @@ const struct option adapt_rows[] = {
     OPT_TEXT(
         adapt_options, positive_weights, NULL, "FILE",
         "factors on the loss of positives: a list [w, w, ...] with one for each class, such as "
-        "pos_weight.txt; balance: (1 - p) / p over the training records"),
+        "pos_weight.txt; balance: (1 - p) / p over the training records; data: those that the data "
+        "set brings along"),
+    OPT_CHOICE(adapt_options, aggregation, "mean_logit", "mean_logit|mean|max",
+               "what the windows of a longer recording make of a class: mean of logits, mean or "
+               "greatest of probabilities"),
     OPTION_END};
 
 static bool weights_are_random(const struct adapt *a)
@@ -95,6 +99,15 @@ static enum err_code positive_weights_read(const char *path, int64_t K, float *o
     return code;
 }
 
+static enum err_code positive_weights_of_data(const struct experiment *x, float *out, struct err *e)
+{
+    if (!x->labels.positive_weights)
+        FAIL(e, ERR_USAGE, "positive_weights data: %s has none", x->options->data);
+    for (int64_t k = 0; k < x->labels.class_count; k++)
+        out[k] = (float)x->labels.positive_weights[k];
+    return ERR_OK;
+}
+
 /* They are part of what a run is, so its identity holds them, wherever the file lies. */
 static enum err_code positive_weights_set(struct adapt *a, const struct adapt_data *data,
                                           struct err *e)
@@ -107,6 +120,8 @@ static enum err_code positive_weights_set(struct adapt *a, const struct adapt_da
     ASSERT(w, "out of memory");
     if (strcmp(a->options.positive_weights, "balance") == 0)
         balance(x, data, w);
+    else if (strcmp(a->options.positive_weights, "data") == 0)
+        TRY(positive_weights_of_data(x, w, e));
     else
         TRY(positive_weights_read(a->options.positive_weights, K, w, e));
     a->result.positive_weights = w;
@@ -136,6 +151,11 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
         code = experiment_read(x, (enum data_split)s, true, &data->subset[s], &data->count[s], e);
     if (code == ERR_OK) {
         struct model_classes classes = experiment_classes(x);
+        classes.aggregation =
+            arena_push_array(&x->manifest.arena, (size_t)classes.count, sizeof(char *));
+        ASSERT(classes.aggregation, "out of memory");
+        for (int64_t k = 0; k < classes.count; k++)
+            classes.aggregation[k] = a->options.aggregation;
         code = model_create(&a->result, spec, &x->contract, &classes, e);
     }
     cJSON_Delete(spec);

@@ -8,7 +8,8 @@
 struct adapt_options {
     const char *task, *weights;
     int64_t bootstrap;
-    const char *positive_weights; /* a file, or "balance"; NULL: none */
+    const char *positive_weights; /* a file, "balance" or "data"; NULL: none */
+    const char *aggregation;      /* of every class, see model/aggregate.h */
 };
 extern const struct option adapt_rows[];
 

@@ -10,7 +10,6 @@
 
 #include "data/dataset.h"
 #include "data/loader.h"
-#include "format/number_list.h"
 #include "mat5_image.h"
 #include "scratch.h"
 
@@ -304,51 +303,24 @@ static void test_bad(void **state)
     expect_labels(in_folder("d"), ERR_FORMAT, "twice");
     scratch_text(folder, "d/label_def.csv", "name\nA\nB\n");
     scratch_text(folder, "d/pos_weight.txt", "[1, 2, 3]");
-    expect_labels(in_folder("d"), ERR_LABELS, "3 weights for 2");
+    expect_labels(in_folder("d"), ERR_LABELS, "a list of 2 weights");
     scratch_text(folder, "d/pos_weight.txt", "[1, 0]");
     expect_labels(in_folder("d"), ERR_LABELS, "above 0");
+    scratch_text(folder, "d/pos_weight.txt", "[1, two]");
+    expect_labels(in_folder("d"), ERR_FORMAT, "pos_weight.txt");
+    scratch_text(folder, "d/pos_weight.txt", "{\"A\": 1, \"B\": 2}");
+    expect_labels(in_folder("d"), ERR_LABELS, "found 0");
     scratch_text(folder, "d/pos_weight.txt", "[1, 2]");
     expect_labels(in_folder("d"), ERR_OK, "");
-}
-
-static void test_number_list(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text;
-        int64_t count; /* -1: refused */
-    } cases[] = {
-        {"[1]", 1},         {" [ 1 , -2.5e3 ,\n\t3, ]\r\n", 3},
-        {"[]", 0},          {"", -1},
-        {"1, 2", -1},       {"[1, 2", -1},
-        {"[1 2]", -1},      {"[1,,2]", -1},
-        {"[1, nan]", -1},   {"[1, two]", -1},
-        {"[1] 2", -1},      {"[", -1},
-        {"[1, 1e999]", -1}, {"[[1]]", -1},
-        {"[1]]", -1},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct arena a;
-        double *numbers;
-        int64_t count;
-        arena_init(&a, "test", 0);
-        scratch_text(folder, "list.txt", cases[i].text);
-        enum err_code code = number_list_read(in_folder("list.txt"), &a, &numbers, &count, NULL);
-        if (code != (cases[i].count < 0 ? ERR_FORMAT : ERR_OK) ||
-            (code == ERR_OK && count != cases[i].count))
-            fail_msg("%s: %s, %lld numbers", cases[i].text, err_code_name(code), (long long)count);
-        if (count == 3 && code == ERR_OK)
-            assert_true(numbers[0] == 1 && numbers[1] == -2500 && numbers[2] == 3);
-        arena_reset(&a);
-    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_training_manifest), cmocka_unit_test(test_pairs),
-        cmocka_unit_test(test_own_labels),        cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_number_list),
+        cmocka_unit_test(test_training_manifest),
+        cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_own_labels),
+        cmocka_unit_test(test_bad),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -479,6 +479,42 @@ static void crops_are_drawn_as_asked(void **state)
     fixture_free(&f);
 }
 
+/* A model whose windows are segments is trained on segments. */
+static void crops_of_segments_begin_where_windows_do(void **state)
+{
+    (void)state;
+    enum { SHORT = 40 };
+    struct fixture f = fixture_make("");
+    f.contract.sample_count = SHORT;
+    f.contract.windows = WINDOWS_SEGMENTS;
+    struct store *s = store_of(&f, 2, 0);
+    struct loader_options options = {.batch_size = RECORDS,
+                                     .views = 1,
+                                     .random_crop = true,
+                                     .unit_per_mv = 1};
+    struct loader *l = loader_of(s, NULL, NULL, &options);
+    int seen[8] = {0};
+    for (int epoch = 0; epoch < 4; epoch++) {
+        const struct batch *b = next(l);
+        for (int64_t r = 0; r < RECORDS; r++) {
+            float x[L * SHORT];
+            int64_t i = 0, n = window_count(&f.contract, store_length(s, r));
+            for (bool found = false; i < n && !found; i += !found) {
+                int64_t begin = window_start(&f.contract, store_length(s, r), i);
+                assert_int_equal(store_copy(s, r, begin, SHORT, x, NULL), ERR_OK);
+                found = memcmp(x, b->x + r * L * SHORT, sizeof x) == 0;
+            }
+            assert_in_range(i, 0, n - 1);
+            seen[i]++;
+        }
+        loader_release(l, b);
+    }
+    assert_true(seen[0] > 5 && seen[1] > 5 && seen[2] > 5 && seen[3] > 0);
+    loader_close(l);
+    store_close(s);
+    fixture_free(&f);
+}
+
 /* A file that goes away under a store that does not keep it: an error that names the record. */
 static void a_lost_file_is_an_error(void **state)
 {
@@ -721,6 +757,7 @@ int main(void)
         cmocka_unit_test(a_held_batch_stays),
         cmocka_unit_test(epochs_hold_every_record_once),
         cmocka_unit_test(crops_are_drawn_as_asked),
+        cmocka_unit_test(crops_of_segments_begin_where_windows_do),
         cmocka_unit_test(a_lost_file_is_an_error),
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(a_running_loader_allocates_nothing),

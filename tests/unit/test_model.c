@@ -393,12 +393,90 @@ static void test_not_finite_shows(void **state)
     assert_true(tried > 100);
 }
 
+/* Each class of a record is what it says of its windows, before and after a file; one window by itself
+ * is its own logit. */
+static void test_aggregation(void **state)
+{
+    (void)state;
+    static const char *names[] = {"logit", "mean", "max", "plain"};
+    static const char *kinds[] = {"mean_logit", "mean", "max", NULL};
+    enum { CLASSES = 4, SEGMENTS = 3, SAMPLES = SEGMENTS * T + T / 2 };
+    struct model m, open;
+    struct contract c;
+    struct err e = {0};
+    contract_default(&c);
+    c.lead_count = L;
+    c.sample_count = T;
+    c.windows = WINDOWS_SEGMENTS;
+    c.normalization = NORMALIZE_LEAD_RECORD;
+    c.resampling = RESAMPLE_LINEAR;
+    c.missing = MISSING_ZERO;
+    struct model_classes classes = {.count = CLASSES, .names = names, .aggregation = kinds};
+    cJSON *spec = cJSON_Parse(specs[0]);
+    assert_int_equal(model_create(&m, spec, &c, &classes, &e), ERR_OK);
+    assert_int_equal(model_allocate(&m, 3, &e), ERR_OK);
+    const struct param *head = param_find(&m.params, "head.weight");
+    for (int64_t i = 0; i < head->numel; i++) /* logits that differ from window to window */
+        m.values[head->offset + i] = (float)sin(1.7 * (double)(i + 1));
+    assert_int_equal(model_save(&m, NULL, in_folder("aggregated"), &e), ERR_OK);
+    if (model_open(&open, in_folder("aggregated"), &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_true(open.contract.windows == WINDOWS_SEGMENTS &&
+                open.contract.missing == MISSING_ZERO &&
+                open.contract.resampling == RESAMPLE_LINEAR &&
+                open.contract.normalization == NORMALIZE_LEAD_RECORD);
+    for (int k = 0; k < CLASSES; k++)
+        assert_string_equal(open.classes.aggregation[k], kinds[k] ? kinds[k] : "mean_logit");
+
+    float x[L * SAMPLES], windows[SEGMENTS * L * T], logits[CLASSES], again[CLASSES];
+    float each[SEGMENTS * CLASSES], one[CLASSES];
+    struct rng r = rng_at(6, RNG_STREAM_TEST, 0, 0);
+    for (int i = 0; i < L * SAMPLES; i++)
+        x[i] = (float)rng_between(&r, -1, 1) * (1 + (float)(i % SAMPLES) / T);
+    for (int w = 0; w < SEGMENTS; w++)
+        for (int l = 0; l < L; l++)
+            memcpy(windows + (w * L + l) * T, x + l * SAMPLES + w * T, T * sizeof *x);
+    struct scored records[2] = {{.x = x, .samples = SAMPLES, .logits = logits},
+                                {.x = windows, .samples = T, .logits = one}};
+    struct scorer *s = NULL;
+    assert_int_equal(scorer_open(&s, &m, NULL, &e), ERR_OK);
+    scorer_run(s, windows, SEGMENTS, NULL, each);
+    scorer_records(s, records, 2);
+    scorer_close(s);
+    assert_true(records[0].code == ERR_OK && records[1].code == ERR_OK);
+    assert_memory_equal(one, each, sizeof one);
+    double mean[CLASSES] = {0}, probability = 0, most = -1e9;
+    for (int w = 0; w < SEGMENTS; w++) {
+        for (int k = 0; k < CLASSES; k++)
+            mean[k] += each[w * CLASSES + k] / (double)SEGMENTS;
+        probability += 1 / (1 + exp(-(double)each[w * CLASSES + 1])) / SEGMENTS;
+        most = fmax(most, each[w * CLASSES + 2]);
+    }
+    assert_float_equal(logits[0], mean[0], 1e-6);
+    assert_float_equal(logits[3], mean[3], 1e-6);
+    assert_float_equal(score_from_logit(logits[1]), probability, 1e-6);
+    assert_true(fabs(1 / (1 + exp(-mean[1])) - probability) > 1e-5);
+    assert_true(logits[2] == (float)most && most > mean[2] + 1e-4);
+    records[0].logits = again;
+    assert_int_equal(scorer_open(&s, &open, NULL, &e), ERR_OK);
+    scorer_records(s, records, 1);
+    scorer_close(s);
+    assert_memory_equal(again, logits, sizeof logits);
+    model_free(&open);
+    model_free(&m);
+    kinds[1] = "median";
+    assert_int_equal(model_create(&m, spec, &c, &classes, &e), ERR_MODEL);
+    assert_non_null(strstr(e.message, "median"));
+    model_free(&m);
+    cJSON_Delete(spec);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_not_finite_shows), cmocka_unit_test(test_storages),
         cmocka_unit_test(test_hostile),          cmocka_unit_test(test_stray_tensor),
-        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_truncated),        cmocka_unit_test(test_aggregation),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
