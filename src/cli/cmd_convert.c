@@ -1,4 +1,5 @@
-/* ecgfm convert: a model file with its matrices in another storage. */
+/* ecgfm convert: a model file with its matrices in another storage, and checkpoints of fairseq-signals
+ * as model files and back. */
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,21 +10,31 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "cli/command.h"
+#include "base/str.h"
+#include "cli/inspect.h"
 #include "kernel/storage.h"
-#include "model/model.h"
+#include "model/fairseq.h"
+#include "model/labels.h"
 
 static struct convert_options {
-    const char *model, *dtype, *out;
+    const char *model, *dtype, *out, *labels;
     bool fresh;
 } given;
 
 static const struct option rows[] = {
-    OPT_TEXT(convert_options, model, NULL, "PATH", "model file, or a run folder that holds one"),
-    OPT_CHOICE(convert_options, dtype, "bf16", "f32|bf16|int8",
-               "how the file holds the matrices of products; the rest stays float32"),
-    OPT_TEXT(convert_options, out, NULL, "FILE", "model file to write"),
-    OPT_BOOL(convert_options, fresh, "false", "replace FILE if it is there"), OPTION_END};
+    OPT_CHOICE(
+        convert_options, dtype, "bf16", "f32|bf16|int8",
+        "how the file holds the matrices of products, the rest stays float32; of a checkpoint "
+        "f32 without it"),
+    OPT_TEXT(
+        convert_options, labels, NULL, "FILE",
+        "what a checkpoint's outputs mean: CSV with the column name, and where there, code, "
+        "title, aggregation (mean, max, mean_logit), threshold; without it those of the published "
+        "models with 17 and 26 labels"),
+    OPT_TEXT(convert_options, model, NULL, "PATH", "IN by another name"),
+    OPT_TEXT(convert_options, out, NULL, "FILE", "OUT by another name"),
+    OPT_BOOL(convert_options, fresh, "false", "replace OUT if it is there"),
+    OPTION_END};
 
 static void options(struct option_set *set) { option_set_add(set, "", rows, &given); }
 
@@ -94,35 +105,141 @@ static double relative_error(const struct model *before, const struct model *aft
 }
 
 static enum err_code convert(struct model *m, struct model *written, const char *path,
-                             struct err *e)
+                             const char *out, struct err *e)
 {
     TRY(model_open(m, path, e));
     enum storage from = model_storage(m), to = storage_of(given.dtype);
     note_conversion(m, from, to);
-    TRY(model_save_as(m, to, given.out, e));
-    TRY(model_open(written, given.out, e)); /* and read back: what is there is what is told */
+    TRY(model_save_as(m, to, out, e));
+    TRY(model_open(written, out, e)); /* and read back: what is there is what is told */
     log_info("%s %.1f MB to %s %.1f MB, relative error of the matrices %.2g", storage_name(from),
-             (double)file_size(path) / 1e6, storage_name(to), (double)file_size(given.out) / 1e6,
+             (double)file_size(path) / 1e6, storage_name(to), (double)file_size(out) / 1e6,
              relative_error(m, written));
     if (to < from)
         log_info("what rounding to %s lost does not come back", storage_name(from));
     return ERR_OK;
 }
 
+/* The labels of a classifier: those of --labels, or of the published model that it is. */
+static enum err_code choose_labels(const struct pytorch *p, struct arena *a,
+                                   struct fairseq_problems *problems, struct model_classes *out,
+                                   struct err *e)
+{
+    struct fairseq_arch arch;
+    *out = (struct model_classes){0};
+    TRY(fairseq_arch_read(p->root, &arch, problems, e));
+    problems->count = 0; /* found again, and told then */
+    if (arch.classes == 0 && given.labels)
+        FAIL(e, ERR_USAGE, "--labels %s: the checkpoint has no head", given.labels);
+    if (arch.classes == 0)
+        return ERR_OK;
+    if (given.labels)
+        return labels_read(given.labels, a, out, e);
+    return fairseq_labels(p->root, &arch, a, out, e);
+}
+
+static enum err_code import(struct pytorch *p, struct model *m, struct arena *a, enum storage to,
+                            const char *out, struct err *e)
+{
+    struct model_classes classes;
+    struct fairseq_problems problems = {.arena = a};
+    enum err_code code = choose_labels(p, a, &problems, &classes, e);
+    if (code == ERR_OK)
+        code = fairseq_read(m, p, classes.count ? &classes : NULL, &problems, e);
+    for (int64_t i = 0; i < problems.count && code != ERR_OK; i++)
+        log_warning("%s", problems.lines[i]);
+    TRY(code);
+    note_conversion(m, STORAGE_F32, to);
+    TRY(model_save_as(m, to, out, e));
+    log_info("%s of %lld parameters, all tensors accounted for",
+             m->objective           ? "pre-trained encoder"
+             : m->classes.count > 0 ? "classifier"
+                                    : "encoder",
+             (long long)param_count_values(&m->params));
+    return ERR_OK;
+}
+
+/* A checkpoint to a model file. */
+static enum err_code convert_from(struct model *m, struct model *written, const char *path,
+                                  const char *out, enum storage to, struct err *e)
+{
+    struct pytorch p;
+    struct arena a;
+    TRY(pytorch_open(&p, path, e));
+    arena_init(&a, "conversion", 0);
+    enum err_code code = import(&p, m, &a, to, out, e);
+    arena_reset(&a);
+    pytorch_close(&p);
+    TRY(code == ERR_OK ? ERR_OK : err_context(e, "checkpoint %s", path));
+    return model_open(written, out, e); /* what is there can be read */
+}
+
+/* A model file to a checkpoint. */
+static enum err_code convert_to(struct model *m, const char *path, const char *out, struct err *e)
+{
+    struct contract published;
+    TRY(model_load(m, path, e));
+    TRY(fairseq_write(m, out, e));
+    fairseq_contract(&published);
+    cJSON *own = contract_to_json(&m->contract), *theirs = contract_to_json(&published);
+    if (!cJSON_Compare(own, theirs, true))
+        log_warning("a checkpoint does not hold the input contract, and this one is not that of "
+                    "ECG-FM: `ecgfm inspect %s` shows it",
+                    path);
+    cJSON_Delete(own);
+    cJSON_Delete(theirs);
+    return ERR_OK;
+}
+
+static bool names_checkpoint(const char *path)
+{
+    const char *extension = path_extension(path);
+    return str_equal_nocase(extension, "pt") || str_equal_nocase(extension, "pth") ||
+           str_equal_nocase(extension, "ckpt");
+}
+
+static enum err_code dispatch(struct invocation *call, struct model *m, struct model *written,
+                              const char *in, const char *out, struct err *e)
+{
+    bool from = is_checkpoint(in), to = names_checkpoint(out);
+    bool dtype = option_set_source(&call->options, "dtype") != OPTION_FROM_DEFAULT;
+    if (from && to)
+        FAIL(e, ERR_USAGE, "%s and %s are both checkpoints; one of them must be a model file", in,
+             out);
+    if (given.labels && !from)
+        FAIL(e, ERR_USAGE, "--labels: %s is a model file, which knows its labels", in);
+    if (to && dtype)
+        FAIL(e, ERR_USAGE, "--dtype %s: a checkpoint holds float32", given.dtype);
+    if (to)
+        return convert_to(m, model_path(&call->options.arena, in), out, e);
+    if (from)
+        return convert_from(m, written, in, out, dtype ? storage_of(given.dtype) : STORAGE_F32, e);
+    return convert(m, written, model_path(&call->options.arena, in), out, e);
+}
+
 static int run(struct invocation *call, struct err *e)
 {
-    if (!given.model || !given.out)
+    const char *in = given.model, *out = given.out;
+    int used = 0;
+    if (!in && used < call->argument_count)
+        in = call->arguments[used++];
+    if (!out && used < call->argument_count)
+        out = call->arguments[used++];
+    if (!in || !out)
         return exit_code_of(
-            RAISE(e, ERR_USAGE, "--%s is missing", given.model ? "out FILE" : "model PATH"));
-    if (dir_exists(given.out) || (file_exists(given.out) && !given.fresh))
-        return exit_code_of(RAISE(e, ERR_USAGE, "%s is there already%s", given.out,
-                                  dir_exists(given.out) ? ", a folder"
-                                                        : "; choose another --out, or --fresh to "
-                                                          "replace it"));
+            RAISE(e, ERR_USAGE, "%s is missing; usage: ecgfm convert IN OUT", in ? "OUT" : "IN"));
+    if (used < call->argument_count)
+        return exit_code_of(
+            RAISE(e, ERR_USAGE, "unexpected argument \"%s\"", call->arguments[used]));
+    if (dir_exists(out) || (file_exists(out) && !given.fresh))
+        return exit_code_of(RAISE(e, ERR_USAGE, "%s is there already%s", out,
+                                  dir_exists(out) ? ", a folder"
+                                                  : "; choose another name, or --fresh to "
+                                                    "replace it"));
     struct model m = {0}, written = {0};
-    enum err_code code = convert(&m, &written, model_path(&call->options.arena, given.model), e);
+    enum err_code code = dispatch(call, &m, &written, in, out, e);
     if (code == ERR_OK)
-        printf("%s\n", given.out);
+        printf("%s\n", out);
     model_free(&m);
     model_free(&written);
     return exit_code_of(code);
@@ -130,17 +247,33 @@ static int run(struct invocation *call, struct err *e)
 
 const struct command command_convert = {
     .name = "convert",
-    .summary = "writes a model file with its matrices in fewer bits",
-    .usage = "--model FILE --dtype f32|bf16|int8 --out FILE",
+    .summary = "checkpoints of fairseq-signals (ECG-FM) to model files and back; fewer bits",
+    .usage = "[options] IN OUT",
     .details =
-        "bf16 halves a file and rounds to nearest even; int8 is a quarter of it, with one scale "
-        "for each output channel, symmetric. Biases, norms and embeddings stay float32. Contract, "
-        "classes and provenance are kept; how it was converted is added. infer scores from the "
-        "mapped file, whatever its storage; --precision says in which precision it computes. "
-        "finetune and probe start from such files, too. eval --compare measures what it costs.",
-    .examples = "ecgfm convert --model runs/finetune --dtype int8 --out model-int8.safetensors\n"
-                "ecgfm infer --model model-int8.safetensors --precision int8 ecgs/",
+        "IN.pt to OUT.safetensors reads a checkpoint of fairseq-signals, pre-trained or "
+        "fine-tuned, "
+        "as the published ECG-FM files are. Nothing in it is executed, its optimizer state is not "
+        "read, and every tensor is accounted for: a missing, extra or misshapen one is refused, "
+        "all "
+        "of them named. The model takes 12 leads at 500 Hz in segments of 5 s, each lead "
+        "normalized "
+        "over the whole record. IN.safetensors to OUT.pt writes a file that "
+        "torch.load(weights_only=True) reads and fairseq-signals loads.\n"
+        "\n"
+        "From model file to model file, the matrices are held in fewer bits: bf16 halves a file "
+        "and "
+        "rounds to nearest even; int8 is a quarter of it, with one scale for each output channel, "
+        "symmetric. Biases, norms and embeddings stay float32. Contract, classes and provenance "
+        "are kept; how it was converted is added. infer scores from the mapped file, whatever its "
+        "storage; --precision says in which precision it computes. finetune and probe start from "
+        "such files, too. eval --compare measures what it costs.",
+    .examples =
+        "ecgfm convert mimic_iv_ecg_physionet_pretrained.pt ecg-fm.safetensors\n"
+        "ecgfm convert mimic_iv_ecg_finetuned.pt ecg-fm-17.safetensors --labels label_def.csv\n"
+        "ecgfm convert runs/finetune classifier.pt\n"
+        "ecgfm convert runs/finetune model-int8.safetensors --dtype int8\n"
+        "ecgfm infer --model model-int8.safetensors --precision int8 ecgs/",
     .options = options,
-    .argument_max = 0,
+    .argument_max = 2,
     .run = run,
 };

@@ -41,6 +41,7 @@ static const struct {
 } kinds[] = {
     {dir_exists, inspect_dataset},
     {is_model, inspect_model},
+    {is_checkpoint, inspect_checkpoint},
     {is_any, inspect_record},
 };
 
@@ -55,7 +56,8 @@ static int inspect_run(struct invocation *call, struct err *e)
 
 const struct command command_inspect = {
     .name = "inspect",
-    .summary = "shows what a record, a data set or a model file holds, with every problem found",
+    .summary = "shows what a record, a data set, a model file or a checkpoint holds, with every "
+               "problem found",
     .usage = "[options] PATH",
     .details =
         "A record is named by its header (.hea), by its name without the extension, or by a signal "
@@ -70,7 +72,12 @@ const struct command command_inspect = {
         "rates, leads and lengths, patients, age and sex, records per fold, task and class, and "
         "each "
         "problem as one line of record, code and reason. Records left out or unreadable make the "
-        "exit code 3 (4 if nothing can be read).",
+        "exit code 3 (4 if nothing can be read).\n"
+        "\n"
+        "A model file tells its input, classes, network, making and parameters. A checkpoint of "
+        "PyTorch (.pt) is read without executing anything in it: what it holds, and whether it is "
+        "a "
+        "model of fairseq-signals that convert reads.",
     .examples = "ecgfm inspect ptbxl/records100/00000/00001_lr.hea\n"
                 "ecgfm inspect mitdb/100 --json --samples 100.npy\n"
                 "ecgfm inspect ptbxl --task rhythm",

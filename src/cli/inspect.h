@@ -30,4 +30,10 @@ int inspect_dataset(struct invocation *call, const char *path, struct err *e);
 /* A model file: contract, classes, provenance, parameter table. Text or JSON on stdout. */
 int inspect_model(struct invocation *call, const char *path, struct err *e);
 
+/* Whether a path is a zip archive, as checkpoints of PyTorch are, or a file named like one. */
+bool is_checkpoint(const char *path);
+/* A checkpoint of PyTorch: container, what fairseq-signals says of it, tensors. Text or JSON on
+ * stdout. */
+int inspect_checkpoint(struct invocation *call, const char *path, struct err *e);
+
 #endif

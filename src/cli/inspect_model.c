@@ -76,6 +76,23 @@ static void print_contract(const struct contract *c)
         printf("  missing leads  zeros\n");
 }
 
+static void print_class(const struct model_classes *c, int64_t k)
+{
+    const char *before = "  ";
+    printf("  %-12s", c->names[k]);
+    if (strcmp(c->names[k], c->titles[k]) != 0) {
+        printf("%s%s", before, c->titles[k]);
+        before = "; ";
+    }
+    if (strcmp(c->aggregation[k], aggregation_names[0]) != 0) {
+        printf("%s%s over windows", before, c->aggregation[k]);
+        before = "; ";
+    }
+    if (c->thresholds[k] > 0)
+        printf("%sfound from %g", before, c->thresholds[k]);
+    printf("\n");
+}
+
 static void print_model_text(const struct model *m, const char *path)
 {
     printf("%s: %s, %lld parameters, matrices in %s\n", path,
@@ -84,11 +101,8 @@ static void print_model_text(const struct model *m, const char *path)
     print_contract(&m->contract);
     if (m->classes.count > 0) {
         printf("classes of task %s (%s)\n", m->classes.task, m->classes.code_system);
-        for (int64_t k = 0; k < m->classes.count; k++) {
-            bool is_default = strcmp(m->classes.aggregation[k], aggregation_names[0]) == 0;
-            printf("  %-12s %s%s%s\n", m->classes.names[k], m->classes.titles[k],
-                   is_default ? "" : "; of windows: ", is_default ? "" : m->classes.aggregation[k]);
-        }
+        for (int64_t k = 0; k < m->classes.count; k++)
+            print_class(&m->classes, k);
     }
     cJSON *spec = model_spec_json(m);
     struct buf text = {0};

@@ -217,6 +217,7 @@ static enum err_code classes_copy(struct model *m, const struct model_classes *f
     to->codes = arena_push_array(a, K, sizeof *to->codes);
     to->titles = arena_push_array(a, K, sizeof *to->titles);
     to->aggregation = arena_push_array(a, K, sizeof *to->aggregation);
+    to->thresholds = arena_push_array(a, K, sizeof *to->thresholds);
     for (size_t k = 0; k < K; k++) {
         to->names[k] = arena_strdup(a, from->names[k]);
         to->codes[k] = arena_strdup(a, from->codes ? from->codes[k] : from->names[k]);
@@ -227,6 +228,7 @@ static enum err_code classes_copy(struct model *m, const struct model_classes *f
             FAIL(e, ERR_MODEL, "class %s: aggregation \"%.40s\": expected mean_logit, mean or max",
                  to->names[k], name);
         to->aggregation[k] = aggregation_names[kind];
+        to->thresholds[k] = from->thresholds ? from->thresholds[k] : 0;
     }
     return ERR_OK;
 }

@@ -33,7 +33,8 @@ struct model_classes {
     const char *task, *code_system;
     const char **names, **codes, **titles; /* [K] */
     const char *
-        *aggregation; /* [K] how windows make a record (aggregate.h); NULL: mean_logit all */
+        *aggregation;   /* [K] how windows make a record (aggregate.h); NULL: mean_logit all */
+    double *thresholds; /* [K] score from which a class is found; 0: none; NULL: none at all */
 };
 
 struct model {

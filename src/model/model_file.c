@@ -39,6 +39,8 @@ struct cJSON *model_classes_json(const struct model *m)
         cJSON_AddStringToObject(item, "title", c->titles[k]);
         if (c->aggregation && strcmp(c->aggregation[k], aggregation_names[0]) != 0)
             cJSON_AddStringToObject(item, "aggregation", c->aggregation[k]);
+        if (c->thresholds && c->thresholds[k] > 0)
+            cJSON_AddNumberToObject(item, "threshold", c->thresholds[k]);
         cJSON_AddItemToArray(list, item);
     }
     return json;
@@ -240,6 +242,7 @@ static enum err_code classes_from_json(const cJSON *json, struct arena *a,
     out->codes = arena_push_array(a, (size_t)K, sizeof *out->codes);
     out->titles = arena_push_array(a, (size_t)K, sizeof *out->titles);
     out->aggregation = arena_push_array(a, (size_t)K, sizeof *out->aggregation);
+    out->thresholds = arena_push_array(a, (size_t)K, sizeof *out->thresholds);
     int k = 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, list)
@@ -253,6 +256,12 @@ static enum err_code classes_from_json(const cJSON *json, struct arena *a,
         if (aggregation && !cJSON_IsString(aggregation))
             FAIL(e, ERR_MODEL, "ecgfm.classes: aggregation of %s is no text", out->names[k]);
         out->aggregation[k] = cJSON_GetStringValue(aggregation);
+        const cJSON *threshold = cJSON_GetObjectItemCaseSensitive(item, "threshold");
+        if (threshold && !(cJSON_IsNumber(threshold) && threshold->valuedouble > 0 &&
+                           threshold->valuedouble < 1))
+            FAIL(e, ERR_MODEL, "ecgfm.classes: threshold of %s: expected between 0 and 1",
+                 out->names[k]);
+        out->thresholds[k] = threshold ? threshold->valuedouble : 0;
         k++;
     }
     return ERR_OK;
