@@ -1,7 +1,9 @@
 /* Any folder of recordings without labels: what pre-training needs. Every file below the folder that
  * looks like the entry file of a recording is a record; its id is its path without the extension, and
  * its fold comes from that. Segments of a multi-segment WFDB record are that record's, not records of
- * their own: the same signal must not be counted twice, nor stand in two folds. */
+ * their own: the same signal must not be counted twice, nor stand in two folds. For the same reason
+ * segments in files of their own, as prepared for fairseq-signals (name_0.mat, name_1.mat), have the fold
+ * of their recording. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +77,18 @@ static enum err_code segments_add(struct path_set *set, struct arena *kept, cons
     return code;
 }
 
+/* The fold of a record: that of its name, for segment files without the number of the segment. */
+static int fold_of(struct arena *a, const char *path, const char *id)
+{
+    size_t n = strlen(id), digits = 0;
+    while (digits < n && id[n - 1 - digits] >= '0' && id[n - 1 - digits] <= '9')
+        digits++;
+    bool is_segment = strcmp(path_extension(path), "mat") == 0 && digits > 0 && digits + 1 < n &&
+                      id[n - 1 - digits] == '_';
+    const char *name = is_segment ? arena_strndup(a, id, n - 1 - digits) : NULL;
+    return fold_from_id(name ? name : id);
+}
+
 static enum err_code records_index(const char *root, const struct manifest_options *options,
                                    struct manifest *m, struct err *e)
 {
@@ -104,7 +118,7 @@ static enum err_code records_index(const char *root, const struct manifest_optio
         if (!entry || !entry->id || !entry->path)
             code = RAISE(e, ERR_MEMORY, "%s: out of memory", root);
         else
-            entry->fold = fold_from_id(entry->id);
+            entry->fold = fold_of(&m->arena, path, entry->id);
     }
     free(segments.paths);
     return code;

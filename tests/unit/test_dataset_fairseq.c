@@ -253,6 +253,27 @@ static void test_own_labels(void **state)
     manifest_close(&m);
 }
 
+/* Without a manifest: recordings without labels, the segments of one in one fold. */
+static void test_folder_of_segments(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "e/r%d_%d.mat", i / 6, i % 6);
+        segment_write(name, i / 6, i % 6, 1, NULL, 0);
+    }
+    scratch_text(folder, "e/other.mat", "no MATLAB file");
+    struct manifest m;
+    open_or_fail(&m, in_folder("e"));
+    assert_string_equal(m.dataset->name, "records");
+    assert_int_equal(m.count, 12);
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(m.entries[i].fold, fold_from_id(i < 6 ? "r0" : "r1"));
+        assert_int_equal(strncmp(m.entries[i].id, i < 6 ? "r0_" : "r1_", 3), 0);
+    }
+    manifest_close(&m);
+}
+
 static void expect_open(const char *path, enum err_code code, const char *says)
 {
     struct manifest m;
@@ -317,10 +338,9 @@ static void test_bad(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_training_manifest),
-        cmocka_unit_test(test_pairs),
-        cmocka_unit_test(test_own_labels),
-        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_training_manifest),  cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_own_labels),         cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_folder_of_segments),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
