@@ -95,6 +95,26 @@ static void put_extent(const struct inference *f, struct buf *b, const struct in
     buf_printf(b, ",\"windows\":%lld", (long long)window_count(&f->model.contract, in->samples));
 }
 
+/* The classes whose score reaches their threshold, where the model has thresholds. */
+static void put_found(const struct inference *f, struct buf *b)
+{
+    const struct model_classes *c = &f->model.classes;
+    bool any = false;
+    for (int64_t k = 0; k < c->count; k++)
+        any = any || c->thresholds[k] > 0;
+    if (!any)
+        return;
+    const char *before = "";
+    buf_puts(b, ",\"found\":[");
+    for (int64_t k = 0; k < c->count; k++)
+        if (c->thresholds[k] > 0 && (double)f->scores[k] >= c->thresholds[k]) {
+            buf_puts(b, before);
+            json_print_string(c->names[k], b);
+            before = ",";
+        }
+    buf_puts(b, "]");
+}
+
 static void put_json_line(const struct inference *f, struct buf *b, const char *path,
                           const struct intake *in)
 {
@@ -111,6 +131,7 @@ static void put_json_line(const struct inference *f, struct buf *b, const char *
                 put_number(b, f->scores[k]);
             }
             buf_puts(b, "}");
+            put_found(f, b);
         }
         put_extent(f, b, in);
     } else {
@@ -490,7 +511,9 @@ const struct command command_infer = {
         "as \"absent_leads\". Longer recordings are scored in windows, which overlap or follow "
         "each\n"
         "other as the model says, and so it says for each class what becomes of their results:\n"
-        "mean of logits, mean or greatest of probabilities.\n"
+        "mean of logits, mean or greatest of probabilities. Where a model has thresholds, "
+        "\"found\"\n"
+        "names the classes whose score reaches theirs.\n"
         "A record's scores are the same bytes alone or among others, on any number of\n"
         "threads. Exit code: 0 all scored, 3 some refused, 4 all refused, 5 model refused.\n"
         "\n"

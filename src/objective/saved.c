@@ -21,15 +21,16 @@ struct cJSON *objective_sum_to_json(const struct objective_sum *sum)
     return json;
 }
 
-/* Equal but for the weight, which is no property of the objective itself. */
+/* Every option that the file tells is the same, but for the weight, which is no property of the
+ * objective itself. A file converted from elsewhere need not tell all. */
 static bool same_options(const cJSON *stored, const struct objective *row, const void *config)
 {
-    cJSON *there = cJSON_Duplicate(stored, true);
     cJSON *here = option_rows_to_json(row->options, config);
-    cJSON_DeleteItemFromObjectCaseSensitive(there, "weight");
-    cJSON_DeleteItemFromObjectCaseSensitive(here, "weight");
-    bool same = cJSON_Compare(there, here, true);
-    cJSON_Delete(there);
+    bool same = true;
+    const cJSON *told;
+    cJSON_ArrayForEach(told, stored) same =
+        same && (strcmp(told->string, "weight") == 0 ||
+                 cJSON_Compare(told, cJSON_GetObjectItemCaseSensitive(here, told->string), true));
     cJSON_Delete(here);
     return same;
 }

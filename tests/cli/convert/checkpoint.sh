@@ -24,6 +24,8 @@ echo name,aggregation,threshold >labels.csv
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do echo "finding $i,max,0.$i"; done >>labels.csv
 ecgfm convert --model from/classifier.pt --out own.safetensors --labels labels.csv --quiet
 ecgfm inspect own.safetensors | grep -m1 finding
+ecgfm synth --out ecgs --records 1 --seed 1 --quiet >/dev/null
+ecgfm infer --model own.safetensors ecgs/records100 --quiet | grep -o '"found":\[[^]]*\]'
 sed -i 17,18d labels.csv
 ecgfm convert from/classifier.pt refused.safetensors --labels labels.csv --quiet || echo "exit $?"
 ecgfm convert from/pretrained_gv.pt refused.safetensors --labels labels.csv --quiet || echo "exit $?"
