@@ -2,32 +2,35 @@
  * it has no gradient and the attention that runs stays the fused one. */
 #include "graph/ops.h"
 
-struct tensor *t_attention_weights(struct tape *t, struct tensor *qkv, struct tensor *keys,
+struct tensor *t_attention_weights(struct tape *t, struct tensor *qkv, struct tensor *lengths,
                                    int64_t heads, bool highest)
 {
-    return tape_record(t, &op_attention_weights, 2, (struct tensor *[]){qkv, keys},
+    return tape_record(t, &op_attention_weights, 2, (struct tensor *[]){qkv, lengths},
                        &(struct op_attributes){.i = {heads, highest}});
 }
 
 static void prepare(struct node *n)
 {
-    const struct tensor *qkv = n->input[0], *keys = n->input[1];
+    const struct tensor *qkv = n->input[0], *lengths = n->input[1];
     int64_t H = n->attr.i[0];
     node_check(n, qkv->rank == 3 && H > 0 && qkv->shape[2] % (3 * H) == 0,
                "qkv is not [B,N,3*H*E]");
     int64_t B = qkv->shape[0], N = qkv->shape[1];
-    node_check(n, !keys || (keys->type == TENSOR_INDEX && keys->rank == 1 && keys->shape[0] == B),
-               "keys is not an index [B]");
+    node_check(n, !lengths || (lengths->type == TENSOR_INDEX && lengths->numel == B),
+               "lengths is not [B] of indices");
     node_output(n, n->attr.i[1] ? 2 : 3, (int64_t[]){B, N, N});
 }
 
 static void forward(const struct backend *k, const struct node *n, const struct tape_step *s)
 {
     (void)s;
-    const struct tensor *x = n->input[0], *keys = n->input[1];
-    int64_t H = n->attr.i[0];
-    k->attention_weights(n->output->data, x->data, keys ? keys->data : NULL, x->shape[0],
-                         x->shape[1], H, x->shape[2] / (3 * H), (int)n->attr.i[1]);
+    const struct tensor *x = n->input[0], *lengths = n->input[1];
+    struct attention shape = {.B = x->shape[0],
+                              .N = x->shape[1],
+                              .H = n->attr.i[0],
+                              .E = x->shape[2] / (3 * n->attr.i[0]),
+                              .lengths = lengths ? lengths->data : NULL};
+    k->attention_weights(n->output->data, x->data, &shape, (int)n->attr.i[1]);
 }
 
 static double flops(const struct node *n)

@@ -35,9 +35,8 @@ struct tensor *t_softmax(struct tape *t, struct tensor *x);
 struct tensor *t_attention(struct tape *t, struct tensor *qkv, struct tensor *lengths,
                            int64_t heads, double dropout);
 /* The weights of that attention, averaged over the heads: [B,N,N], a row of keys for each query, or
- * with `highest` the largest of each row, [B,N]. keys [B] or NULL: so many tokens are keys. No
- * gradient. */
-struct tensor *t_attention_weights(struct tape *t, struct tensor *qkv, struct tensor *keys,
+ * with `highest` the largest of each row, [B,N]. No gradient. */
+struct tensor *t_attention_weights(struct tape *t, struct tensor *qkv, struct tensor *lengths,
                                    int64_t heads, bool highest);
 /* a + b, same shape */
 struct tensor *t_add(struct tape *t, struct tensor *a, struct tensor *b);

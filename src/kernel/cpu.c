@@ -265,19 +265,19 @@ static void attention_bwd(void *dqkv, const void *dy, const void *qkv, const voi
     split_attention_bwd(dqkv, dy, qkv, y, lse, s, add, vector->attention_bwd);
 }
 
-static void attention_weights(void *y_, const void *qkv_, const int32_t *keys, int64_t B, int64_t N,
-                              int64_t H, int64_t E, int highest)
+static void attention_weights(void *y_, const void *qkv_, const struct attention *s, int highest)
 {
     enum { QUERIES = 48 }; /* done together, over the same packed keys */
     float *y = y_;
     const float *qkv = qkv_;
+    int64_t N = s->N, H = s->H, E = s->E;
     int64_t blocks = (N + QUERIES - 1) / QUERIES, width = highest ? 1 : N;
-    PARALLEL_SHARES(B * blocks, 1, B * H * N * (N + E), {
+    PARALLEL_SHARES(s->B * blocks, 1, s->B * H * N * (N + E), {
         for (int64_t i = from; i < to; i++) {
             int64_t b = i / blocks, first = i % blocks * QUERIES;
             vector->attention_weights(y + (b * N + first) * width, qkv + b * N * 3 * H * E, first,
-                                      min_i64(QUERIES, N - first), N, keys ? keys[b] : N, H, E,
-                                      highest);
+                                      min_i64(QUERIES, N - first), N,
+                                      s->lengths ? s->lengths[b] : N, H, E, highest);
         }
     });
 }

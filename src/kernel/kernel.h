@@ -115,11 +115,10 @@ struct backend {
     void (*attention_fwd)(void *y, void *lse, const void *qkv, const struct attention *s);
     void (*attention_bwd)(void *dqkv, const void *dy, const void *qkv, const void *y,
                           const void *lse, const struct attention *s, int add);
-    /* The probabilities that attention_fwd mixes values by, averaged over the heads: y[B,N,N], a row
-     * for each query, over its keys; with `highest` the largest of each row alone, y[B,N]. keys[B]
-     * (NULL: N): only so many of a record's tokens are keys, the others have probability 0. */
-    void (*attention_weights)(void *y, const void *qkv, const int32_t *keys, int64_t B, int64_t N,
-                              int64_t H, int64_t E, int highest);
+    /* The probabilities that attention_fwd mixes values by, without dropout, averaged over the heads:
+     * y[B,N,N], a row for each query, over its keys; with `highest` the largest of each row alone,
+     * y[B,N]. */
+    void (*attention_weights)(void *y, const void *qkv, const struct attention *s, int highest);
 
     /* y = a + b (y may be a). */
     void (*add)(void *y, const void *a, const void *b, int64_t n);

@@ -63,7 +63,7 @@ static enum err_code record_seen(struct scorer *s, struct scorer_tape *t, struct
     if (tap->count == 0)
         FAIL(e, ERR_MODEL, "backbone %s has no attention to show", s->model->backbone->name);
     if (s->options.saliency) {
-        t->saliency = t_attention_weights(t->tape, tap->qkv, tap->keys, tap->heads, true);
+        t->saliency = t_attention_weights(t->tape, tap->qkv, tap->lengths, tap->heads, true);
         tape_keep(t->tape, t->saliency);
     }
     if (!s->options.attention)

@@ -79,16 +79,17 @@ static struct tensor *residual(struct build *b, struct tensor *x, struct tensor 
     return t_add(b->tape, x, branch);
 }
 
-/* Leaves what a layer attends to. qkv [B,N,3*D]; keys [B] as t_attention_weights has them. */
-static void tap_attention(struct build *b, struct tensor *qkv, struct tensor *keys, int64_t heads)
+/* Leaves what a layer attends to. qkv [B,N,3*D]; lengths as t_attention has them. */
+static void tap_attention(struct build *b, struct tensor *qkv, struct tensor *lengths,
+                          int64_t heads)
 {
     struct attention_tap *tap = b->tap;
     ASSERT(tap->count < ATTENTION_LAYERS_MAX, "more than %d layers attend", ATTENTION_LAYERS_MAX);
     tap->qkv = qkv;
-    tap->keys = keys;
+    tap->lengths = lengths;
     tap->heads = heads;
     if (tap->every)
-        tap->weights[tap->count] = t_attention_weights(b->tape, qkv, keys, heads, false);
+        tap->weights[tap->count] = t_attention_weights(b->tape, qkv, lengths, heads, false);
     tap->count++;
 }
 

@@ -14,7 +14,7 @@ struct attention_tap {
     bool every;                                   /* record the weights of each layer as well */
     int count;                                    /* layers that attend */
     struct tensor *weights[ATTENTION_LAYERS_MAX]; /* [B,N,N] of each, averaged over the heads */
-    struct tensor *qkv, *keys; /* of the last one: inputs of t_attention_weights */
+    struct tensor *qkv, *lengths; /* of the last one: inputs of t_attention_weights */
     int64_t heads;
 };
 

@@ -217,16 +217,14 @@ static void attention_bwd(struct run *r, const int64_t *s)
     r->k->attention_bwd(dqkv, dy, qkv, y, lse, &a, (int)s[4]);
 }
 
-/* s[5]: with fewer keys than tokens, in the last record none. */
 static void attention_weights(struct run *r, const int64_t *s)
 {
-    int64_t B = s[0], N = s[1], H = s[2], E = s[3];
+    int64_t B = s[0], N = s[1];
     void *y = run_out(r, s[4] ? B * N : B * N * N);
-    void *qkv = run_in(r, B * N * 3 * H * E, -2, 2);
-    int32_t *keys = run_index(r, 1, N + 1, B);
-    keys[B - 1] = 0;
+    void *qkv = run_in(r, B * N * 3 * s[2] * s[3], -2, 2);
+    struct attention a = attention_of(r, s);
     run_seal(r);
-    r->k->attention_weights(y, qkv, s[5] ? keys : NULL, B, N, H, E, (int)s[4]);
+    r->k->attention_weights(y, qkv, &a, (int)s[4]);
 }
 
 static void add(struct run *r, const int64_t *s)

@@ -233,7 +233,7 @@ static void records(void **state)
             kernel_set_threads(2);
             k->attention_fwd(y, lse, qkv, &all);
             k->attention_bwd(dqkv, dy, qkv, y, lse, &all, 0);
-            k->attention_weights(seen, qkv, lengths, B, N, H, E, 0);
+            k->attention_weights(seen, qkv, &all, 0);
             k->pool_fwd(pool, NULL, y, lengths, B, N, D, POOL_MEAN);
             for (int64_t b = 0; b < B; b++)
                 for (int threads = 1; threads <= THREADS_MAX; threads++) {
@@ -242,7 +242,7 @@ static void records(void **state)
                     one.lengths = lengths[b] < N ? lengths + b : NULL;
                     k->attention_fwd(y1, lse1, qkv + b * n * 3, &one);
                     k->attention_bwd(dqkv1, dy + b * n, qkv + b * n * 3, y1, lse1, &one, 0);
-                    k->attention_weights(seen1, qkv + b * n * 3, one.lengths, 1, N, H, E, 0);
+                    k->attention_weights(seen1, qkv + b * n * 3, &one, 0);
                     k->pool_fwd(pool1, argmax, y1, one.lengths, 1, N, D, POOL_MEAN);
                     if (!same(y1, y + b * n, n) || !same(lse1, lse + b * H * N, H * N) ||
                         !same(seen1, seen + b * N * N, N * N) ||

@@ -64,8 +64,9 @@ struct truth {
     double *tokens, *attention; /* [N,D], [layers,N,N] */
 };
 
-/* The softmax of each head over the keys, averaged over the heads: w[N,N]. */
-static void softmax_by_hand(double *w, const double *qkv, int64_t N, int64_t D, int64_t heads)
+/* The softmax of each head over the first `keys` tokens, averaged over the heads: w[N,N]. */
+static void softmax_by_hand(double *w, const double *qkv, int64_t N, int64_t D, int64_t heads,
+                            int64_t keys)
 {
     int64_t E = D / heads;
     double *s = calloc((size_t)N, sizeof *s);
@@ -73,20 +74,21 @@ static void softmax_by_hand(double *w, const double *qkv, int64_t N, int64_t D, 
     for (int64_t i = 0; i < N; i++)
         for (int64_t h = 0; h < heads; h++) {
             double sum = 0;
-            for (int64_t j = 0; j < N; j++) {
+            for (int64_t j = 0; j < keys; j++) {
                 double dot = 0;
                 for (int64_t k = h * E; k < (h + 1) * E; k++)
                     dot += qkv[i * 3 * D + k] * qkv[j * 3 * D + D + k];
                 sum += s[j] = exp(dot / sqrt((double)E));
             }
-            for (int64_t j = 0; j < N; j++)
+            for (int64_t j = 0; j < keys; j++)
                 w[i * N + j] += s[j] / sum / (double)heads;
         }
     free(s);
 }
 
 /* One window on the reference in double; the queries and keys are what the linear layers gave. */
-static struct truth truth_of(const struct model *m, const float *window, int64_t samples)
+static struct truth truth_of(const struct model *m, const float *window, int64_t samples,
+                             int64_t length)
 {
     struct err e = {0};
     struct tape *t = tape_new(&backend_ref64, false);
@@ -94,7 +96,9 @@ static struct truth truth_of(const struct model *m, const float *window, int64_t
     params.closed = true;
     struct build b = {.tape = t, .params = &params};
     struct tensor *x = tape_input(t, "signal", TENSOR_REAL, false, 3, (int64_t[]){1, L, samples});
-    struct encoding enc = model_encode(&b, m, x, NULL);
+    struct tensor *lengths =
+        length ? tape_input(t, "lengths", TENSOR_INDEX, false, 1, (int64_t[]){1}) : NULL;
+    struct encoding enc = model_encode(&b, m, x, &(struct masking){.lengths = lengths});
     tape_keep(t, enc.tokens);
     const struct node *attends[8];
     struct truth out = {.N = enc.tokens->shape[1], .D = enc.tokens->shape[2]};
@@ -113,14 +117,18 @@ static struct truth truth_of(const struct model *m, const float *window, int64_t
         wide[i] = (double)window[i];
     tape_bind_parameters(t, values, NULL);
     tape_bind(x, wide);
+    int32_t valid = (int32_t)length;
+    if (lengths)
+        tape_bind(lengths, &valid);
     tape_forward(t);
+    int64_t keys = length ? m->backbone->token_count(m->config, L, length) : out.N;
     out.tokens = calloc((size_t)(out.N * out.D), sizeof *out.tokens);
     out.attention = calloc((size_t)(out.layers * out.N * out.N), sizeof *out.attention);
     assert_true(out.tokens && out.attention);
     memcpy(out.tokens, enc.tokens->data, sizeof *out.tokens * (size_t)(out.N * out.D));
     for (int64_t i = 0; i < out.layers; i++)
         softmax_by_hand(out.attention + i * out.N * out.N, attends[i]->input[0]->data, out.N, out.D,
-                        attends[i]->attr.i[0]);
+                        attends[i]->attr.i[0], keys);
     tape_free(t);
     free(values), free(wide);
     return out;
@@ -174,11 +182,12 @@ static void seen_free(struct seen *s)
 
 /* Scores records [n,L,samples[i]] with windows of `window` samples. */
 static void show(const struct model *m, const float *x, const int64_t *samples, int64_t n,
-                 int64_t window, struct seen *out)
+                 int64_t window, const int64_t *lengths, struct seen *out)
 {
     struct err e = {0};
     struct scorer *s = NULL;
     struct scorer_options o = {.sample_count = window,
+                               .lengths = lengths != NULL,
                                .tokens = true,
                                .saliency = true,
                                .attention = true};
@@ -186,7 +195,8 @@ static void show(const struct model *m, const float *x, const int64_t *samples, 
         fail_msg("%s", e.message);
     struct scored records[MOST] = {{0}};
     for (int64_t i = 0; i < n; i++) {
-        records[i] = (struct scored){.x = x, .samples = samples[i]};
+        records[i] =
+            (struct scored){.x = x, .samples = samples[i], .length = lengths ? lengths[i] : 0};
         x += L * samples[i];
     }
     *out = (struct seen){.records = records,
@@ -202,9 +212,9 @@ static void show(const struct model *m, const float *x, const int64_t *samples, 
 }
 
 static void check_window(const struct model *m, const struct seen *s, int i, const float *window,
-                         int64_t samples)
+                         int64_t samples, int64_t length)
 {
-    struct truth truth = truth_of(m, window, samples);
+    struct truth truth = truth_of(m, window, samples, length);
     int64_t N = truth.N;
     assert_int_equal(s->N, N);
     assert_int_equal(s->D, truth.D);
@@ -240,12 +250,12 @@ static void test_windows(void **state)
         const int64_t samples[RECORDS] = {T, 3 * T, T + 5, 7 * T, T};
         float *x = signals(13, T + 1);
         struct seen all;
-        show(&m, x, samples, RECORDS, 0, &all);
+        show(&m, x, samples, RECORDS, 0, NULL, &all);
         const float *record = x;
         int at = 0;
         for (int64_t r = 0; r < RECORDS; r++) {
             struct seen alone;
-            show(&m, record, &samples[r], 1, 0, &alone);
+            show(&m, record, &samples[r], 1, 0, NULL, &alone);
             assert_int_equal(alone.count, window_count(&m.contract, samples[r]));
             for (int w = 0; w < alone.count; w++, at++) {
                 float window[L * T];
@@ -262,7 +272,7 @@ static void test_windows(void **state)
                 assert_memory_equal(all.saliency[at], alone.saliency[w],
                                     sizeof(float) * (size_t)all.N);
                 if (w < 2)
-                    check_window(&m, &all, at, window, T);
+                    check_window(&m, &all, at, window, T, 0);
             }
             seen_free(&alone);
             record += L * samples[r];
@@ -285,10 +295,41 @@ static void test_other_length(void **state)
     assert_int_equal(model_takes(&m, other, &e), ERR_OK);
     float *x = signals(1, other);
     struct seen s;
-    show(&m, x, &other, 1, other, &s);
+    show(&m, x, &other, 1, other, NULL, &s);
     assert_int_equal(s.count, 1);
-    check_window(&m, &s, 0, x, other);
+    check_window(&m, &s, 0, x, other, 0);
     seen_free(&s);
+    free(x);
+    model_free(&m);
+}
+
+/* Records of different lengths in one batch; all valid is as without lengths. */
+static void test_lengths(void **state)
+{
+    (void)state;
+    enum { WIDE = 100, COUNT = 3 };
+    const int64_t samples[COUNT] = {WIDE, WIDE, WIDE}, lengths[COUNT] = {WIDE, 41, 4};
+    struct model m;
+    struct seen all, padded;
+    model_make(&m, specs[2], K);
+    float *x = signals(COUNT, WIDE);
+    show(&m, x, samples, COUNT, WIDE, lengths, &padded);
+    show(&m, x, samples, COUNT, WIDE, NULL, &all);
+    int64_t N = padded.N, D = padded.D;
+    assert_memory_equal(padded.tokens[0], all.tokens[0], sizeof(float) * (size_t)(N * D));
+    assert_memory_equal(padded.attention[0], all.attention[0],
+                        sizeof(float) * (size_t)(all.layers * N * N));
+    for (int i = 0; i < COUNT; i++) {
+        check_window(&m, &padded, i, x + i * L * WIDE, WIDE, lengths[i]);
+        int64_t valid = m.backbone->token_count(m.config, L, lengths[i]);
+        for (int64_t d = 0; d < D; d++) { /* padding has no part in the features */
+            double mean = 0;
+            for (int64_t j = 0; j < valid; j++)
+                mean += (double)padded.tokens[i][j * D + d] / (double)valid;
+            assert_true(fabs((double)padded.features[i][d] - mean) < 1e-5);
+        }
+    }
+    seen_free(&all), seen_free(&padded);
     free(x);
     model_free(&m);
 }
@@ -393,6 +434,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_windows),
                                        cmocka_unit_test(test_other_length),
+                                       cmocka_unit_test(test_lengths),
                                        cmocka_unit_test(test_refusals),
                                        cmocka_unit_test(test_not_finite)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,19 @@ status ecgfm infer --model vit --as-is bad.npy --tokens c.st --quiet |
 shapes c.st
 cmp <(data c.st | head -c 10240) <(ecgfm infer --model vit --as-is x.npy --tokens d.st --quiet >/dev/null
     data d.st | tail -c +2561 | head -c 10240)
+# Valid samples of each: all of them is as without; to what is padding nothing attends.
+yes 200 | head -5 >all.txt
+ecgfm infer --model w2v --as-is x.npy --lengths all.txt --tokens all.st --quiet | cmp - b.jsonl
+cmp <(data all.st | head -c 32000) <(data b.st | head -c 32000)
+printf '200\n100\n\n 7\n4\n199\n' >some.txt
+printf '\xc8\x00\x64\x00\x07\x00\x04\x00\xc7\x00' | npy '<i2' '5,' >some.npy
+ecgfm infer --model w2v --as-is x.npy --lengths some.txt --attention some.st --quiet >some.jsonl
+ecgfm infer --model w2v --as-is x.npy --lengths some.npy --attention same.st --quiet | cmp - some.jsonl
+cmp some.st same.st
+shapes some.st
+data some.st | head -c $((5 * 2 * 50 * 50 * 4)) | od -An -v -tf4 -w4 | awk '
+    $1 > 0 && (NR - 1) % 50 >= most { most = (NR - 1) % 50 + 1 }
+    NR % 5000 == 0 { print most; most = 0 }'
 # Refused.
 status ecgfm infer --model vit --as-is long.npy
 npy '<f4' '5, 24, 100' <values >leads.npy
@@ -70,8 +83,12 @@ status ecgfm infer --model vit --as-is x.npy data
 status ecgfm infer --model vit --lengths x.npy data
 status ecgfm infer --model vit --saliency-per sample data
 status ecgfm infer --model vit --embeddings-per segment data
-yes 200 | head -5 >lengths.txt
-status ecgfm infer --model vit --as-is x.npy --lengths lengths.txt
+status ecgfm infer --model vit --as-is x.npy --lengths all.txt
+for bad in '200 200' '1\n2\n3\n4' '4\n5\n6\n7\n8\n9' '9\n9\n9\n9\n201' '9\n9\n9\n9\n3' '9\0\n9\n9\n9\n9'; do
+    printf "$bad" >bad.txt
+    status ecgfm infer --model w2v --as-is x.npy --lengths bad.txt
+done
+status ecgfm infer --model w2v --as-is x.npy --lengths x.npy
 status ecgfm infer --model w2v --as-is x.npy --tokens nowhere/x.st
 ecgfm pretrain --data data --objective mae --vit.width 16 --vit.depth 1 --vit.heads 2 --input.seconds 2 \
     --steps 1 --batch 2 --out encoder --quiet >/dev/null
