@@ -53,7 +53,11 @@ struct session {
     float *before;
 };
 
-static void session_open(struct session *s, const struct trainer_options *options)
+static const char vit[] = "{\"network\":{\"backbone\":\"vit\"},\"vit\":{\"width\":16,"
+                          "\"depth\":2,\"heads\":2,\"patch\":10}}";
+
+static void session_open(struct session *s, const char *spec_text,
+                         const struct trainer_options *options)
 {
     struct err e = {0};
     struct contract contract;
@@ -61,8 +65,7 @@ static void session_open(struct session *s, const struct trainer_options *option
     struct model_classes classes = {.count = CLASSES, .names = names};
     contract_default(&contract);
     contract.sample_count = T;
-    cJSON *spec = cJSON_Parse("{\"network\":{\"backbone\":\"vit\"},\"vit\":{\"width\":16,"
-                              "\"depth\":2,\"heads\":2,\"patch\":10}}");
+    cJSON *spec = cJSON_Parse(spec_text);
     if (model_create(&model, spec, &contract, &classes, &e) != ERR_OK)
         fail_msg("%s", e.message);
     cJSON_Delete(spec);
@@ -142,9 +145,10 @@ static void groups_have_their_rates(void **state)
     } cases[] = {{1, 1, 1}, {1, 0, 1}, {0, 1, 1}, {2, 0.5, 0.5}, {1, 0.1, 0.1}, {1, 1, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct session s;
-        session_open(&s, &(struct trainer_options){.head_rate = cases[i].head,
-                                                   .encoder_rate = cases[i].encoder,
-                                                   .embed_rate = cases[i].embed});
+        session_open(&s, vit,
+                     &(struct trainer_options){.head_rate = cases[i].head,
+                                               .encoder_rate = cases[i].encoder,
+                                               .embed_rate = cases[i].embed});
         session_step(&s);
         expect(&s, cases[i].head, cases[i].encoder, cases[i].encoder * cases[i].embed);
         session_close(&s);
@@ -156,11 +160,12 @@ static void an_encoder_waits(void **state)
 {
     (void)state;
     struct session s;
-    session_open(&s, &(struct trainer_options){.head_rate = 1,
-                                               .encoder_rate = 1,
-                                               .embed_rate = 1,
-                                               .weight_decay = 0.1,
-                                               .freeze_steps = 2});
+    session_open(&s, vit,
+                 &(struct trainer_options){.head_rate = 1,
+                                           .encoder_rate = 1,
+                                           .embed_rate = 1,
+                                           .weight_decay = 0.1,
+                                           .freeze_steps = 2});
     for (int step = 0; step < 2; step++) {
         session_step(&s);
         assert_true(moved(&s, head) > 0.1);
@@ -179,12 +184,13 @@ static void what_no_gradient_reaches_stays(void **state)
     (void)state;
     for (int accumulate = 1; accumulate <= 2; accumulate++) { /* gradients of the tape; gathered */
         struct session s;
-        session_open(&s, &(struct trainer_options){.optimizer = "adam",
-                                                   .accumulate = accumulate,
-                                                   .head_rate = 1,
-                                                   .encoder_rate = 1,
-                                                   .embed_rate = 1,
-                                                   .weight_decay = 1});
+        session_open(&s, vit,
+                     &(struct trainer_options){.optimizer = "adam",
+                                               .accumulate = accumulate,
+                                               .head_rate = 1,
+                                               .encoder_rate = 1,
+                                               .embed_rate = 1,
+                                               .weight_decay = 1});
         session_step(&s);
         assert_true(moved(&s, "head.unused") == 0);
         assert_true(moved(&s, head) > 0.9);
@@ -198,17 +204,47 @@ static void optimizers_decay_differently(void **state)
     (void)state;
     for (int adam = 0; adam < 2; adam++) {
         struct session s;
-        session_open(&s, &(struct trainer_options){.optimizer = adam ? "adam" : "adamw",
-                                                   .head_rate = 1,
-                                                   .encoder_rate = 1,
-                                                   .embed_rate = 1,
-                                                   .weight_decay = 10});
+        session_open(&s, vit,
+                     &(struct trainer_options){.optimizer = adam ? "adam" : "adamw",
+                                               .head_rate = 1,
+                                               .encoder_rate = 1,
+                                               .embed_rate = 1,
+                                               .weight_decay = 10});
         session_step(&s);
         /* A norm's weights are 1: with decay they lose 10 LR beside what the gradient says. */
         double most = moved(&s, "encoder.norm.weight");
         assert_true(adam ? most > 9 && most < 11.01 : most > 0.9 && most < 1.01);
         session_close(&s);
     }
+}
+
+/* What fine-tuning of ECG-FM leaves alone: the strided convolutions and their norm; all else learns. */
+static void a_frozen_extractor_stays(void **state)
+{
+    (void)state;
+    static const char w2v[] =
+        "{\"network\":{\"backbone\":\"w2v\",\"pool\":\"mean\"},\"w2v\":{\"width\":16,"
+        "\"depth\":1,\"heads\":2,\"conv_layers\":2,\"conv_width\":8,\"conv_norm_groups\":8,"
+        "\"position_kernel\":4,\"position_groups\":2,\"feature_gradient\":0}}";
+    struct session s;
+    session_open(&s, w2v,
+                 &(struct trainer_options){.optimizer = "adam",
+                                           .head_rate = 1,
+                                           .encoder_rate = 1,
+                                           .embed_rate = 1,
+                                           .weight_decay = 1});
+    session_step(&s);
+    int kept = 0;
+    for (int i = 0; i < model.params.count; i++) {
+        const char *name = model.params.items[i]->name;
+        bool extractor =
+            str_starts_with(name, "encoder.conv.0.") || str_starts_with(name, "encoder.conv.1.");
+        if (strcmp(name, "head.unused") != 0 && extractor != (moved(&s, name) == 0))
+            fail_msg("%s moved by %g", name, moved(&s, name));
+        kept += extractor;
+    }
+    assert_int_equal(kept, 4); /* two weights, and weight and bias of the group norm */
+    session_close(&s);
 }
 
 static void unknown_schedules_are_refused(void **state)
@@ -229,6 +265,7 @@ int main(void)
         cmocka_unit_test(an_encoder_waits),
         cmocka_unit_test(what_no_gradient_reaches_stays),
         cmocka_unit_test(optimizers_decay_differently),
+        cmocka_unit_test(a_frozen_extractor_stays),
         cmocka_unit_test(unknown_schedules_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
