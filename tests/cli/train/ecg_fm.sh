@@ -1,7 +1,7 @@
 # Pre-training as ECG-FM: pairs of segments, the same bytes after kills; what the file keeps of it; going on
 # from it; its recipe of fine-tuning. Records of one segment are left out and named.
 set -e
-ecgfm synth --out data --records 60 --duration 10 --seed 3 --quiet >/dev/null
+ecgfm synth --out data --records 40 --duration 10 --seed 3 --quiet >/dev/null
 own=(--w2v.codes 16 --w2v.dim 16 --w2v.negatives 10)
 tiny=(--w2v.width 32 --w2v.depth 2 --w2v.heads 2 --w2v.conv_width 16 --w2v.conv_norm_groups 16
     --w2v.position_kernel 16 --w2v.position_groups 4)
