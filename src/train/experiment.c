@@ -18,6 +18,9 @@ const struct option experiment_rows[] = {
     OPT_TEXT(experiment_options, data, NULL, "DIR", "folder of the data set"),
     OPT_TEXT(experiment_options, dataset, NULL, "NAME",
              "kind of the data set (see `ecgfm list datasets`); recognized if not given"),
+    OPT_FLOAT(
+        experiment_options, rate, "0", 0, 1e6, "Hz",
+        "read the files of this rate where a data set has several; 0: nearest to the model's"),
     OPT_TEXT(experiment_options, out, NULL, "DIR", "run folder; made if need be"),
     OPT_BOOL(experiment_options, fresh, "false", "start again even if the run folder has state"),
     OPT_BOOL(experiment_options, strict, "false",
@@ -95,8 +98,8 @@ enum err_code experiment_open(struct experiment *x, const char *task, double rat
         FAIL(e, ERR_USAGE, "--data DIR is missing: the folder of the data set");
     if (!o->out)
         FAIL(e, ERR_USAGE, "--out DIR is missing: the run folder");
-    TRY(manifest_open(o->data, o->dataset, &(struct manifest_options){.rate_hz = rate_hz},
-                      &x->manifest, e));
+    struct manifest_options which = {.rate_hz = o->rate > 0 ? o->rate : rate_hz};
+    TRY(manifest_open(o->data, o->dataset, &which, &x->manifest, e));
     if (!task || task[0])
         TRY(manifest_labels(&x->manifest, task, &x->labels, e));
     TRY(run_folder_open(&x->run, o->out, o->fresh, e));

@@ -18,6 +18,7 @@ struct cJSON;
 
 struct experiment_options {
     const char *data, *dataset, *out;
+    double rate;
     bool fresh;
     bool strict;
     double max_bad_fraction;
