@@ -62,12 +62,19 @@ esac
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system -- "$work"' EXIT
 
+# Sets `options`: the peer's network, without dropout.
+network_options() {
+    case $1 in
+    ecg-fm) options=(--w2v.dropout 0 --w2v.attention-dropout 0 --w2v.input-dropout 0) ;;
+    *) options=(--input.rate-hz 500 --input.seconds 5 --network.pool mean) ;;
+    esac
+}
+
 # ours NETWORK MODE PRECISION BATCHES; one line for each JSON document
 ours() {
-    local input=()
-    [ "$1" = ecg-fm ] || input=(--input.rate-hz 500 --input.seconds 5 --network.pool mean)
+    network_options "$1"
     "$ecgfm" bench --quiet --model "$1" --mode "$2" --precision "$3" --batch "$4" --threads "$threads" \
-        --repeat 7 --limit "$limit" --json "${input[@]}" | tr -d '\n' |
+        --repeat 7 --limit "$limit" --json "${options[@]}" | tr -d '\n' |
         sed "s/^/{\"side\":\"ecgfm\",\"network\":\"$1\",\"turn\":$turn,\"result\":/;s/\$/}\n/" >>"$work/lines"
 }
 theirs() {
@@ -79,13 +86,12 @@ theirs() {
 # The first score of a process, weights from a file in the system's cache.
 startup_prepare() {
     "$python" "$peer" --network "$1" --mode save --weights "$work/$1.pt"
-    local input=()
-    [ "$1" = ecg-fm ] || input=(--input.rate-hz 500 --input.seconds 5 --network.pool mean)
+    network_options "$1"
     if [ ! -d "$work/set" ]; then
         "$ecgfm" synth --quiet --out "$work/set" --records 60 --rate 500 --duration 5 --seed 1 >/dev/null
     fi
     "$ecgfm" probe --quiet --data "$work/set" --model "$1" --weights random --bootstrap 0 \
-        --out "$work/$1" "${input[@]}" >/dev/null
+        --out "$work/$1" "${options[@]}" >/dev/null
 }
 startup() {
     "$python" "$peer" --network "$1" --mode startup --weights "$work/$1.pt" --threads "$threads" |

@@ -12,7 +12,7 @@
 enum { LIST_MAX = 16, MIB = 1 << 20 };
 
 static struct bench_values {
-    const char *mode, *batch, *precision, *loader;
+    const char *mode, *batch, *precision, *objective, *loader;
     int64_t repeat, classes;
     double limit;
     bool products, json;
@@ -30,6 +30,9 @@ static const struct option rows[] = {
     OPT_INT(bench_values, repeat, "7", 1, 100000, NULL, "timed steps; two before are not timed"),
     OPT_FLOAT(bench_values, limit, "10", 0, 1e6, "s",
               "no further repeats of one step after so long; 0: no limit"),
+    OPT_TEXT(bench_values, objective, NULL, "NAME",
+             "training steps of pre-training (see `ecgfm list objectives`) instead of "
+             "classification; its batches are of records, or of pairs of segments"),
     OPT_INT(bench_values, classes, "26", 1, 10000, NULL, "classes of the model's head"),
     OPT_BOOL(bench_values, products, "true",
              "measure large products and copying too, which steps are held against"),
@@ -65,6 +68,7 @@ static void bench_register(struct option_set *set)
     option_set_add(set, "", rows, &values);
     model_options_add(set, &values.model);
     option_set_add(set, "input", input_rows, &values.input);
+    objective_options_add(set);
     augmentations_register(set);
 }
 
@@ -92,6 +96,7 @@ struct bench {
     int batch_count;
     double copy_bytes_per_s;
     struct contract contract;
+    struct objective_sum objectives; /* count 0: classification */
     cJSON *spec, *json;
     bool shown; /* the heading */
 };
@@ -293,9 +298,18 @@ struct runs {
     int count;
 };
 
-/* The preset with a head, without values. */
-static enum err_code model_describe(const struct bench *b, struct model *m, struct err *e)
+/* Does such a step learn from objectives? */
+static bool pretrains(const struct bench *b, bool training)
 {
+    return training && b->objectives.count > 0;
+}
+
+/* The preset with a head, or to be pre-trained; without values. */
+static enum err_code model_describe(const struct bench *b, bool training, struct model *m,
+                                    struct err *e)
+{
+    if (pretrains(b, training))
+        return model_create(m, b->spec, &b->contract, NULL, e);
     size_t n = (size_t)values.classes;
     const char **names = calloc(n, sizeof *names);
     ASSERT(names, "out of memory");
@@ -324,11 +338,12 @@ static enum err_code runs_measure(struct bench *b, const struct wanted *w, bool 
                  w->precision->name, (long long)b->batches[i]);
         if (b->call->progress)
             print_progress(b->call, line);
-        enum err_code code = model_describe(b, &m, e);
-        if (code == ERR_OK)
+        const struct objective_sum *sum = pretrains(b, training) ? &b->objectives : NULL;
+        enum err_code code = model_describe(b, training, &m, e);
+        if (code == ERR_OK && !sum)
             code = model_allocate(&m, b->call->seed, e);
         if (code == ERR_OK)
-            code = training ? bench_train(&m, b->batches[i], &b->options, run, e)
+            code = training ? bench_train(&m, b->batches[i], sum, &b->options, run, e)
                             : bench_infer(&m, b->batches[i], &b->options, run, e);
         model_free(&m);
         TRY(code);
@@ -390,7 +405,7 @@ static enum err_code models_run(struct bench *b, struct err *e)
                         .wanted = calloc((size_t)room, sizeof *runs.wanted)};
     ASSERT(runs.items && runs.wanted, "out of memory");
     struct model m;
-    enum err_code code = model_describe(b, &m, e);
+    enum err_code code = model_describe(b, false, &m, e);
     if (code == ERR_OK)
         code = models_measure(b, &runs, e);
     print_progress(b->call, NULL);
@@ -452,6 +467,11 @@ static enum err_code bench_all(struct bench *b, struct err *e)
     TRY(precisions_read(b, e));
     TRY(batches_read(b, e));
     bool with_model = strcmp(values.mode, "none") != 0;
+    if (values.objective) {
+        TRY(objective_sum_name(&b->objectives, &b->call->options, values.objective, e));
+        TRY(objective_sum_resolve(&b->objectives, e));
+        cJSON_AddStringToObject(b->json, "objective", values.objective);
+    }
     if (with_model) /* a preset may say what its input is */
         TRY(model_options_spec(&b->call->options, &values.model, &b->spec, e));
     TRY(input_contract(&values.input, &b->contract, e));
@@ -484,8 +504,8 @@ static int bench_run_command(struct invocation *call, struct err *e)
 const struct command command_bench = {
     .name = "bench",
     .summary = "measures scoring, training steps and reading on this machine",
-    .usage = "[--model PRESET] [--mode infer|train] [--batch N,...] [--precision NAME,...] "
-             "[--loader DIR]",
+    .usage = "[--model PRESET] [--mode infer|train] [--objective NAME] [--batch N,...] "
+             "[--precision NAME,...] [--loader DIR]",
     .details =
         "Times what other commands do, on random signals: scoring of full batches, and training "
         "steps\n"
@@ -506,6 +526,7 @@ const struct command command_bench = {
     .examples = "ecgfm bench --model vit-small --batch 1,8,32 --mode infer\n"
                 "ecgfm bench --model vit-small --input.rate-hz 500 --input.seconds 5 --mode train "
                 "--json\n"
+                "ecgfm bench --model ecg-fm --mode train --objective ecg-fm --precision bf16\n"
                 "ecgfm bench --mode none --loader ptbxl --input.seconds 10",
     .options = bench_register,
     .argument_max = 0,

@@ -69,7 +69,7 @@ static const struct objective *objective_find(const char *name, struct err *e)
 
 /* Adds the rows of "a+b" to the sum; names that stand for a sum are replaced by it. */
 static enum err_code rows_add(struct objective_sum *out, struct option_set *set, const char *text,
-                              struct err *e)
+                              bool defaults, struct err *e)
 {
     char copy[256];
     if (!str_copy(copy, sizeof copy, text))
@@ -79,9 +79,10 @@ static enum err_code rows_add(struct objective_sum *out, struct option_set *set,
         const struct objective *row = objective_find(word, e);
         if (!row)
             return ERR_USAGE;
-        TRY(apply_defaults(set, row->defaults, e));
+        if (defaults)
+            TRY(apply_defaults(set, row->defaults, e));
         if (row->stands_for) {
-            TRY(rows_add(out, set, row->stands_for, e));
+            TRY(rows_add(out, set, row->stands_for, defaults, e));
             continue;
         }
         for (int i = 0; i < out->count; i++)
@@ -95,11 +96,18 @@ static enum err_code rows_add(struct objective_sum *out, struct option_set *set,
     return ERR_OK;
 }
 
+enum err_code objective_sum_name(struct objective_sum *out, struct option_set *set,
+                                 const char *text, struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    return rows_add(out, set, text, false, e);
+}
+
 enum err_code objective_sum_parse(struct objective_sum *out, struct option_set *set,
                                   const char *text, struct err *e)
 {
     memset(out, 0, sizeof *out);
-    TRY(rows_add(out, set, text, e));
+    TRY(rows_add(out, set, text, true, e));
     for (int i = 0; i < out->count; i++) {
         const struct objective *row = out->rows[i];
         TRY(apply_defaults(set, out->count > 1 ? row->defaults_in_sum : row->defaults_alone, e));

@@ -104,6 +104,9 @@ void objective_options_add(struct option_set *set);
  * Errors: ERR_USAGE with the nearest name. */
 enum err_code objective_sum_parse(struct objective_sum *out, struct option_set *set,
                                   const char *text, struct err *e);
+/* The same rows without their defaults: for a set that lacks the options which these set. */
+enum err_code objective_sum_name(struct objective_sum *out, struct option_set *set,
+                                 const char *text, struct err *e);
 /* After all options are final: checks them, reads views and masks. Errors: ERR_USAGE, also where
  * objectives mask in different ways. */
 enum err_code objective_sum_resolve(struct objective_sum *sum, struct err *e);

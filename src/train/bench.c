@@ -289,26 +289,37 @@ enum err_code bench_infer(struct model *m, int64_t batch, const struct bench_opt
 
 struct stepping {
     struct model *model;
+    const struct objective_sum *sum; /* NULL: classification */
+    struct objective_inputs *inputs;
     struct trainer *trainer;
     struct batch batch;
     int64_t calls;
     struct trainer_times warm; /* spent in the steps that are not timed */
 };
 
-/* The loss of fine-tuning. */
+/* The loss of pre-training or of fine-tuning. */
 static struct tensor *loss_build(void *context, struct build *b, int64_t B, struct tensor **parts,
                                  const char **part_names, int *part_count)
 {
     (void)parts;
     (void)part_names;
+    struct stepping *s = context;
     *part_count = 0;
-    return model_loss(b, ((struct stepping *)context)->model, B);
+    return s->sum ? objective_sum_build(s->sum, b, s->model, B, NULL) : model_loss(b, s->model, B);
 }
 
 static void loss_bind(void *context, struct tape *t, const struct batch *batch)
 {
-    (void)context;
-    model_loss_bind(t, batch->x, batch->targets);
+    struct stepping *s = context;
+    if (!s->sum) {
+        model_loss_bind(t, batch->x, batch->targets);
+        return;
+    }
+    tape_bind(tape_find_input(t, "signal"), batch->x);
+    objective_inputs_draw(s->inputs, &(struct draw){.index = s->calls,
+                                                    .update = trainer_updates(s->trainer),
+                                                    .count = batch->count,
+                                                    .samples = batch->samples});
 }
 
 static const char *record_id(void *context, int64_t sample)
@@ -331,6 +342,7 @@ static enum err_code stepping_run(struct stepping *s, const struct bench_options
 {
     struct model *m = s->model;
     int64_t B = s->batch.count, K = m->classes.count;
+    int64_t windows = B * (s->sum ? s->sum->views : 1);
     static const struct trainer_options options = {.epochs = 1,
                                                    .steps = 1000000,
                                                    .accumulate = 1,
@@ -350,13 +362,22 @@ static enum err_code stepping_run(struct stepping *s, const struct bench_options
                                 .build = loss_build,
                                 .bind = loss_bind,
                                 .record_id = record_id};
+    if (s->sum)
+        TRY(objective_sum_check(s->sum, m, e));
     TRY(trainer_open(&s->trainer, &options, &task, m, B, o->seed, e));
+    if (s->sum) {
+        TRY(objective_inputs_open(&s->inputs, s->sum, backend_selected(), m,
+                                  trainer_tape(s->trainer), e));
+        TRY(model_allocate(m, o->seed, e));
+    }
     TRY(trainer_start(s->trainer, 1, e));
-    s->batch.x = noise(B * m->contract.lead_count * m->contract.sample_count, o->seed);
-    s->batch.targets = aligned_calloc((size_t)(B * K), sizeof *s->batch.targets);
+    s->batch.x = noise(windows * m->contract.lead_count * m->contract.sample_count, o->seed);
+    s->batch.targets = aligned_calloc((size_t)(B * K + 1), sizeof *s->batch.targets);
     s->batch.samples = aligned_calloc((size_t)B, sizeof *s->batch.samples);
     if (!s->batch.x || !s->batch.targets || !s->batch.samples)
-        FAIL(e, ERR_MEMORY, "no memory for %lld windows", (long long)B);
+        FAIL(e, ERR_MEMORY, "no memory for %lld windows", (long long)windows);
+    for (int64_t i = 0; i < B; i++)
+        s->batch.samples[i] = i;
     for (int64_t i = 0; i < B * K; i += 7)
         s->batch.targets[i] = 1;
     struct tape *t = trainer_tape(s->trainer);
@@ -370,13 +391,15 @@ static enum err_code stepping_run(struct stepping *s, const struct bench_options
     return ERR_OK;
 }
 
-enum err_code bench_train(struct model *m, int64_t batch, const struct bench_options *o,
-                          struct bench_run *out, struct err *e)
+enum err_code bench_train(struct model *m, int64_t batch, const struct objective_sum *sum,
+                          const struct bench_options *o, struct bench_run *out, struct err *e)
 {
     *out = run_begin(m, batch, true);
-    struct stepping s = {.model = m, .batch = {.count = batch}};
+    struct stepping s = {.model = m, .sum = sum, .batch = {.count = batch}};
     enum err_code code = stepping_run(&s, o, out, e);
     out->peak = resident_peak();
+    out->parameters = (size_t)m->params.total * sizeof(float) * 3;
+    objective_inputs_close(s.inputs);
     trainer_close(s.trainer);
     free(s.batch.x);
     free(s.batch.targets);

@@ -16,6 +16,7 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "model/model.h"
+#include "objective/objective.h"
 #include "signal/contract.h"
 
 struct bench_options {
@@ -76,10 +77,12 @@ struct bench_run {
  * otherwise. m has its values. Errors: ERR_USAGE, ERR_MEMORY. */
 enum err_code bench_infer(struct model *m, int64_t batch, const struct bench_options *o,
                           struct bench_run *out, struct err *e);
-/* Training steps (binary cross-entropy of the model's classes, clip, AdamW) on a random batch; the
- * values of m change. Errors: ERR_MEMORY, ERR_NUMERIC. */
-enum err_code bench_train(struct model *m, int64_t batch, const struct bench_options *o,
-                          struct bench_run *out, struct err *e);
+/* Training steps (the loss, clip, AdamW) on a random batch; the values of m change. The loss is binary
+ * cross-entropy of the model's classes; or the sum of objectives (NULL: none; m has no values yet): then the
+ * batch is of records or pairs of segments, a window in each view. Errors: ERR_USAGE, ERR_MEMORY,
+ * ERR_NUMERIC. */
+enum err_code bench_train(struct model *m, int64_t batch, const struct objective_sum *sum,
+                          const struct bench_options *o, struct bench_run *out, struct err *e);
 
 /* How fast records come in. */
 struct bench_rate {

@@ -25,6 +25,10 @@ ecgfm bench $tiny --batch 1 --mode infer --json >products.json
 awk '/"flops_per_second"/ && !n++ { print ($2 + 0 > 1e8 ? "measured" : "bad") }
      /"copy_bytes_per_second"/ { print ($2 + 0 > 1e8 ? "measured" : "bad") }
      /"percent_of_product"/ { print ($2 + 0 > 0 && $2 + 0 < 400 ? "share" : "bad") }' products.json
+echo "objectives:"
+ecgfm bench $tiny --batch 2 --mode train --repeat 1 --no-products --objective mae --json |
+    grep -E '"objective"|"op": +"(scatter|mse_patch|bce)"|"mode"' | tr -d ' ,'
+ecgfm bench $tiny --mode train --no-products --objective w2v 2>&1 | head -1
 ecgfm bench $tiny --batch 1 --mode train --no-products >table
 grep -cE '^ +precision .* allocations$' table
 grep -cE '^train +f32 +1 .* (0|-)$' table
