@@ -20,6 +20,9 @@ struct tensor *t_conv(struct tape *t, struct tensor *x, struct tensor *w, struct
                       struct tensor *magnitude, int64_t groups, enum activation act);
 /* x -> act(x), same shape */
 struct tensor *t_activation(struct tape *t, struct tensor *x, enum activation act);
+/* The same, then dropout of the elements where gradients flow. x has no other use. */
+struct tensor *t_activation_dropout(struct tape *t, struct tensor *x, enum activation act,
+                                    double p);
 /* x [..,D], g [D], b [D] (both or none) -> normalized rows. Source: Ba et al. 2016 */
 struct tensor *t_layernorm(struct tape *t, struct tensor *x, struct tensor *g, struct tensor *b,
                            double epsilon);

@@ -222,7 +222,7 @@ struct backend {
 
     /* y = x * keep / (1-p), keep from rng (seed, RNG_STREAM_DROPOUT, epoch = step, sample = group):
      * element i of group i/group_size is kept or not by itself (whole = 0), or each group as a
-     * whole (whole = 1, drop path). The backward pass is the same call on dy with `add`. */
+     * whole (whole = 1, drop path). The backward pass is the same call on dy with `add`. y may be x. */
     void (*dropout)(void *y, const void *x, int64_t n, int64_t group_size, double p, int whole,
                     uint64_t seed, uint64_t step, uint64_t salt, int add);
 

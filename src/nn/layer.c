@@ -113,8 +113,11 @@ static struct tensor *attention(struct build *b, struct tensor *x, const struct 
 static struct tensor *mlp(struct build *b, struct tensor *x, const struct block_options *o)
 {
     int64_t D = tensor_width(x);
-    x = linear(b, "mlp.up", x, o->hidden, ACTIVATION_GELU, o);
-    x = t_dropout(b->tape, x, o->activation_dropout, false);
+    if (o->activation_dropout > 0 && tape_is_training(b->tape)) {
+        x = linear(b, "mlp.up", x, o->hidden, ACTIVATION_NONE, o);
+        x = t_activation_dropout(b->tape, x, ACTIVATION_GELU, o->activation_dropout);
+    } else
+        x = linear(b, "mlp.up", x, o->hidden, ACTIVATION_GELU, o);
     return linear(b, "mlp.down", x, D, ACTIVATION_NONE, o);
 }
 
