@@ -14,6 +14,7 @@
 
 #include "base/rng.h"
 #include "objective/objective.h"
+#include "train/pretrain.h"
 
 static void plan(struct tape *t, struct tensor *loss)
 {
@@ -351,10 +352,13 @@ static void test_span_modes(void **state)
 
 /* --- sums and inputs ---------------------------------------------------------------------------- */
 
+/* All options of pre-training: objectives have defaults for others, too. */
 static void options_open(struct option_set *set)
 {
+    static struct pretrain all;
+    memset(&all, 0, sizeof all);
     option_set_init(set);
-    objective_options_add(set);
+    pretrain_options_add(&all, set);
 }
 
 static void test_sums_refused(void **state)
