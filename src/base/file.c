@@ -292,6 +292,13 @@ void file_writer_seek(struct file_writer *w, int64_t byte, bool cut)
         writer_failed(w);
 }
 
+bool file_writer_same(const struct file_writer *a, const struct file_writer *b)
+{
+    struct stat x, y;
+    return fstat(fileno(a->stream), &x) == 0 && fstat(fileno(b->stream), &y) == 0 &&
+           x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 /* Makes a rename survive a power cut. Some file systems refuse fsync on folders: nothing to do. */
 static enum err_code sync_folder(const char *path, struct err *e)
 {

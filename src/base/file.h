@@ -68,6 +68,8 @@ void file_writer_printf(struct file_writer *w, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Goes on at that byte; with `cut` the file ends there for now. For files, not devices and pipes. */
 void file_writer_seek(struct file_writer *w, int64_t byte, bool cut);
+/* Whether two open writers write the same file, under whatever names: they would destroy each other's. */
+bool file_writer_same(const struct file_writer *a, const struct file_writer *b);
 enum err_code file_writer_commit(struct file_writer *w, struct err *e);
 void file_writer_abandon(struct file_writer *w);
 

@@ -450,9 +450,10 @@ static enum err_code prepare(struct inference *f, struct err *e)
     f->logits_of = calloc((size_t)f->chunk * K + 1, sizeof(float));
     f->scores = calloc(K + 1, sizeof(float));
     ASSERT(f->records && f->places && f->features_of && f->logits_of && f->scores, "out of memory");
-    if (given.csv && strcmp(given.csv, "-") != 0)
-        TRY(file_writer_open(&f->table_file, given.csv, e));
-    return ERR_OK;
+    if (!given.csv || strcmp(given.csv, "-") == 0)
+        return ERR_OK;
+    TRY(file_writer_open(&f->table_file, given.csv, e));
+    return infer_files_refuse(&f->files, &f->table_file, "--csv", e);
 }
 
 static void release(struct inference *f)

@@ -87,7 +87,22 @@ enum err_code infer_files_open(struct infer_files *f, const struct infer_files_o
         if (safetensors_stream_open(&out->stream, o->paths[i], header, e) != ERR_OK)
             return err_context(e, "%s", files[i].option);
         out->path = o->paths[i];
+        for (int j = 0; j < i; j++)
+            if (is_open(f, j) &&
+                file_writer_same(&out->stream.writer, &f->streams[j].stream.writer))
+                FAIL(e, ERR_USAGE, "%s and %s both write %s", files[j].option, files[i].option,
+                     out->path);
     }
+    return ERR_OK;
+}
+
+enum err_code infer_files_refuse(const struct infer_files *f, const struct file_writer *other,
+                                 const char *option, struct err *e)
+{
+    for (int i = 0; i < INFER_FILE_COUNT; i++)
+        if (is_open(f, i) && file_writer_same(other, &f->streams[i].stream.writer))
+            FAIL(e, ERR_USAGE, "%s and %s both write %s", option, files[i].option,
+                 f->streams[i].path);
     return ERR_OK;
 }
 

@@ -61,6 +61,9 @@ struct infer_files_options {
 enum err_code infer_files_open(struct infer_files *f, const struct infer_files_options *o,
                                const struct model *m, const struct scorer *s,
                                const char *const *names, int64_t count, struct err *e);
+/* ERR_USAGE if what that option writes is one of the files. */
+enum err_code infer_files_refuse(const struct infer_files *f, const struct file_writer *other,
+                                 const char *option, struct err *e);
 /* Takes a window that a scorer shows, of the record of that name; what comes of a record whose results
  * are refused is taken back. Failures are kept for the next infer_files_check. */
 void infer_files_take(struct infer_files *f, const struct window *w, const char *name);

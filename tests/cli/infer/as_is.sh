@@ -90,6 +90,9 @@ for bad in '200 200' '1\n2\n3\n4' '4\n5\n6\n7\n8\n9' '9\n9\n9\n9\n201' '9\n9\n9\
 done
 status ecgfm infer --model w2v --as-is x.npy --lengths x.npy
 status ecgfm infer --model w2v --as-is x.npy --tokens nowhere/x.st
+status ecgfm infer --model w2v --as-is x.npy --tokens new.st --saliency ./new.st
+status ecgfm infer --model w2v --as-is x.npy --tokens new.st --csv new.st
+ls new* || true
 ecgfm pretrain --data data --objective mae --vit.width 16 --vit.depth 1 --vit.heads 2 --input.seconds 2 \
     --steps 1 --batch 2 --out encoder --quiet >/dev/null
 status ecgfm infer --model encoder --as-is x.npy
