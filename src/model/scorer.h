@@ -2,8 +2,8 @@
  *
  * A record is scored in windows of the model's length, as its contract cuts them; features are means
  * over its windows, logits what aggregate.h makes of them for each class. A record's numbers are the
- * same bits whatever else is scored with it and on any number of threads. Who wants to see single windows, their tokens or what they attend to asks
- * for a visit of each. */
+ * same bits whatever else is scored with it and on any number of threads. Who wants to see single
+ * windows, their tokens or what they attend to asks for a visit of each. */
 #ifndef ECGFM_MODEL_SCORER_H
 #define ECGFM_MODEL_SCORER_H
 
