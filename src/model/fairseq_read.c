@@ -472,13 +472,13 @@ static cJSON *spec_of(const struct fairseq_arch *a, const struct pickle_value *c
     cJSON_AddBoolToObject(w2v, "conv_bias", a->conv_bias);
     add_number(w2v, "position_kernel", (double)a->position_kernel);
     add_number(w2v, "position_groups", (double)a->position_groups);
-    /* what only concerns training */
+    /* what only concerns training; what cfg does not say is as ECG-FM was trained */
     add_number(w2v, "dropout", pickle_get_number(cfg, "dropout", 0.1));
     add_number(w2v, "attention_dropout", pickle_get_number(cfg, "attention_dropout", 0.1));
     add_number(w2v, "activation_dropout", pickle_get_number(cfg, "activation_dropout", 0));
-    add_number(w2v, "input_dropout", pickle_get_number(cfg, "dropout_input", 0));
+    add_number(w2v, "input_dropout", pickle_get_number(cfg, "dropout_input", 0.1));
     add_number(w2v, "layer_drop", pickle_get_number(cfg, "encoder_layerdrop", 0));
-    add_number(w2v, "feature_gradient", pickle_get_number(cfg, "feature_grad_mult", 1));
+    add_number(w2v, "feature_gradient", pickle_get_number(cfg, "feature_grad_mult", 0.1));
     return spec;
 }
 
@@ -548,7 +548,7 @@ static const char *provenance_of(struct arena *arena, const struct fairseq_arch 
     return text_of(arena, json);
 }
 
-/* Options of objective w2v from cfg; what cfg does not say has the defaults of fairseq-signals. */
+/* Options of objective w2v from cfg; what cfg does not say is as ECG-FM was trained. */
 static const char *objective_of(struct arena *arena, const struct fairseq_arch *a,
                                 const struct pickle_value *cfg)
 {
@@ -565,7 +565,7 @@ static const char *objective_of(struct arena *arena, const struct fairseq_arch *
     add_number(w2v, "negatives", pickle_get_number(cfg, "num_negatives", 100));
     add_number(w2v, "cross_negatives", pickle_get_number(cfg, "cross_sample_negatives", 0));
     add_number(w2v, "temperature", pickle_get_number(cfg, "logit_temp", 0.1));
-    add_number(w2v, "feature_dropout", pickle_get_number(cfg, "dropout_features", 0));
+    add_number(w2v, "feature_dropout", pickle_get_number(cfg, "dropout_features", 0.1));
     return text_of(arena, json);
 }
 
