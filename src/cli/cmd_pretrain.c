@@ -29,10 +29,12 @@ const struct command command_pretrain = {
         "killed ends with the same bytes as one that was not. SIGTERM, SIGINT and SIGUSR1 save "
         "the\n"
         "state and exit 75. Records that cannot be used are listed in quarantine.csv.",
-    .examples = "ecgfm pretrain --data ptbxl --model vit-tiny --objective mae --out runs/mae\n"
-                "ecgfm pretrain --data ptbxl --objective mae+simclr --out runs/both --epochs 100\n"
-                "ecgfm pretrain --data ptbxl --out runs/deep --set vit.depth=12 --set "
-                "mae.mask_ratio=0.6",
+    .examples =
+        "ecgfm pretrain --data ptbxl --model vit-tiny --objective mae --out runs/mae\n"
+        "ecgfm pretrain --data ptbxl --objective mae+simclr --out runs/both --epochs 100\n"
+        "ecgfm pretrain --data ptbxl --objective ecg-fm --model ecg-fm-small --out runs/fm\n"
+        "ecgfm pretrain --data ptbxl --out runs/deep --set vit.depth=12 --set "
+        "mae.mask_ratio=0.6",
     .options = options,
     .argument_max = 0,
     .run = run,

@@ -4,7 +4,8 @@
  * first in Oh et al. 2022 (arXiv 2203.06889).
  *
  * loss = InfoNCE + diversity (GV - perplexity) / GV + penalty mean(f^2), f what the convolutions gave.
- * Sums over the hidden tokens of a batch are divided by their number.
+ * Sums over the hidden tokens of a batch are divided by their number; of accumulated batches each counts
+ * the same, also where they differ in it.
  *
  * Inputs: "w2v.negatives" [R,M,K], rows of the targets [R*M] (-1: none); "w2v.noise" [R,M,GV], Gumbel
  * noise, on training tapes only (without it a code is the largest logit); "w2v.temperature" [1] of the
@@ -46,7 +47,7 @@ static const struct option options[] = {
               "temperature of the similarities"),
     OPT_INT(w2v_objective_config, codes, "320", 2, 65536, NULL,
             "codes of each group of the quantizer"),
-    OPT_INT(w2v_objective_config, groups, "2", 1, 64, NULL, "its groups"),
+    OPT_INT(w2v_objective_config, groups, "2", 1, 64, NULL, "groups of the quantizer"),
     OPT_INT(w2v_objective_config, dim, "256", 1, 8192, NULL,
             "width of quantized features and of what is compared"),
     OPT_FLOAT(w2v_objective_config, gumbel_start, "2", 0.001, 100, NULL,
