@@ -3,9 +3,9 @@
 
   ref_ecgfm.py fixtures [--out tests/fixtures]      write the small fixtures that the unit tests read
   ref_ecgfm.py verify [--fixtures tests/fixtures]   compute their results again from what they hold
-  ref_ecgfm.py check --ecgfm BINARY [--size small|full] [--keep FOLDER]
-                                                    a random model through `ecgfm convert` and
-                                                    `ecgfm infer`, and back, against this statement
+  ref_ecgfm.py check --ecgfm BINARY [--size small|full] [--losses PROGRAM] [--keep FOLDER]
+                     a random model through `ecgfm convert` and `ecgfm infer`, and back, against this
+                     statement; PROGRAM: tests/test_reference of a build, which trains it too
 
 Written from the description of the network alone, without a look at the C sources, so that a mistake
 would have to be made twice. Runs on PyTorch 1.13 and newer, and needs nothing else; without PyTorch it
@@ -572,7 +572,7 @@ def batch_of(c, inputs, i=None):
     return {k: x if k == "leads" else x[:, :M] for k, x in batch.items()}
 
 
-def compute(c, w, inputs, steps):
+def compute(c, w, inputs, steps, after=True):
     """Every result of a fixture from weights and inputs, all float64 and int64."""
     signal, lengths = inputs["signal"], inputs.get("lengths")
 
@@ -585,15 +585,17 @@ def compute(c, w, inputs, steps):
 
     out, trace = OrderedDict(), OrderedDict()
     if not c.classes:  # as it is seen without masks
-        plain = {}
-        encode(w, c, signal, padding_of(c, lengths, signal.shape[2]), None, plain)
-        out["layer.unmasked_tokens"] = plain["tokens"]
+        with torch.no_grad():
+            plain = {}
+            encode(w, c, signal, padding_of(c, lengths, signal.shape[2]), None, plain)
+            out["layer.unmasked_tokens"] = plain["tokens"]
     w = leaves(w)
     values = losses(w, None, trace)
     values["total"].backward()
     out.update(("layer." + k, x.detach()) for k, x in trace.items())
     out.update(("loss." + k, x.detach().double()) for k, x in values.items())
     out.update(("grad." + k, torch.zeros_like(x) if x.grad is None else x.grad) for k, x in w.items())
+    del values, trace
     adam, series = Adam(c), []
     for i in range(STEPS):
         for x in w.values():
@@ -604,7 +606,8 @@ def compute(c, w, inputs, steps):
         adam.step(w)
     for k in series[0]:
         out["step.loss." + k] = torch.tensor([s[k] for s in series], dtype=torch.float64)
-    out.update(("after." + k, x.detach()) for k, x in w.items())
+    if after:
+        out.update(("after." + k, x.detach()) for k, x in w.items())
     return out
 
 
@@ -646,34 +649,36 @@ def stored(x):
     return x
 
 
+def write_fixture(path, c, plan, after=True):
+    w = make_weights(c, plan["seed"], not c.classes)
+    inputs, steps = make_inputs(c, plan)
+    results = compute(c, as_double(w), as_double(inputs), as_double(steps), after)
+    tensors = OrderedDict(("weight." + k, x) for k, x in published_names(c, w, plan["spelling"]).items())
+    tensors.update(("input." + k, stored(x)) for k, x in inputs.items())
+    tensors.update(("step." + k, stored(x)) for k, x in steps.items())
+    for k, x in results.items():
+        prefix, rest = k.split(".", 1)
+        if prefix in ("grad", "after"):
+            k = prefix + "." + next(iter(published_names(c, {rest: x}, plan["spelling"])))
+        tensors[k] = x if "loss." in k else x.float()
+    metadata = {"command": "scripts/ref_ecgfm.py fixtures",
+                "versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}, "
+                            f"{platform.machine()}",
+                "config": json.dumps(c.__dict__), "spec": json.dumps(c.spec()),
+                "objective": json.dumps({} if c.classes else c.objective())}
+    write_safetensors(path, tensors, metadata)
+    print(f"{path}: {os.path.getsize(path)} bytes, loss {float(results['loss.total']):.6f}"
+          + ("" if c.classes else f", margin {float(results['loss.margin']):.2g}, over the steps "
+             f"{float(results['step.loss.margin'].min()):.2g}"), flush=True)
+
+
 def command_fixtures(arguments):
     torch.set_num_threads(1)  # so that the same is written again
     os.makedirs(arguments.out, exist_ok=True)
     for name, plan in FIXTURES.items():
-        c = Config(**dict(SMALL, **plan["config"]))
-        w = make_weights(c, plan["seed"], not c.classes)
-        inputs, steps = make_inputs(c, plan)
-        results = compute(c, as_double(w), as_double(inputs), as_double(steps))
-        tensors = OrderedDict(("weight." + k, x) for k, x in published_names(c, w, plan["spelling"]).items())
-        tensors.update(("input." + k, stored(x)) for k, x in inputs.items())
-        tensors.update(("step." + k, stored(x)) for k, x in steps.items())
-        for k, x in results.items():
-            prefix, rest = k.split(".", 1)
-            if prefix in ("grad", "after"):
-                k = prefix + "." + next(iter(published_names(c, {rest: x}, plan["spelling"])))
-            tensors[k] = x if "loss." in k else x.float()
-        metadata = {"command": "scripts/ref_ecgfm.py fixtures",
-                    "versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}, "
-                                f"{platform.machine()}",
-                    "config": json.dumps(c.__dict__), "spec": json.dumps(c.spec()),
-                    "objective": json.dumps({} if c.classes else c.objective())}
         path = os.path.join(arguments.out, name + ".safetensors")
-        write_safetensors(path, tensors, metadata)
-        size = os.path.getsize(path)
-        print(f"{path}: {size} bytes, loss {float(results['loss.total']):.6f}"
-              + ("" if c.classes else f", margin {float(results['loss.margin']):.2g}, over the steps "
-                 f"{float(results['step.loss.margin'].min()):.2g}"))
-        if size >= 1 << 20:
+        write_fixture(path, Config(**dict(SMALL, **plan["config"])), plan)
+        if os.path.getsize(path) >= 1 << 20:
             sys.exit(f"{path} is larger than 1 MB")
     return 0
 
@@ -857,6 +862,16 @@ def check_model(arguments, folder, c, spelling, report):
         print(f"ok     {name}: .pt -> safetensors -> .pt, {len(original)} tensors the same bits")
 
 
+def check_losses(arguments, folder, c, report):
+    """Terms of the loss, gradients and ten steps of training, by the program of the unit test."""
+    path = os.path.join(folder, "losses.safetensors")
+    begin = time.time()
+    write_fixture(path, c, dict(seed=5, records=2, samples=2500, zero_lead=4, spelling="old"), after=False)
+    print(f"       the statement's {STEPS} steps took {time.time() - begin:.0f} s")
+    done = subprocess.run([arguments.losses], env=dict(os.environ, ECGFM_FIXTURE=path), check=False)
+    report.line("losses, gradients and steps, exit status", done.returncode, 0)
+
+
 def command_check(arguments):
     report = Report()
     with tempfile.TemporaryDirectory(prefix="ref_ecgfm-") as scratch:
@@ -866,6 +881,8 @@ def command_check(arguments):
         print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, size {arguments.size}")
         check_model(arguments, folder, Config(**size), "old", report)
         check_model(arguments, folder, Config(classes=17, **size), "new", report)
+        if arguments.losses:
+            check_losses(arguments, folder, Config(**size), report)
     return 1 if report.failed else 0
 
 
@@ -882,6 +899,8 @@ def main():
     one = commands.add_parser("check", help="the binary against this statement")
     one.add_argument("--ecgfm", required=True, metavar="BINARY")
     one.add_argument("--size", choices=sorted(SIZES), default="small")
+    one.add_argument("--losses", metavar="PROGRAM",
+                     help="also losses, gradients and training, by tests/test_reference of a build")
     one.add_argument("--keep", metavar="FOLDER", help="leave the files there")
     one.set_defaults(run=command_check)
     parser.add_argument("--threads", type=int, default=0)
