@@ -674,7 +674,7 @@ static int wfdb_probe(const char *path, const unsigned char *head, size_t head_s
         return 60;
     /* A signal file on its own, to be refused with the reason. */
     struct mat4 mat;
-    return mat5_recognize(head, head_size) || mat4_parse(head, head_size, &mat) ? 10 : 0;
+    return mat4_parse(head, head_size, &mat) ? 10 : 0;
 }
 
 static enum err_code wfdb_read_row(const char *path, const struct read_options *options,

@@ -1,7 +1,5 @@
 #include "format/mat4.h"
 
-#include <string.h>
-
 static int64_t little32(const unsigned char *p)
 {
     uint32_t value =
@@ -26,16 +24,4 @@ bool mat4_parse(const unsigned char *head, size_t size, struct mat4 *out)
         .data_offset = 20 + name,
     };
     return true;
-}
-
-bool mat5_recognize(const unsigned char *head, size_t size)
-{
-    static const char *const starts[] = {"MATLAB 5.0 MAT-file", "MATLAB 7.3 MAT-file",
-                                         "\x89HDF\r\n\x1a\n"};
-    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
-        size_t n = strlen(starts[i]);
-        if (size >= n && memcmp(head, starts[i], n) == 0)
-            return true;
-    }
-    return false;
 }

@@ -1,5 +1,5 @@
 /* MATLAB files as far as WFDB uses them: a level-4 matrix in front of WFDB samples, as wfdb2mat and
- * the CinC challenges write it (header says 16+24), and recognition of newer levels.
+ * the CinC challenges write it (header says 16+24). Newer levels: mat5.h.
  *
  *   int32 type = M*1000 + P*10 (M 0: little endian; P 2: int32, 3: int16, 4: uint16, 5: uint8)
  *   int32 rows, int32 columns, int32 imaginary = 0, int32 length of name with NUL, name
@@ -20,8 +20,5 @@ struct mat4 {
 
 /* True if the bytes begin with a plausible little-endian, real, full level-4 matrix. */
 bool mat4_parse(const unsigned char *head, size_t size, struct mat4 *out);
-
-/* True for level 5 ("MATLAB 5.0 MAT-file") and level 7.3 (HDF5) files. */
-bool mat5_recognize(const unsigned char *head, size_t size);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "format/mat4.h"
+#include "format/mat5.h"
 #include "signal/unit.h"
 
 #define PIECE_SAMPLES 16384 /* decoded at a time: a frame of more is a piece of its own */
@@ -242,7 +243,7 @@ static enum err_code mat_check(const struct group *g, struct arena *a, const cha
     int64_t got;
     TRY(source_read(s, 0, head, sizeof head, &got, e));
     struct mat4 mat;
-    if (mat5_recognize(head, (size_t)got))
+    if (mat5_is_level5(head, (size_t)got) || mat5_is_level73(head, (size_t)got))
         FAIL(e, ERR_UNSUPPORTED,
              "%s is a MATLAB file of level 5 or later, WFDB signals need level 4", s->path);
     if (!mat4_parse(head, (size_t)got, &mat)) {
