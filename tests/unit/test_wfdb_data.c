@@ -114,25 +114,12 @@ static void test_values(void **state)
     }
 }
 
-static void test_raw_mat(void **state)
-{
-    (void)state;
-    if (!file_exists(DATA "cpsc2018-raw-mat/A1980.mat"))
-        skip();
-    struct ecg_record r;
-    struct err e = {0};
-    assert_int_equal(record_read(DATA "cpsc2018-raw-mat/A1980.mat", NULL, &r, &e), ERR_UNSUPPORTED);
-    assert_non_null(strstr(e.message, "MATLAB"));
-    ecg_record_free(&r);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ptbxl),    cmocka_unit_test(test_mitdb),
         cmocka_unit_test(test_cinc2021), cmocka_unit_test(test_cpsc2021),
         cmocka_unit_test(test_cinc2017), cmocka_unit_test(test_values),
-        cmocka_unit_test(test_raw_mat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
