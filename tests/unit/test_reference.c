@@ -39,7 +39,7 @@ static const struct bounds {
     {"ref64", 1e-6, 1e-12, 1e-6, 1e-12, 1e-6, 0},
     {"ref", 2e-5, 2e-6, 1e-4, 1e-5, 1e-3, 2e-5},
     {"cpu", 2e-5, 2e-6, 1e-4, 1e-5, 1e-3, 2e-5},
-    {"cpu-bf16", 0.15, 0.01, 0.05, 0.01, 0.1, 0.1},
+    {"cpu-bf16", 0.15, 0.01, 0.1, 0.01, 0.1, 0.1},
     {"cpu-int8", 0, 0, 0, 0, 0, 0.3},
 };
 
@@ -492,9 +492,11 @@ static void check_losses(const struct run *r, double bound)
         const char *name = strrchr(r->parts.names[i], '.');
         name = name ? name + 1 : r->parts.names[i];
         const struct safetensor *x = tensor(r->f, "loss.%s", name);
-        if (x)
-            worst_take(&w, relative(real_at(r->k, r->parts.tensors[i]->data, 0), value(x, 0)),
-                       name);
+        if (!x)
+            continue;
+        double found = real_at(r->k, r->parts.tensors[i]->data, 0), expected = value(x, 0);
+        bool share = strcmp(name, "accuracy") == 0; /* of few rows */
+        worst_take(&w, share ? fabs(found - expected) : relative(found, expected), name);
     }
     worst_check(r, "losses", &w, bound);
 }
