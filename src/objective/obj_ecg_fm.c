@@ -10,6 +10,8 @@ const struct objective objective_ecg_fm = {
     .views = 2,
     .pairs = true,
     .defaults =
-        FAIRSEQ_TRAINING "model=ecg-fm augment.lead_mask.probability=1 "
+        FAIRSEQ_TRAINING "model=ecg-fm w2v.dropout=0.1 w2v.attention_dropout=0.1 "
+                         "w2v.activation_dropout=0 w2v.input_dropout=0.1 w2v.layer_drop=0 "
+                         "w2v.feature_gradient=0.1 augment.lead_mask.probability=1 "
                          "augment.lead_mask.lead_probability=0.5 augment.lead_mask.spare=false",
 };

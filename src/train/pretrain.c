@@ -137,6 +137,10 @@ static enum err_code train(struct pretraining *c, const cJSON *spec, enum data_s
     for (int64_t i = 0; x->pairs && i < count; i++)
         items += store_pairs(x->stores[split], subset[i]);
     c->B = p->trainer.batch < items ? p->trainer.batch : items;
+    if (c->sum.views > 1 && c->B < 2)
+        FAIL(e, ERR_USAGE,
+             "objective %s contrasts records with others of the batch: %lld is too few",
+             p->options.objective, (long long)c->B);
     TRY(model_create(&p->encoder, spec, &x->contract, NULL, e));
     TRY(objective_sum_check(&c->sum, &p->encoder, e));
     const char *weights =

@@ -15,8 +15,10 @@
     "w2v.activation_dropout=0.1 w2v.input_dropout=0 w2v.layer_drop=0 w2v.feature_gradient=0 "
 
 const struct recipe recipes[] = {
-    {"ecg-fm", "as the published 17-label model was fine-tuned; small rate, so many epochs", "w2v",
-     FAIRSEQ "lr=1e-6 batch=256 epochs=40"},
+    {"ecg-fm",
+     "as the published 17-label model was fine-tuned (with positive_weights=balance); its small "
+     "rate takes many epochs",
+     "w2v", FAIRSEQ "lr=1e-6 batch=256 epochs=40"},
     {"fairseq-signals", "the defaults of its example for diagnosis", "w2v",
      FAIRSEQ "lr=5e-5 batch=128 epochs=100"},
     {"layered", "a fast head, blocks at a tenth of its rate and embedding at a hundredth", NULL,

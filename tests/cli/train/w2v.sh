@@ -32,3 +32,4 @@ done
 ecgfm pretrain --data data --out no --objective w2v --model vit-tiny --quiet 2>&1 | grep -o 'w2v replaces.*'
 ecgfm pretrain --data data --out no --objective mae+w2v "${small[@]}" 2>&1 | grep -o 'w2v replaces.*'
 ecgfm pretrain --data data --out no --objective w2v+ecg-fm "${small[@]}" 2>&1 | grep -o 'objective .*'
+ecgfm pretrain --data data --out no --objective ecg-fm "${small[@]}" --batch 1 2>&1 | grep -o 'objective .*'
