@@ -1,8 +1,9 @@
 /* Recordings in MATLAB files of level 5, of two kinds that are told apart by their variables.
  *
  * As prepared for fairseq-signals and ECG-FM: feats [12,T], curr_sample_rate; with mean and std [12,1] the
- * leads are z-scores over the whole recording (of which a segment file holds 5 s), without them they are
- * as recorded. Rows are I, II, III, aVR, aVL, aVF, V1 to V6; a row of NaN is a lead that is not there.
+ * leads are z-scores over the whole recording (of which a segment file, which has segment_i, holds 5 s:
+ * other files must look so), without them they are as recorded. Numbers of an integer class are counts
+ * of a converter, whose gain no such file tells: they are refused. Rows are I, II, III, aVR, aVL, aVF, V1 to V6; a row of NaN is a lead that is not there.
  * The files tell no unit. What is as recorded is taken to be mV, and the record says so; z-scores are
  * never scaled by guess: they stay what they are, marked as standardized, and the contract knows who may
  * take them. Rows that have mean 0 and deviation 1 are z-scores even where mean and std are not told.
@@ -21,7 +22,9 @@
 #include "format/mat5.h"
 
 #define CPSC2018_RATE_HZ 500.0
-#define OTHER_BYTES_MAX ((int64_t)1 << 26) /* inflated, beside the samples */
+#define OTHER_BYTES_MAX ((int64_t)1 << 20) /* inflated, beside the samples */
+#define INFLATED_VALUES                                                                            \
+    ((int64_t)1 << 25) /* the same of the samples, where the caller has no bound */
 #define STANDARD_TOLERANCE 1e-3
 
 struct reading {
@@ -80,12 +83,24 @@ static bool looks_standardized(const struct row *rows, int64_t T)
     return standard >= 2;
 }
 
+/* What a file says of its leads. */
+enum scale {
+    SCALE_UNTOLD,
+    SCALE_STANDARD,        /* z-scores over these samples */
+    SCALE_STANDARD_SEGMENT /* z-scores over a recording, of which these are a part */
+};
+
 /* Channels and samples of a matrix [12,T]: rows that are all NaN are leads that are not there. */
-static enum err_code leads_take(struct reading *r, const struct mat5_array *a, bool standardized)
+static enum err_code leads_take(struct reading *r, const struct mat5_array *a, enum scale scale)
 {
+    bool standardized = scale != SCALE_UNTOLD;
     struct ecg_record *out = r->out;
     if (!mat5_is_number(a) || a->rank != 2)
         FAIL(r->e, ERR_FORMAT, "%s: %s is no matrix of real numbers", r->path, a->name);
+    if (a->class >= MAT5_INT8)
+        FAIL(r->e, ERR_UNITS,
+             "%s: %s has integers: counts of a converter, of which no gain is told", r->path,
+             a->name);
     int64_t T = a->shape[1], limit = r->options->max_values;
     if (a->shape[0] != LEAD_STANDARD_COUNT || T < 1)
         FAIL(r->e, ERR_FORMAT,
@@ -102,6 +117,11 @@ static enum err_code leads_take(struct reading *r, const struct mat5_array *a, b
     struct row rows[LEAD_STANDARD_COUNT];
     for (int l = 0; l < LEAD_STANDARD_COUNT; l++)
         rows[l] = row_look(x + l * T, T);
+    if (scale == SCALE_STANDARD && !looks_standardized(rows, T))
+        FAIL(r->e, ERR_UNITS,
+             "%s: there are mean and std but no segment_i, yet the leads of %s do not have mean 0 "
+             "and deviation 1: it is not known what they are scaled by",
+             r->path, a->name);
     if (!standardized && looks_standardized(rows, T)) {
         standardized = true;
         ecg_record_issue(out, 0,
@@ -159,6 +179,29 @@ static enum err_code comments_take(struct reading *r)
     return ERR_OK;
 }
 
+/* A number for each lead; of a lead that is not there it may be NaN. */
+static bool is_per_lead(const struct mat5_array *a)
+{
+    return mat5_is_number(a) && a->count == LEAD_STANDARD_COUNT;
+}
+
+static enum err_code scale_find(struct reading *r, enum scale *out)
+{
+    const struct mat5_array *mean = mat5_find(r->file, "mean"), *std = mat5_find(r->file, "std");
+    double segment;
+    *out = SCALE_UNTOLD;
+    if (!mean || !std)
+        return ERR_OK;
+    if (!is_per_lead(mean) || !is_per_lead(std))
+        FAIL(r->e, ERR_UNITS,
+             "%s: there are mean and std, but not 12 real numbers in each: it is not known whether "
+             "the leads are z-scores",
+             r->path);
+    *out = mat5_scalar(mat5_find(r->file, "segment_i"), &segment) ? SCALE_STANDARD_SEGMENT
+                                                                  : SCALE_STANDARD;
+    return ERR_OK;
+}
+
 static enum err_code read_feats(struct reading *r, const struct mat5_array *feats)
 {
     struct ecg_record *out = r->out;
@@ -175,8 +218,9 @@ static enum err_code read_feats(struct reading *r, const struct mat5_array *feat
     if (mat5_scalar(mat5_find(r->file, "sex"), &sex))
         out->sex = sex == 0.0 ? SEX_MALE : sex == 1.0 ? SEX_FEMALE : SEX_UNKNOWN;
     TRY(comments_take(r));
-    bool standardized = mat5_find(r->file, "mean") && mat5_find(r->file, "std");
-    return leads_take(r, feats, standardized);
+    enum scale scale;
+    TRY(scale_find(r, &scale));
+    return leads_take(r, feats, scale);
 }
 
 static enum err_code read_cpsc2018(struct reading *r, const struct mat5_array *data,
@@ -195,7 +239,7 @@ static enum err_code read_cpsc2018(struct reading *r, const struct mat5_array *d
                                                      : SEX_UNKNOWN;
     if (mat5_scalar(mat5_field(ecg, "age"), &age) && age >= 0 && age <= 130)
         out->age_years = age;
-    return leads_take(r, data, false);
+    return leads_take(r, data, SCALE_UNTOLD);
 }
 
 /* The names of the variables, for a message. */
@@ -234,7 +278,7 @@ static enum err_code mat_read(const char *path, const struct read_options *optio
                               struct ecg_record *out, struct err *e)
 {
     struct mat5 file;
-    int64_t values = options->max_values > 0 ? options->max_values : READ_VALUES_MAX;
+    int64_t values = options->max_values > 0 ? options->max_values : INFLATED_VALUES;
     if (values > READ_VALUES_MAX)
         values = READ_VALUES_MAX;
     TRY(mat5_open(&file, path, 8 * values + OTHER_BYTES_MAX, e));

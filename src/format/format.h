@@ -10,7 +10,8 @@
 
 struct read_options {
     bool strict;          /* checksum or initial-value mismatch and short files are errors */
-    int64_t max_values;   /* bound on leads * samples of one record; 0: 2^28 */
+    int64_t max_values;   /* bound on leads * samples of one record; 0: 2^28, 2^25 if
+                             compressed in a MATLAB file */
     bool high_resolution; /* signals of differing rates: all at the rate of the fastest, slower
                                ones held; otherwise faster ones averaged to the common rate */
 };

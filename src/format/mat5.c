@@ -8,6 +8,7 @@
 #define HEADER_BYTES 128
 #define VARIABLES_MAX 1024
 #define FIELDS_MAX 256
+#define FIELDS_TOTAL_MAX 65536
 #define NAME_BYTES_MAX 256
 #define DEPTH_MAX 8
 #define INFLATED_MAX_DEFAULT (INT64_C(1) << 30)
@@ -48,7 +49,7 @@ struct parser {
     struct mat5 *m;
     const char *name; /* of the file */
     bool big_endian;
-    int64_t inflated_left;
+    int64_t inflated_left, fields_left;
     struct err *e;
 };
 
@@ -144,6 +145,9 @@ static enum err_code fields_read(struct parser *p, struct span *s, int depth,
     int64_t count = (int64_t)(names.bytes / each);
     if (out->count != 1)
         return ERR_OK; /* an array of structures is not read */
+    if (count > p->fields_left)
+        FAIL_AT(p, s, ERR_LIMIT, "more than %d fields in the file", FIELDS_TOTAL_MAX);
+    p->fields_left -= count;
     out->fields = arena_push_array(&p->m->arena, (size_t)count, sizeof *out->fields);
     if (!out->fields)
         FAIL_MEMORY(p);
@@ -341,6 +345,7 @@ enum err_code mat5_parse(struct mat5 *m, const void *data, size_t size, const ch
     struct parser p = {.m = m,
                        .name = name,
                        .inflated_left = inflated_max > 0 ? inflated_max : INFLATED_MAX_DEFAULT,
+                       .fields_left = FIELDS_TOTAL_MAX,
                        .e = e};
     enum err_code code = file_read_all(&p, data, size);
     if (code != ERR_OK)

@@ -73,7 +73,7 @@ struct mat5 {
  * the bytes of all compressed elements together (0: 1 GiB); what a stream cannot hold is refused before
  * memory is taken.
  * Errors: ERR_NOT_FOUND, ERR_IO; ERR_FORMAT, ERR_TRUNCATED with the byte; ERR_UNSUPPORTED (level 7.3 or
- * another version); ERR_LIMIT (inflated_max, over 1024 variables, 256 fields, 8 levels), ERR_MEMORY. */
+ * another version); ERR_LIMIT (inflated_max, over 1024 variables, 256 fields of a structure, 65536 of all, 8 levels), ERR_MEMORY. */
 enum err_code mat5_open(struct mat5 *m, const char *path, int64_t inflated_max, struct err *e);
 /* The same from memory (borrowed until close); name is for messages. */
 enum err_code mat5_parse(struct mat5 *m, const void *data, size_t size, const char *name,

@@ -62,6 +62,7 @@ static void segment_write(const char *name, int record, int k, int64_t idx, cons
     image_variable(&f, "curr_sample_rate", CLASS_INT64, MI_INT64, 1, 1, (double[]){RATE}, false);
     image_variable(&f, "mean", CLASS_DOUBLE, MI_DOUBLE, 12, 1, ones, false);
     image_variable(&f, "std", CLASS_DOUBLE, MI_DOUBLE, 12, 1, ones, false);
+    image_variable(&f, "segment_i", CLASS_INT64, MI_INT64, 1, 1, (double[]){k}, false);
     if (idx >= 0)
         image_variable(&f, "idx", CLASS_INT64, MI_INT64, 1, 1, (double[]){(double)idx}, false);
     if (labels)

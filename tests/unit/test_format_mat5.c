@@ -308,6 +308,34 @@ static void test_refuses(void **state)
         image_variable(&f, name, MAT5_DOUBLE, MI_DOUBLE, 1, 1, (double[]){1}, false);
     }
     REFUSED(f, ERR_LIMIT, "1024 variables");
+    /* few fields in each structure, too many in all */
+    char names[512] = {0};
+    for (int i = 0; i < 256; i++)
+        names[2 * i] = 'a';
+    for (int count = 256; count <= 257; count++) {
+        image_begin(&f, false);
+        for (int i = 0; i < count; i++) {
+            char name[16];
+            snprintf(name, sizeof name, "s%d", i);
+            at = image_matrix(&f, MAT5_STRUCT, 0, (int64_t[]){1, 1}, 2, name);
+            image_numbers(&f, MI_INT32, (double[]){2}, 1, true);
+            image_text(&f, MI_INT8, names, sizeof names);
+            for (int k = 0; k < 256; k++)
+                image_text(&f, MI_MATRIX, "", 0);
+            image_matrix_end(&f, at);
+        }
+        if (count > 256) {
+            REFUSED(f, ERR_LIMIT, "65536 fields");
+            break;
+        }
+        struct mat5 m;
+        void *block;
+        assert_int_equal(image_parse(&f, &m, &block, 0, NULL), ERR_OK);
+        assert_true(m.count == 256 && m.arrays[255].field_count == 256);
+        mat5_close(&m);
+        free(block);
+        free(f.bytes);
+    }
 }
 
 static void test_refuses_compressed(void **state)
@@ -443,7 +471,7 @@ static int tear_down(void **state)
 
 static double sample(int lead, int t) { return 0.01 * ((t * (lead + 3) * 7) % 101) - 0.02 * lead; }
 
-/* feats [12,T], the rate, and with `whole` mean and deviation. */
+/* feats [12,T], the rate, and with `whole` the mean and deviation of the recording that this is of. */
 static void image_feats(struct mat5_image *f, const double *feats, double rate_hz, bool whole,
                         bool compressed)
 {
@@ -456,6 +484,7 @@ static void image_feats(struct mat5_image *f, const double *feats, double rate_h
     if (whole) {
         image_variable(f, "mean", MAT5_DOUBLE, MI_DOUBLE, 12, 1, ones, false);
         image_variable(f, "std", MAT5_DOUBLE, MI_DOUBLE, 12, 1, ones, false);
+        image_variable(f, "segment_i", MAT5_INT64, MI_INT64, 1, 1, (double[]){0}, false);
     }
 }
 
@@ -549,6 +578,16 @@ static void test_standardized_by_looks(void **state)
     assert_int_equal(record_read(image_write(&f, "z.mat"), NULL, &r, NULL), ERR_OK);
     assert_true(r.channels[0].is_standardized && has_issue(&r, "does not say so"));
     ecg_record_free(&r);
+    /* a whole recording that says so */
+    double ones[12];
+    for (int l = 0; l < 12; l++)
+        ones[l] = l == 3 ? (double)NAN : 1;
+    image_feats(&f, feats, 500, false, false);
+    image_variable(&f, "mean", MAT5_DOUBLE, MI_DOUBLE, 12, 1, ones, false);
+    image_variable(&f, "std", MAT5_SINGLE, MI_SINGLE, 1, 12, ones, false);
+    assert_int_equal(record_read(image_write(&f, "z.mat"), NULL, &r, NULL), ERR_OK);
+    assert_true(r.channels[0].is_standardized && !has_issue(&r, "does not say so"));
+    ecg_record_free(&r);
 }
 
 static void expect_bad(struct mat5_image *f, enum err_code code, const char *says)
@@ -589,8 +628,53 @@ static void test_bad_recordings(void **state)
         feats[i] = NAN;
     image_feats(&f, feats, 500, false, false);
     expect_bad(&f, ERR_SIGNAL, "no lead has a number");
-    /* a bound of the caller */
+    /* mean and std that do not make z-scores of the leads */
+    double ones[12];
+    for (int l = 0; l < 12; l++)
+        ones[l] = 1;
+    for (int i = 0; i < 12 * T; i++)
+        feats[i] = sample(i % 12, i / 12);
+    image_feats(&f, feats, 500, false, false);
+    image_variable(&f, "mean", MAT5_DOUBLE, MI_DOUBLE, 12, 1, ones, false);
+    image_variable(&f, "std", MAT5_DOUBLE, MI_DOUBLE, 12, 1, ones, false);
+    expect_bad(&f, ERR_UNITS, "no segment_i");
+    image_feats(&f, feats, 500, false, false);
+    image_variable(&f, "mean", MAT5_DOUBLE, MI_DOUBLE, 11, 1, ones, false);
+    image_variable(&f, "std", MAT5_DOUBLE, MI_DOUBLE, 12, 1, ones, false);
+    image_variable(&f, "segment_i", MAT5_INT64, MI_INT64, 1, 1, ones, false);
+    expect_bad(&f, ERR_UNITS, "12 real numbers");
+    image_feats(&f, feats, 500, false, false);
+    image_variable(&f, "mean", MAT5_DOUBLE, MI_DOUBLE, 12, 1, ones, false);
+    image_variable(&f, "std", MAT5_CHAR, MI_UINT16, 12, 1, ones, false);
+    image_variable(&f, "segment_i", MAT5_INT64, MI_INT64, 1, 1, ones, false);
+    expect_bad(&f, ERR_UNITS, "12 real numbers");
+    /* counts of a converter; the class tells, whole numbers of the class double may be stored so */
     struct ecg_record r;
+    for (int i = 0; i < 12 * T; i++)
+        feats[i] = i % 7;
+    for (int class = MAT5_INT8; class <= MAT5_UINT64; class ++) {
+        image_begin(&f, false);
+        image_variable(&f, "feats", class, MI_UINT8, 12, T, feats, false);
+        image_variable(&f, "curr_sample_rate", MAT5_INT64, MI_INT64, 1, 1, (double[]){500}, false);
+        expect_bad(&f, ERR_UNITS, "integers");
+    }
+    image_begin(&f, false);
+    image_variable(&f, "feats", MAT5_DOUBLE, MI_UINT8, 12, T, feats, false);
+    image_variable(&f, "curr_sample_rate", MAT5_INT64, MI_INT64, 1, 1, (double[]){500}, false);
+    assert_int_equal(record_read(image_write(&f, "whole.mat"), NULL, &r, NULL), ERR_OK);
+    ecg_record_free(&r);
+    /* what is inflated beside the samples */
+    double *much = calloc(1 << 18, sizeof *much);
+    image_feats(&f, feats, 500, false, true);
+    image_variable(&f, "much", MAT5_DOUBLE, MI_DOUBLE, 1, 1 << 18, much, true);
+    free(much);
+    const char *much_path = image_write(&f, "much.mat");
+    assert_int_equal(record_read(much_path, &(struct read_options){.max_values = 12 * T}, &r, NULL),
+                     ERR_LIMIT);
+    ecg_record_free(&r);
+    assert_int_equal(record_read(much_path, NULL, &r, NULL), ERR_OK);
+    ecg_record_free(&r);
+    /* a bound of the caller */
     image_feats(&f, feats, 500, false, true);
     assert_int_equal(record_read(image_write(&f, "large.mat"),
                                  &(struct read_options){.max_values = 12 * T - 1}, &r, NULL),
