@@ -72,7 +72,8 @@ struct label_set {
     uint8_t *labelled;         /* [count] 1 if the record takes part in the task: it has at least
                                      one label of it, or explicit zeros (a column per class) */
     const double *positive_weights; /* [K] what the data set says that a positive should weigh in
-                                       training, or NULL */
+                                       training, or NULL; what is not above 0 and
+                                       finite cannot be one */
 };
 
 struct dataset {

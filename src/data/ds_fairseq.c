@@ -5,27 +5,26 @@
  * A training manifest has on its first line the folder of the recordings (a path from the manifest's
  * folder, or as it is), then a line for each file:
  *   path TAB samples
- * and for identification a third field, which is taken for the patient. A CMSC manifest has the folder,
+ * and for identification a third field, which is taken for the patient; else the segments of a record
+ * (name_0.mat, name_1.mat) are of the patient "name". A CMSC manifest has the folder,
  * the extension of the files, then
  *   prefix TAB samples TAB 0 TAB two segment numbers, one after the other ("2,3")
  * of which the recording is prefix_2.ext followed by prefix_3.ext.
  *
  * Which file a line is in is its split: fold 1 for train, 9 for valid, 10 for test; a single manifest of
- * another name has folds from the path.
+ * another name has folds from the patient, or the path.
  *
  * Labels (task: labels) are looked for in the manifest's folder, in labels/ there, in labels/ beside it
  * and above it: y.npy, whose row is the number idx inside each recording's file; class names from
- * label_def.csv (column name), else label_0 and so on; weights of positives from pos_weight.txt. Without
+ * label_def.csv (column name), else label_0 and so on; weights of positives from pos_weight.txt, where "inf" is of a class without positives. Without
  * y.npy the variable `label` of each file is taken, as older scripts wrote it.
  * Source: ../shared/spec/ecg-fm.md, sections 4.2 to 4.6. */
-#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/pool.h"
 #include "base/str.h"
 #include "data/manifest.h"
@@ -33,7 +32,7 @@
 #include "format/npy.h"
 
 #define CLASSES_MAX 4096
-#define LABEL_INFLATED_MAX ((int64_t)1 << 30)
+#define LABEL_INFLATED_MAX ((int64_t)1 << 28) /* on each thread */
 
 static const struct {
     const char *name;
@@ -144,7 +143,9 @@ static enum err_code file_line(struct reading *r, char *line, struct err *e)
     char *id = path_stem(&r->m->arena, fields[0]);
     if (!id)
         FAIL_MEMORY(r, e);
-    return entry_add(r, id, fields[0], NULL, count == 3 && fields[2][0] ? fields[2] : NULL, e);
+    bool is_told = count == 3 && fields[2][0];
+    return entry_add(r, id, fields[0], NULL,
+                     is_told ? fields[2] : id_of_segmented(&r->m->arena, fields[0], id), e);
 }
 
 /* "2,3": two numbers, one after the other. */
@@ -387,38 +388,61 @@ static enum err_code names_read(struct manifest *m, const char *folder, int64_t 
     return code;
 }
 
-/* "[36.796317, 0.231449, ...]", a number for each class. */
+/* "[36.796317, 0.231449, ...]": how many numbers, -1 if it is no list. Numbers beyond `max` are counted
+ * only; what is none is NaN. The text is changed. */
+static int64_t list_parse(char *text, double *out, int64_t max)
+{
+    char *at = str_trim(text);
+    size_t n = strlen(at);
+    int64_t count = 0;
+    if (n < 2 || at[0] != '[' || at[n - 1] != ']')
+        return -1;
+    at[n - 1] = '\0';
+    for (at++; at; count++) {
+        char *comma = strchr(at, ',');
+        if (comma)
+            *comma = '\0';
+        double value;
+        bool is_number = str_to_f64(str_trim(at), true, &value);
+        if (count < max)
+            out[count] = is_number ? value : (double)NAN;
+        at = comma ? comma + 1 : NULL;
+    }
+    return count;
+}
+
+/* A number for each class. A class without positives has inf, one without negatives 0: that matters only
+ * to who takes them for weights. */
 static enum err_code weights_read(struct manifest *m, const char *folder, int64_t K,
                                   const double **out, struct err *e)
 {
     char *path = path_join(&m->arena, folder, "pos_weight.txt");
     double *weights = arena_push_array(&m->arena, (size_t)K, sizeof *weights);
-    cJSON *list = NULL;
+    struct buf text;
     *out = NULL;
     if (!path || !weights)
         FAIL(e, ERR_MEMORY, "out of memory");
     if (!file_exists(path))
         return ERR_OK;
-    TRY(json_read(path, 1 << 20, &list, e));
-    enum err_code code = ERR_OK;
-    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != K)
-        code = RAISE(e, ERR_LABELS,
-                     "%s: expected a list of %" PRId64 " weights, one for each class, found %d",
-                     path, K, cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0);
-    int64_t k = 0;
-    for (const cJSON *x = list->child; x && code == ERR_OK; x = x->next, k++) {
-        if (!cJSON_IsNumber(x) || !(x->valuedouble > 0.0))
-            code = RAISE(e, ERR_LABELS, "%s: weight %" PRId64 " is no number above 0", path, k + 1);
-        else
-            weights[k] = x->valuedouble;
-    }
-    cJSON_Delete(list);
+    enum err_code code = file_read(path, 1 << 20, &text, e);
+    bool has_nul = code == ERR_OK && text.len > 0 && memchr(text.data, '\0', text.len);
+    int64_t count =
+        code == ERR_OK && text.len > 0 && !has_nul ? list_parse(text.data, weights, K) : -1;
+    buf_free(&text);
+    TRY(code);
+    if (count != K)
+        FAIL(e, ERR_LABELS,
+             "%s: expected a list of %" PRId64 " weights, one for each class, found %" PRId64, path,
+             K, count > 0 ? count : 0);
+    for (int64_t k = 0; k < K; k++)
+        if (!(weights[k] >= 0.0))
+            FAIL(e, ERR_LABELS, "%s: weight %" PRId64 " is no number from 0", path, k + 1);
     *out = weights;
-    return code;
+    return ERR_OK;
 }
 
-/* Targets of one record from y.npy. */
-static void row_take(struct manifest *m, const struct npy *y, const struct told *t, int64_t i,
+/* Targets of one record from y.npy; true if all are 0. */
+static bool row_take(struct manifest *m, const struct npy *y, const struct told *t, int64_t i,
                      struct label_set *out)
 {
     const char *id = m->entries[i].id;
@@ -429,7 +453,7 @@ static void row_take(struct manifest *m, const struct npy *y, const struct told 
                              t->why       ? t->why
                              : t->idx < 0 ? "the file has no number idx"
                                           : "its idx is beyond the rows of y.npy");
-        return;
+        return false;
     }
     npy_read_f64(y, t->idx * K, K, values);
     for (int64_t k = 0; k < K; k++)
@@ -437,11 +461,15 @@ static void row_take(struct manifest *m, const struct npy *y, const struct told 
             manifest_problem_add(m, id, "no-labels",
                                  "row %" PRId64 " of y.npy has %g for %s: expected 0 or 1", t->idx,
                                  values[k], out->class_names[k]);
-            return;
+            return false;
         }
-    for (int64_t k = 0; k < K; k++)
+    bool any = false;
+    for (int64_t k = 0; k < K; k++) {
         out->targets[i * K + k] = values[k] != 0.0;
+        any = any || values[k] != 0.0;
+    }
     out->labelled[i] = 1;
+    return !any;
 }
 
 /* Targets of one record from its own file. */
@@ -481,11 +509,18 @@ static enum err_code labels_fill(struct manifest *m, const char *folder, const s
         out->class_codes[k] = out->class_titles[k] = out->class_names[k];
     }
     TRY(weights_read(m, folder, K, &out->positive_weights, e));
+    int64_t empty = 0;
     for (int64_t i = 0; i < m->count; i++)
         if (y)
-            row_take(m, y, &told[i], i, out);
+            empty += row_take(m, y, &told[i], i, out);
         else
             own_take(m, &told[i], i, out);
+    if (empty > 0)
+        manifest_problem_add(
+            m, "y.npy", "no-positives",
+            "%" PRId64 " of %" PRId64 " records have a row of zeros: taken as "
+            "labelled with none, although records without labels are stored so too",
+            empty, m->count);
     return ERR_OK;
 }
 

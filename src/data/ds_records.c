@@ -80,12 +80,7 @@ static enum err_code segments_add(struct path_set *set, struct arena *kept, cons
 /* The fold of a record: that of its name, for segment files without the number of the segment. */
 static int fold_of(struct arena *a, const char *path, const char *id)
 {
-    size_t n = strlen(id), digits = 0;
-    while (digits < n && id[n - 1 - digits] >= '0' && id[n - 1 - digits] <= '9')
-        digits++;
-    bool is_segment = strcmp(path_extension(path), "mat") == 0 && digits > 0 && digits + 1 < n &&
-                      id[n - 1 - digits] == '_';
-    const char *name = is_segment ? arena_strndup(a, id, n - 1 - digits) : NULL;
+    const char *name = id_of_segmented(a, path, id);
     return fold_from_id(name ? name : id);
 }
 

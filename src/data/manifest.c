@@ -144,6 +144,16 @@ const char *id_normalize(struct arena *a, const char *text)
     return arena_strdup(a, text);
 }
 
+const char *id_of_segmented(struct arena *a, const char *path, const char *id)
+{
+    size_t n = strlen(id), digits = 0;
+    while (digits < n && id[n - 1 - digits] >= '0' && id[n - 1 - digits] <= '9')
+        digits++;
+    bool is_segment = str_equal_nocase(path_extension(path), "mat") && digits > 0 &&
+                      digits + 1 < n && id[n - 1 - digits] == '_';
+    return is_segment ? arena_strndup(a, id, n - 1 - digits) : NULL;
+}
+
 double age_parse(const char *text)
 {
     double value;

@@ -43,6 +43,9 @@ void tally_report_unknown(const struct tally *t, struct manifest *m, const char 
 bool fold_parse(const char *text, int *out);
 /* A number as its shortest text if it is one ("15709.0" becomes "15709"), else the text itself. */
 const char *id_normalize(struct arena *a, const char *text);
+/* The record of which a file is a segment by its name: id without its "_<number>" where the path ends
+ * with .mat, as files prepared for fairseq-signals are named; NULL if it is none, or out of memory. */
+const char *id_of_segmented(struct arena *a, const char *path, const char *id);
 /* NaN for what is no number, or a negative one. */
 double age_parse(const char *text);
 /* "male", "m", "female", "f" without regard to case. */

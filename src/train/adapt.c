@@ -75,6 +75,9 @@ static void balance(struct experiment *x, const struct adapt_data *data, float *
     }
 }
 
+/* Of what is read; what this program makes itself is within. */
+static bool weight_is_usable(double weight) { return weight >= 1e-9 && weight <= 1e9; }
+
 static enum err_code positive_weights_read(const char *path, int64_t K, float *out, struct err *e)
 {
     cJSON *list = NULL;
@@ -88,7 +91,7 @@ static enum err_code positive_weights_read(const char *path, int64_t K, float *o
                   path, (long long)K, cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0);
     int64_t k = 0;
     for (const cJSON *x = list->child; x && code == ERR_OK; x = x->next, k++) {
-        if (!cJSON_IsNumber(x) || !(x->valuedouble >= 1e-9 && x->valuedouble <= 1e9))
+        if (!cJSON_IsNumber(x) || !weight_is_usable(x->valuedouble))
             code =
                 RAISE(e, ERR_USAGE, "positive_weights %s: number %lld is not one from 1e-9 to 1e9",
                       path, (long long)k + 1);
@@ -103,8 +106,15 @@ static enum err_code positive_weights_of_data(const struct experiment *x, float 
 {
     if (!x->labels.positive_weights)
         FAIL(e, ERR_USAGE, "positive_weights data: %s has none", x->options->data);
-    for (int64_t k = 0; k < x->labels.class_count; k++)
-        out[k] = (float)x->labels.positive_weights[k];
+    for (int64_t k = 0; k < x->labels.class_count; k++) {
+        double weight = x->labels.positive_weights[k];
+        if (!weight_is_usable(weight))
+            FAIL(e, ERR_USAGE,
+                 "positive_weights data: %s has %g for the class %s, which is not from 1e-9 to 1e9 "
+                 "(no positives: inf)",
+                 x->options->data, weight, x->labels.class_names[k]);
+        out[k] = (float)weight;
+    }
     return ERR_OK;
 }
 

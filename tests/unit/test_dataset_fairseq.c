@@ -275,6 +275,55 @@ static void test_folder_of_segments(void **state)
     manifest_close(&m);
 }
 
+/* Segments of one record are of one patient: in one fold, or their leak is told. */
+static void test_segments_of_a_record(void **state)
+{
+    (void)state;
+    struct manifest m;
+    struct err e = {0};
+    char text[512] = ".\n";
+    for (int i = 0; i < 12; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "deep/r%d_%d.mat\t40\n", i / 6,
+                 8 + i % 6);
+    snprintf(text + strlen(text), sizeof text - strlen(text),
+             "w_1.hea\t40\n_3.mat\t40\n12.mat\t40\n");
+    scratch_text(folder, "g/all.tsv", text);
+    open_or_fail(&m, in_folder("g/all.tsv"));
+    assert_int_equal(m.count, 15);
+    for (int i = 0; i < 12; i++) {
+        assert_string_equal(m.entries[i].patient, i < 6 ? "deep/r0" : "deep/r1");
+        assert_int_equal(m.entries[i].fold, fold_from_id(m.entries[i].patient));
+    }
+    for (int i = 12; i < 15; i++) {
+        assert_null(m.entries[i].patient);
+        assert_int_equal(m.entries[i].fold, fold_from_id(m.entries[i].id));
+    }
+    assert_int_equal(m.problem_count, 0);
+    manifest_close(&m);
+    scratch_text(folder, "g/train.tsv", ".\nr_0.mat\t40\ns_0.mat\t40\n");
+    scratch_text(folder, "g/test.tsv", ".\nr_1.mat\t40\nt_0.mat\t40\n");
+    open_or_fail(&m, in_folder("g"));
+    assert_int_equal(m.problem_count, 1);
+    assert_string_equal(problem_of(&m, "r_0")->code, "patient-leak");
+    manifest_close(&m);
+    /* a row of zeros may be a record without labels; weights of classes without positives */
+    segment_write("g/r_0.mat", 0, 0, 0, NULL, 0);
+    segment_write("g/s_0.mat", 0, 0, 1, NULL, 0);
+    segment_write("g/r_1.mat", 0, 0, 0, NULL, 0);
+    segment_write("g/t_0.mat", 0, 0, 2, NULL, 0);
+    table_write("g/y.npy", (double[]){0, 0, 1, 0, 0, 1}, 3, 2);
+    scratch_text(folder, "g/pos_weight.txt", "[2.000000, inf]\n");
+    open_or_fail(&m, in_folder("g"));
+    struct label_set set;
+    if (manifest_labels(&m, NULL, &set, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_true(set.positive_weights[0] == 2 && isinf(set.positive_weights[1]));
+    assert_true(set.labelled[0] && set.labelled[3]);
+    assert_string_equal(problem_of(&m, "y.npy")->code, "no-positives");
+    assert_non_null(strstr(problem_of(&m, "y.npy")->reason, "2 of 4 records"));
+    manifest_close(&m);
+}
+
 static void expect_open(const char *path, enum err_code code, const char *says)
 {
     struct manifest m;
@@ -326,10 +375,16 @@ static void test_bad(void **state)
     scratch_text(folder, "d/label_def.csv", "name\nA\nB\n");
     scratch_text(folder, "d/pos_weight.txt", "[1, 2, 3]");
     expect_labels(in_folder("d"), ERR_LABELS, "a list of 2 weights");
-    scratch_text(folder, "d/pos_weight.txt", "[1, 0]");
-    expect_labels(in_folder("d"), ERR_LABELS, "above 0");
+    scratch_text(folder, "d/pos_weight.txt", "[1, -1]");
+    expect_labels(in_folder("d"), ERR_LABELS, "weight 2 is no number from 0");
     scratch_text(folder, "d/pos_weight.txt", "[1, two]");
-    expect_labels(in_folder("d"), ERR_FORMAT, "pos_weight.txt");
+    expect_labels(in_folder("d"), ERR_LABELS, "weight 2 is no number");
+    scratch_text(folder, "d/pos_weight.txt", "[nan, 1]");
+    expect_labels(in_folder("d"), ERR_LABELS, "weight 1 is no number");
+    scratch_text(folder, "d/pos_weight.txt", "");
+    expect_labels(in_folder("d"), ERR_LABELS, "found 0");
+    scratch_write(folder, "d/pos_weight.txt", "[1, 2\0]", 8);
+    expect_labels(in_folder("d"), ERR_LABELS, "found 0");
     scratch_text(folder, "d/pos_weight.txt", "{\"A\": 1, \"B\": 2}");
     expect_labels(in_folder("d"), ERR_LABELS, "found 0");
     scratch_text(folder, "d/pos_weight.txt", "[1, 2]");
@@ -341,7 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_training_manifest),  cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_own_labels),         cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_folder_of_segments),
+        cmocka_unit_test(test_folder_of_segments), cmocka_unit_test(test_segments_of_a_record),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
