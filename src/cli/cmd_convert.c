@@ -29,8 +29,9 @@ static const struct option rows[] = {
     OPT_TEXT(
         convert_options, labels, NULL, "FILE",
         "what a checkpoint's outputs mean: CSV with the column name, and where there, code, "
-        "title, aggregation (mean, max, mean_logit), threshold; without it those of the published "
-        "models with 17 and 26 labels"),
+        "title, aggregation (mean, max, mean_logit), threshold; `published`: it is the published "
+        "model with as many labels (17, 26); without it those that convert wrote into the "
+        "checkpoint, or of the published model that the weights of its loss prove it to be"),
     OPT_TEXT(convert_options, model, NULL, "PATH", "IN by another name"),
     OPT_TEXT(convert_options, out, NULL, "FILE", "OUT by another name"),
     OPT_BOOL(convert_options, fresh, "false", "replace OUT if it is there"),
@@ -104,6 +105,15 @@ static double relative_error(const struct model *before, const struct model *aft
     return all > 0 ? sqrt(wrong / all) : 0;
 }
 
+/* What cannot be read is not left there. */
+static enum err_code read_back(struct model *written, const char *out, struct err *e)
+{
+    enum err_code code = model_open(written, out, e);
+    if (code != ERR_OK)
+        remove(out);
+    return code;
+}
+
 static enum err_code convert(struct model *m, struct model *written, const char *path,
                              const char *out, struct err *e)
 {
@@ -111,7 +121,7 @@ static enum err_code convert(struct model *m, struct model *written, const char 
     enum storage from = model_storage(m), to = storage_of(given.dtype);
     note_conversion(m, from, to);
     TRY(model_save_as(m, to, out, e));
-    TRY(model_open(written, out, e)); /* and read back: what is there is what is told */
+    TRY(read_back(written, out, e)); /* what is there is what is told */
     log_info("%s %.1f MB to %s %.1f MB, relative error of the matrices %.2g", storage_name(from),
              (double)file_size(path) / 1e6, storage_name(to), (double)file_size(out) / 1e6,
              relative_error(m, written));
@@ -133,9 +143,10 @@ static enum err_code choose_labels(const struct pytorch *p, struct arena *a,
         FAIL(e, ERR_USAGE, "--labels %s: the checkpoint has no head", given.labels);
     if (arch.classes == 0)
         return ERR_OK;
-    if (given.labels)
+    bool published = given.labels && strcmp(given.labels, "published") == 0;
+    if (given.labels && !published)
         return labels_read(given.labels, a, out, e);
-    return fairseq_labels(p->root, &arch, a, out, e);
+    return fairseq_labels(p->root, &arch, published, a, out, e);
 }
 
 static enum err_code import(struct pytorch *p, struct model *m, struct arena *a, enum storage to,
@@ -171,7 +182,7 @@ static enum err_code convert_from(struct model *m, struct model *written, const 
     arena_reset(&a);
     pytorch_close(&p);
     TRY(code == ERR_OK ? ERR_OK : err_context(e, "checkpoint %s", path));
-    return model_open(written, out, e); /* what is there can be read */
+    return read_back(written, out, e);
 }
 
 /* A model file to a checkpoint. */

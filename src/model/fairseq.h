@@ -73,11 +73,13 @@ enum err_code fairseq_arch_read(const struct pickle_value *root, struct fairseq_
 enum err_code fairseq_check(const struct pickle_value *root, struct fairseq_arch *a,
                             struct fairseq_problems *problems, struct err *e);
 
-/* The labels of a classifier by the built-in tables, which its count of labels and the weights of its
- * loss must agree with; memory is the arena's.
- * Errors: ERR_LABELS where there is no such table. */
+/* The labels of a classifier: those that fairseq_write put into cfg.ecgfm, or a built-in table with as
+ * many, which the weights of its loss must prove, unless `published` says that it is one of these;
+ * memory is the arena's.
+ * Errors: ERR_LABELS where there is no such table, or no proof; ERR_MODEL for a cfg.ecgfm that cannot be. */
 enum err_code fairseq_labels(const struct pickle_value *root, const struct fairseq_arch *a,
-                             struct arena *arena, struct model_classes *out, struct err *e);
+                             bool published, struct arena *arena, struct model_classes *out,
+                             struct err *e);
 
 /* Makes a model of a checkpoint: values as float32, contract of ECG-FM (fairseq_contract), spec and
  * objective from architecture and cfg, provenance. classes: NULL for what has no head; else just as

@@ -262,8 +262,12 @@ static enum err_code read_quantizer(const struct reader *r, struct fairseq_arch 
              "cfg.model: quantize_input, target_glu, or quantize_targets off, "
              "which objective w2v does not have");
     a->code_groups = pickle_get_int(r->cfg, "latent_groups", a->code_groups);
+    a->codes = pickle_get_int(r->cfg, "latent_vars", a->codes);
+    if (a->code_groups < 1 || a->code_groups > 65536 || a->codes < 1 || a->codes > 65536)
+        FAIL(e, ERR_MODEL, "cfg.model: %lld latent_groups of %lld latent_vars",
+             (long long)a->code_groups, (long long)a->codes);
     int64_t vars = axis(r, "quantizer.vars", 3, 1, a->code_groups * a->codes);
-    if (a->code_groups < 1 || a->code_groups > vars || vars % a->code_groups)
+    if (a->code_groups > vars || vars % a->code_groups)
         FAIL(e, ERR_MODEL, "cfg.model.latent_groups is %lld for %lld codes",
              (long long)a->code_groups, (long long)vars);
     a->codes = vars / a->code_groups;
@@ -341,6 +345,35 @@ static const struct pickle_value *encoder_cfg(const struct pickle_value *root)
     return inner && inner->kind == PICKLE_DICT ? inner : model;
 }
 
+static bool is_set(const struct pickle_value *v)
+{
+    if (!v || v->kind == PICKLE_NONE)
+        return false;
+    if (v->kind == PICKLE_BOOL)
+        return v->truth;
+    if (v->kind == PICKLE_INT)
+        return v->integer != 0;
+    return v->kind != PICKLE_TEXT || v->text[0] != '\0';
+}
+
+/* What the signals were made into before the network: the contract of ECG-FM is all that is known. */
+static void check_task(const struct pickle_value *root, struct fairseq_problems *problems)
+{
+    static const char *const others[] = {"filter", "leads_to_load", "leads_bucket",
+                                         "enable_padding_leads"};
+    const struct pickle_value *task = pickle_get(pickle_get(root, "cfg"), "task"),
+                              *rate = pickle_get(task, "sample_rate");
+    double rate_hz = pickle_get_number(task, "sample_rate", NAN);
+    if (rate && rate->kind != PICKLE_NONE && rate_hz != 500)
+        problem(problems, "cfg.task.sample_rate is %g, expected 500", rate_hz);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (is_set(pickle_get(task, others[i])))
+            problem(problems,
+                    "cfg.task.%s is set: signals were made for the model in a way that the input "
+                    "contract does not have",
+                    others[i]);
+}
+
 enum err_code fairseq_arch_read(const struct pickle_value *root, struct fairseq_arch *a,
                                 struct fairseq_problems *problems, struct err *e)
 {
@@ -348,6 +381,7 @@ enum err_code fairseq_arch_read(const struct pickle_value *root, struct fairseq_
     TRY(find_state(root, &r.state, e));
     TRY(read_kind(pickle_get(pickle_get(root, "cfg"), "model"), r.state, a, e));
     r.cfg = encoder_cfg(root);
+    check_task(root, problems);
     if (a->kind == FAIRSEQ_CLASSIFIER)
         r.prefix = "encoder.";
     TRY(read_convolutions(&r, a, e));
@@ -358,38 +392,127 @@ enum err_code fairseq_arch_read(const struct pickle_value *root, struct fairseq_
     if (a->kind == FAIRSEQ_CLASSIFIER) {
         r.prefix = "";
         a->classes = axis(&r, "proj.weight", 2, 0, 1);
+        if (a->classes > MODEL_CLASSES_MAX)
+            FAIL(e, ERR_LIMIT, "the head has %lld outputs, at most %d", (long long)a->classes,
+                 MODEL_CLASSES_MAX);
         r.cfg = pickle_get(pickle_get(root, "cfg"), "model");
         agree(&r, "num_labels", a->classes);
     }
     return ERR_OK;
 }
 
-enum err_code fairseq_labels(const struct pickle_value *root, const struct fairseq_arch *a,
-                             struct arena *arena, struct model_classes *out, struct err *e)
+/* ---- reading: the labels ---- */
+
+/* cfg as JSON. Depth and size of a pickle are bounded (format/pickle.h). */
+static cJSON *json_of(const struct pickle_value *v)
 {
+    if (!v)
+        return cJSON_CreateNull();
+    switch (v->kind) {
+    case PICKLE_BOOL:
+        return cJSON_CreateBool(v->truth);
+    case PICKLE_INT:
+        return cJSON_CreateNumber((double)v->integer);
+    case PICKLE_FLOAT:
+        return cJSON_CreateNumber(v->real);
+    case PICKLE_TEXT:
+        return cJSON_CreateString(v->text);
+    case PICKLE_TUPLE:
+    case PICKLE_LIST: {
+        cJSON *list = cJSON_CreateArray();
+        for (int64_t i = 0; i < v->count; i++)
+            cJSON_AddItemToArray(list, json_of(v->items[i]));
+        return list;
+    }
+    case PICKLE_DICT: {
+        cJSON *object = cJSON_CreateObject();
+        for (int64_t i = 0; i < v->count; i += 2)
+            if (v->items[i]->kind == PICKLE_TEXT)
+                cJSON_AddItemToObject(object, v->items[i]->text, json_of(v->items[i + 1]));
+        return object;
+    }
+    case PICKLE_NONE:
+    case PICKLE_OBJECT:
+    case PICKLE_GLOBAL:
+        break;
+    }
+    return cJSON_CreateNull();
+}
+
+static const char *keep(struct arena *arena, const char *text)
+{
+    const char *copy = text ? arena_strdup(arena, text) : NULL;
+    ASSERT(copy || !text, "out of memory");
+    return copy;
+}
+
+/* What fairseq_write says of the classes. */
+static enum err_code own_labels(const struct pickle_value *own, const struct fairseq_arch *a,
+                                struct arena *arena, struct model_classes *out, struct err *e)
+{
+    cJSON *json = json_of(own);
+    enum err_code code = model_classes_from_json(json, arena, out, e);
+    if (code == ERR_OK && out->count != a->classes)
+        code = RAISE(e, ERR_LABELS, "cfg.ecgfm names %lld labels for a model of %lld",
+                     (long long)out->count, (long long)a->classes);
+    if (code == ERR_OK) {
+        out->task = keep(arena, out->task);
+        out->code_system = keep(arena, out->code_system);
+    }
+    for (int64_t k = 0; k < out->count && code == ERR_OK; k++) {
+        out->names[k] = keep(arena, out->names[k]);
+        out->codes[k] = keep(arena, out->codes[k]);
+        out->titles[k] = keep(arena, out->titles[k]);
+        out->aggregation[k] = keep(arena, out->aggregation[k]);
+    }
+    cJSON_Delete(json);
+    return code == ERR_OK ? ERR_OK : err_context(e, "cfg.ecgfm");
+}
+
+/* Whether the loss was weighted as that of a published model: yes, no, or not told. */
+enum proof { PROOF_NONE, PROOF_YES, PROOF_NO };
+
+static enum proof prove(const struct label_table *t, const struct pickle_value *weights)
+{
+    bool told = weights && (weights->kind == PICKLE_LIST || weights->kind == PICKLE_TUPLE);
+    if (!told || t->labels[0].positive_weight == 0)
+        return PROOF_NONE;
+    if (weights->count != t->count)
+        return PROOF_NO;
+    for (int64_t k = 0; k < t->count; k++) {
+        const struct pickle_value *w = weights->items[k];
+        double wanted = t->labels[k].positive_weight, found = w->kind == PICKLE_FLOAT ? w->real
+                                                              : w->kind == PICKLE_INT
+                                                                  ? (double)w->integer
+                                                                  : NAN;
+        if (!(fabs(found - wanted) <= 1e-4 * wanted))
+            return PROOF_NO;
+    }
+    return PROOF_YES;
+}
+
+enum err_code fairseq_labels(const struct pickle_value *root, const struct fairseq_arch *a,
+                             bool published, struct arena *arena, struct model_classes *out,
+                             struct err *e)
+{
+    const struct pickle_value *cfg = pickle_get(root, "cfg"), *own = pickle_get(cfg, "ecgfm");
+    if (own && !published)
+        return own_labels(own, a, arena, out, e);
     const struct label_table *t = label_table_find(a->classes);
-    const struct pickle_value *criterion = pickle_get(pickle_get(root, "cfg"), "criterion"),
-                              *weights = pickle_get(criterion, "pos_weight");
     if (!t)
         FAIL(e, ERR_LABELS, "no published model has %lld labels: --labels FILE says what they are",
              (long long)a->classes);
-    bool told = weights && (weights->kind == PICKLE_LIST || weights->kind == PICKLE_TUPLE);
-    for (int64_t k = 0; k < t->count && told && t->labels[0].positive_weight > 0; k++) {
-        const struct pickle_value *w = k < weights->count ? weights->items[k] : NULL;
-        double found = !w                        ? NAN
-                       : w->kind == PICKLE_FLOAT ? w->real
-                       : w->kind == PICKLE_INT   ? (double)w->integer
-                                                 : NAN;
-        if (!(fabs(found - t->labels[k].positive_weight) <= 1e-4 * t->labels[k].positive_weight))
-            FAIL(e, ERR_LABELS,
-                 "%lld labels as %s has, but cfg.criterion.pos_weight differs: these are other "
-                 "labels; --labels FILE says which",
-                 (long long)a->classes, t->source);
-    }
-    if (!told || t->labels[0].positive_weight == 0)
-        log_warning("%lld labels: taken to be those of %s, which the checkpoint does not prove; "
-                    "--labels FILE says otherwise",
-                    (long long)a->classes, t->source);
+    enum proof proof = prove(t, pickle_get(pickle_get(cfg, "criterion"), "pos_weight"));
+    if (proof == PROOF_NO)
+        FAIL(e, ERR_LABELS,
+             "%lld labels as %s has, but cfg.criterion.pos_weight differs: these are other "
+             "labels; --labels FILE says which",
+             (long long)a->classes, t->source);
+    if (proof == PROOF_NONE && !published)
+        FAIL(e, ERR_LABELS,
+             "%lld labels as %s has, but nothing in the checkpoint proves that it is that model: "
+             "--labels published says so, --labels FILE says what they are",
+             (long long)a->classes, t->source);
     label_table_classes(t, arena, out);
     return ERR_OK;
 }
@@ -430,6 +553,9 @@ static void match(const struct pickle_value *state, const struct fairseq_tensor 
             continue;
         }
         found[*at - list] = t;
+        if (t->dtype != ST_F16 && t->dtype != ST_BF16 && t->dtype != ST_F32 && t->dtype != ST_F64)
+            problem(problems, "another type: %.100s of %s, expected floating point", key->text,
+                    safetensors_dtype_name(t->dtype));
         if (t->rank != (*at)->rank ||
             memcmp(t->shape, (*at)->shape, (size_t)t->rank * sizeof t->shape[0]) != 0)
             problem(problems, "another shape: %.100s [%s], expected [%s]", key->text, there,
@@ -480,42 +606,6 @@ static cJSON *spec_of(const struct fairseq_arch *a, const struct pickle_value *c
     add_number(w2v, "layer_drop", pickle_get_number(cfg, "encoder_layerdrop", 0));
     add_number(w2v, "feature_gradient", pickle_get_number(cfg, "feature_grad_mult", 0.1));
     return spec;
-}
-
-/* cfg as JSON, for provenance. Depth and size of a pickle are bounded (format/pickle.h). */
-static cJSON *json_of(const struct pickle_value *v)
-{
-    if (!v)
-        return cJSON_CreateNull();
-    switch (v->kind) {
-    case PICKLE_BOOL:
-        return cJSON_CreateBool(v->truth);
-    case PICKLE_INT:
-        return cJSON_CreateNumber((double)v->integer);
-    case PICKLE_FLOAT:
-        return cJSON_CreateNumber(v->real);
-    case PICKLE_TEXT:
-        return cJSON_CreateString(v->text);
-    case PICKLE_TUPLE:
-    case PICKLE_LIST: {
-        cJSON *list = cJSON_CreateArray();
-        for (int64_t i = 0; i < v->count; i++)
-            cJSON_AddItemToArray(list, json_of(v->items[i]));
-        return list;
-    }
-    case PICKLE_DICT: {
-        cJSON *object = cJSON_CreateObject();
-        for (int64_t i = 0; i < v->count; i += 2)
-            if (v->items[i]->kind == PICKLE_TEXT)
-                cJSON_AddItemToObject(object, v->items[i]->text, json_of(v->items[i + 1]));
-        return object;
-    }
-    case PICKLE_NONE:
-    case PICKLE_OBJECT:
-    case PICKLE_GLOBAL:
-        break;
-    }
-    return cJSON_CreateNull();
 }
 
 static const char *text_of(struct arena *arena, cJSON *json)
@@ -653,6 +743,27 @@ enum err_code fairseq_check(const struct pickle_value *root, struct fairseq_arch
     return check(root, a, problems, &list, &found, &count, e);
 }
 
+/* What neither shapes nor cfg tell. */
+static void warn_of_assumptions(const struct pickle_value *root, const struct fairseq_arch *a)
+{
+    const struct pickle_value *cfg = encoder_cfg(root);
+    const struct {
+        const char *key;
+        enum pickle_kind kind;
+        const char *what;
+        int64_t value;
+    } needed[] = {{"encoder_attention_heads", PICKLE_INT, "heads", a->heads},
+                  {"conv_feature_layers", PICKLE_TEXT, "as the stride", a->conv_stride},
+                  {"layer_norm_first", PICKLE_BOOL, "norms before attention (0: after)",
+                   a->norm_first}};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        const struct pickle_value *v = pickle_get(cfg, needed[i].key);
+        if (!v || v->kind != needed[i].kind)
+            log_warning("cfg.model.%s is not told: assumed %lld %s, as ECG-FM has", needed[i].key,
+                        (long long)needed[i].value, needed[i].what);
+    }
+}
+
 enum err_code fairseq_read(struct model *m, struct pytorch *p, const struct model_classes *classes,
                            struct fairseq_problems *problems, struct err *e)
 {
@@ -672,6 +783,7 @@ enum err_code fairseq_read(struct model *m, struct pytorch *p, const struct mode
     if (pickle_get_bool(pickle_get(pickle_get(p->root, "cfg"), "task"), "normalize", false))
         log_warning("cfg.task.normalize is on: the model was trained on signals normalized by "
                     "files that a checkpoint does not hold; the input contract is that of ECG-FM");
+    warn_of_assumptions(p->root, &a);
     TRY(create(m, &a, p->root, classes, list, count, e));
     return fill(m, p, list, found, count, e);
 }

@@ -238,8 +238,8 @@ static void put_json(struct arena *arena, struct pickle_value *dict, const char 
 }
 
 /* Defaults, over them what the checkpoint that the model came from said, over that what it is. */
-static struct pickle_value *cfg_of(struct arena *arena, const struct fairseq_arch *a,
-                                   const cJSON *source)
+static struct pickle_value *cfg_of(struct arena *arena, const struct model *m,
+                                   const struct fairseq_arch *a, const cJSON *source)
 {
     static const char *const kept[] = {"task", "criterion", "model"};
     static const char *const criterions[] = {[FAIRSEQ_PRETRAINED] = "wav2vec2_with_cmsc",
@@ -259,9 +259,17 @@ static struct pickle_value *cfg_of(struct arena *arena, const struct fairseq_arc
              a->kind == FAIRSEQ_PRETRAINED && !a->cmsc ? "wav2vec2" : criterions[a->kind]);
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         put_all(arena, section(cfg, kept[i]), cJSON_GetObjectItemCaseSensitive(source, kept[i]));
+    double rate = m->contract.rate_hz;
+    put(arena, task, "sample_rate",
+        rate == floor(rate) ? pickle_int(arena, (int64_t)rate) : pickle_float(arena, rate));
     put_arch(arena, model, a);
-    if (a->kind == FAIRSEQ_CLASSIFIER) /* the weights are here: no other file is to be fetched */
-        put(arena, model, "model_path", pickle_new(arena, PICKLE_NONE));
+    if (a->kind != FAIRSEQ_CLASSIFIER)
+        return cfg;
+    /* the weights are here: no other file is to be fetched */
+    put(arena, model, "model_path", pickle_new(arena, PICKLE_NONE));
+    cJSON *classes = model_classes_json(m);
+    put(arena, cfg, "ecgfm", value_of(arena, classes, NULL));
+    cJSON_Delete(classes);
     return cfg;
 }
 
@@ -333,7 +341,7 @@ static enum err_code write_checkpoint(const struct model *m, const cJSON *spec,
     a.parametrized = spelling && strcmp(spelling, "parametrizations") == 0;
     struct pickle_value *root = pickle_new(arena, PICKLE_DICT);
     pickle_set(arena, root, "args", pickle_new(arena, PICKLE_NONE));
-    pickle_set(arena, root, "cfg", cfg_of(arena, &a, source));
+    pickle_set(arena, root, "cfg", cfg_of(arena, m, &a, source));
     pickle_set(arena, root, "model", state_of(arena, m, &a));
     pickle_set(arena, root, "criterion", pickle_new(arena, PICKLE_NONE));
     set_history(arena, root, source);

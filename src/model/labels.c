@@ -109,6 +109,12 @@ enum err_code labels_read(const char *path, struct arena *a, struct model_classe
     struct csv csv;
     TRY(csv_read(path, LABEL_FILE_MAX_BYTES, &csv, e));
     enum err_code code = ERR_OK;
+    if (csv.row_count > MODEL_CLASSES_MAX) {
+        code = RAISE(e, ERR_LABELS, "%lld labels, at most %d", (long long)csv.row_count,
+                     MODEL_CLASSES_MAX);
+        csv_free(&csv);
+        return err_context(e, "labels %s", path);
+    }
     classes_allocate(a, out, csv.row_count);
     out->task = "labels";
     out->code_system = "local";

@@ -28,6 +28,8 @@ struct network_config {
     const char *pool; /* mean | max | mean_max */
 };
 
+#define MODEL_CLASSES_MAX 4096
+
 struct model_classes {
     int64_t count; /* K; 0: no head */
     const char *task, *code_system;
@@ -133,5 +135,9 @@ char *model_path(struct arena *a, const char *path);
 /* What the file says of network and classes, as JSON. Caller cJSON_Deletes. */
 struct cJSON *model_spec_json(const struct model *m);
 struct cJSON *model_classes_json(const struct model *m);
+/* And back. Strings point into json, which the caller keeps until they are copied; lists are the
+ * arena's. Errors: ERR_MODEL naming the class. */
+enum err_code model_classes_from_json(const struct cJSON *json, struct arena *a,
+                                      struct model_classes *out, struct err *e);
 
 #endif

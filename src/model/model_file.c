@@ -16,7 +16,6 @@
 #include "model/model.h"
 
 #define MODEL_FORMAT "1"
-#define CLASSES_MAX 4096
 #define OBJECTIVE_PARAMS_MAX 4096
 #define PARAM_VALUES_MAX (INT64_C(1) << 40)
 
@@ -227,14 +226,14 @@ static const char *class_text(const cJSON *item, const char *key)
     return cJSON_IsString(x) && x->valuestring[0] ? x->valuestring : NULL;
 }
 
-/* Strings point into json, which the caller keeps until they are copied. */
-static enum err_code classes_from_json(const cJSON *json, struct arena *a,
-                                       struct model_classes *out, struct err *e)
+enum err_code model_classes_from_json(const cJSON *json, struct arena *a, struct model_classes *out,
+                                      struct err *e)
 {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "classes");
     int K = cJSON_GetArraySize(list);
-    if (!cJSON_IsArray(list) || K > CLASSES_MAX)
-        FAIL(e, ERR_MODEL, "ecgfm.classes: \"classes\" is no list of at most %d", CLASSES_MAX);
+    if (!cJSON_IsArray(list) || K > MODEL_CLASSES_MAX)
+        FAIL(e, ERR_MODEL, "ecgfm.classes: \"classes\" is no list of at most %d",
+             MODEL_CLASSES_MAX);
     out->count = K;
     out->task = class_text(json, "task");
     out->code_system = class_text(json, "code_system");
@@ -427,7 +426,7 @@ static enum err_code model_from_file(struct model *m, const struct safetensors *
     struct arena scratch;
     arena_init(&scratch, "classes", 0);
     struct model_classes classes = {0};
-    enum err_code code = classes_from_json(*classes_json, &scratch, &classes, e);
+    enum err_code code = model_classes_from_json(*classes_json, &scratch, &classes, e);
     if (code == ERR_OK)
         code = model_create(m, *spec, &contract, &classes, e);
     arena_reset(&scratch);

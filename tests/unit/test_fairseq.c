@@ -198,7 +198,8 @@ static void open_checkpoint(struct checkpoint *c, const char *path)
         fail_msg("%s", e.message);
     if (fairseq_arch_read(c->p.root, &c->arch, &c->problems, &e) != ERR_OK)
         fail_msg("%s", e.message);
-    if (c->arch.classes && fairseq_labels(c->p.root, &c->arch, &arena, &c->classes, &e) != ERR_OK)
+    if (c->arch.classes &&
+        fairseq_labels(c->p.root, &c->arch, false, &arena, &c->classes, &e) != ERR_OK)
         fail_msg("%s", e.message);
 }
 
@@ -376,6 +377,41 @@ static void test_there_and_back(void **state)
     }
 }
 
+/* A model's own names come back, whatever their count; `published` asks for the others. */
+static void test_own_classes(void **state)
+{
+    (void)state;
+    struct checkpoint c;
+    struct model m;
+    struct err e = {0};
+    const char *back = in_folder("own.pt");
+    open_checkpoint(&c, FIXTURES "classifier.pt");
+    c.classes.names[3] = "finding";
+    c.classes.codes[3] = "code";
+    c.classes.aggregation[3] = "max";
+    c.classes.thresholds[3] = 0.25;
+    read_checkpoint(&c, &m);
+    pytorch_close(&c.p);
+    m.contract.rate_hz = 250;
+    if (fairseq_write(&m, back, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    model_free(&m);
+    open_checkpoint(&c, back);
+    assert_int_equal(c.classes.count, 17);
+    assert_string_equal(c.classes.task, "mimic-iv-ecg");
+    assert_string_equal(c.classes.names[3], "finding");
+    assert_string_equal(c.classes.codes[3], "code");
+    assert_string_equal(c.classes.aggregation[3], "max");
+    assert_true(c.classes.thresholds[3] == 0.25 && c.classes.thresholds[4] == 0);
+    assert_int_equal(fairseq_labels(c.p.root, &c.arch, true, &arena, &c.classes, &e), ERR_OK);
+    assert_string_equal(c.classes.names[3], "Tachycardia");
+    /* and the rate that it was trained at is told */
+    assert_int_equal(fairseq_read(&m, &c.p, &c.classes, &c.problems, &e), ERR_MODEL);
+    assert_non_null(strstr(e.message, "sample_rate is 250"));
+    model_free(&m);
+    pytorch_close(&c.p);
+}
+
 /* ---- what is refused ---- */
 
 static struct pickle_value *inside(struct pickle_value *dict, const char *key)
@@ -397,7 +433,7 @@ static void refuse(const char *file, void (*change)(struct pickle_value *root), 
     struct fairseq_problems ignored = {.arena = &arena};
     enum err_code found = fairseq_arch_read(c.p.root, &c.arch, &ignored, &e);
     if (found == ERR_OK && c.arch.classes)
-        found = fairseq_labels(c.p.root, &c.arch, &arena, &c.classes, &e);
+        found = fairseq_labels(c.p.root, &c.arch, false, &arena, &c.classes, &e);
     if (found == ERR_OK)
         found = fairseq_read(&m, &c.p, c.classes.count ? &c.classes : NULL, &c.problems, &e);
     bool said = strstr(e.message, says) != NULL;
@@ -537,6 +573,37 @@ static void fewer_labels(struct pickle_value *root)
         (struct pytorch_tensor *)(uintptr_t)pytorch_tensor(pickle_get(model, "proj.weight"));
     w->shape[0] = 16;
 }
+static void no_weights(struct pickle_value *root)
+{
+    rename_key(inside(inside(root, "cfg"), "criterion"), "pos_weight", "other");
+}
+static void other_task(struct pickle_value *root)
+{
+    struct pickle_value *task = inside(inside(root, "cfg"), "task");
+    rename_key(task, "sample_rate", "was");
+    rename_key(task, "filter", "was_too");
+    pickle_set(&arena, task, "sample_rate", pickle_int(&arena, 250));
+    pickle_set(&arena, task, "filter", pickle_bool(&arena, true));
+    pickle_set(&arena, task, "leads_to_load", pickle_text(&arena, "0,1"));
+    pickle_set(&arena, task, "leads_bucket", pickle_new(&arena, PICKLE_NONE));
+    pickle_set(&arena, task, "enable_padding_leads", pickle_bool(&arena, false));
+}
+static void many_groups(struct pickle_value *root)
+{
+    set_model(root, "latent_groups", pickle_int(&arena, INT64_MAX));
+}
+static void whole_numbers(struct pickle_value *root)
+{
+    ((struct pytorch_tensor *)(uintptr_t)pytorch_tensor(
+         pickle_get(inside(root, "model"), "layer_norm.bias")))
+        ->dtype = ST_I32;
+}
+static void many_outputs(struct pickle_value *root)
+{
+    ((struct pytorch_tensor *)(uintptr_t)pytorch_tensor(
+         pickle_get(inside(root, "model"), "proj.weight")))
+        ->shape[0] = 4097;
+}
 static void nothing(struct pickle_value *root) { (void)root; }
 
 static void test_refused(void **state)
@@ -569,6 +636,12 @@ static void test_refused(void **state)
     refuse(pretrained, head_alone, ERR_UNSUPPORTED, 0, "a head alone");
     refuse(pretrained, model_is_text, ERR_MODEL, 0, "no dictionary \"model\"");
     refuse(classifier, other_weights, ERR_LABELS, 0, "cfg.criterion.pos_weight differs");
+    refuse(classifier, no_weights, ERR_LABELS, 0, "--labels published");
+    refuse(pretrained, other_task, ERR_MODEL, 3, "cfg.task.sample_rate is 250");
+    refuse(pretrained, other_task, ERR_MODEL, 3, "cfg.task.leads_to_load is set");
+    refuse(pretrained, many_groups, ERR_MODEL, 0, "9223372036854775807 latent_groups");
+    refuse(pretrained, whole_numbers, ERR_MODEL, 1, "another type: layer_norm.bias of I32");
+    refuse(classifier, many_outputs, ERR_LIMIT, 0, "4097 outputs");
     refuse(classifier, fewer_labels, ERR_LABELS, 0, "no published model has 16 labels");
     refuse(FIXTURES "views.pt", nothing, ERR_MODEL, 0, "no dictionary \"model\"");
 }
@@ -706,8 +779,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts),         cmocka_unit_test(test_the_name_trap),
         cmocka_unit_test(test_full_size),      cmocka_unit_test(test_read),
-        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_mutations),      cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_own_classes),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_labels),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
