@@ -16,8 +16,9 @@
  *
  * Labels (task: labels) are looked for in the manifest's folder, in labels/ there, in labels/ beside it
  * and above it: y.npy, whose row is the number idx inside each recording's file; class names from
- * label_def.csv (column name), else label_0 and so on; weights of positives from pos_weight.txt, where "inf" is of a class without positives. Without
- * y.npy the variable `label` of each file is taken, as older scripts wrote it.
+ * label_def.csv (column name), else label_0 and so on; weights of positives from pos_weight.txt, where a
+ * class without positives has inf. Without y.npy the variable `label` of each file is taken, as older
+ * scripts wrote it.
  * Source: ../shared/spec/ecg-fm.md, sections 4.2 to 4.6. */
 #include <inttypes.h>
 #include <math.h>

@@ -12,6 +12,7 @@
 #include "data/loader.h"
 #include "mat5_image.h"
 #include "scratch.h"
+#include "train/adapt.h"
 
 enum { T = 40, RATE = 100, CLASS_DOUBLE = 6, CLASS_INT64 = 14, CLASS_LOGICAL = 9 };
 
@@ -324,6 +325,62 @@ static void test_segments_of_a_record(void **state)
     manifest_close(&m);
 }
 
+static void expect_weights(const char *list, enum err_code code, const char *says)
+{
+    static const char *const values[][2] = {{"data", NULL},
+                                            {"out", NULL},
+                                            {"weights", "random"},
+                                            {"vit.width", "16"},
+                                            {"vit.depth", "1"},
+                                            {"vit.heads", "2"},
+                                            {"input.rate_hz", "100"},
+                                            {"input.seconds", "0.4"},
+                                            {"input.normalization", "lead_record"},
+                                            {"bootstrap", "0"},
+                                            {"positive_weights", "data"}};
+    struct adapt a = {0};
+    struct adapt_data data = {0};
+    struct option_set set;
+    struct err e = {0};
+    scratch_text(folder, "h/pos_weight.txt", list);
+    option_set_init(&set);
+    probe_options_add(&a, &set);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        if (option_set_text(&set, values[i][0], i < 2 ? in_folder(i ? "run" : "h") : values[i][1],
+                            OPTION_FROM_FLAG, &e) != ERR_OK)
+            fail_msg("%s", e.message);
+    a.experiment.command = "probe";
+    a.experiment.threads = 1;
+    enum err_code found = adapt_open(&a, &data, &e);
+    if (found != code || !strstr(e.message, says))
+        fail_msg("%s: expected \"%s\", found %s: %s", list, says, err_code_name(found), e.message);
+    if (code == ERR_OK)
+        assert_true(a.result.positive_weights[0] == 2 && a.result.positive_weights[1] == 3);
+    adapt_free(&a);
+    option_set_free(&set);
+}
+
+/* What cannot be a weight is refused where it would be one. */
+static void test_weights_of_the_data(void **state)
+{
+    (void)state;
+    static const char *const splits[] = {"train", "valid", "test"};
+    for (int i = 0; i < 3; i++) {
+        char name[64], text[64];
+        snprintf(name, sizeof name, "h/%s_0.mat", splits[i]);
+        segment_write(name, i, 0, i, NULL, 0);
+        snprintf(name, sizeof name, "h/%s.tsv", splits[i]);
+        snprintf(text, sizeof text, ".\n%s_0.mat\t40\n", splits[i]);
+        scratch_text(folder, name, text);
+    }
+    table_write("h/y.npy", (double[]){1, 0, 0, 1, 1, 1}, 3, 2);
+    scratch_text(folder, "h/label_def.csv", "name\nAF\nBlock\n");
+    expect_weights("[2, 3]", ERR_OK, "");
+    expect_weights("[2.000000, inf]", ERR_USAGE, "inf for the class Block");
+    expect_weights("[0.000000, 3]", ERR_USAGE, "0 for the class AF");
+    expect_weights("[1e10, 3]", ERR_USAGE, "the class AF");
+}
+
 static void expect_open(const char *path, enum err_code code, const char *says)
 {
     struct manifest m;
@@ -394,9 +451,10 @@ static void test_bad(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_training_manifest),  cmocka_unit_test(test_pairs),
-        cmocka_unit_test(test_own_labels),         cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_folder_of_segments), cmocka_unit_test(test_segments_of_a_record),
+        cmocka_unit_test(test_training_manifest),   cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_own_labels),          cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_folder_of_segments),  cmocka_unit_test(test_segments_of_a_record),
+        cmocka_unit_test(test_weights_of_the_data),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
