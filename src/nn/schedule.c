@@ -1,7 +1,10 @@
 #include "nn/schedule.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "base/str.h"
 
 #define PI 3.14159265358979323846
 
@@ -35,23 +38,55 @@ static double cosine_rate(const void *config, const struct schedule_span *s, int
 /* --- fixed -------------------------------------------------------------------------------------- */
 
 struct fixed_config {
+    const char *rates;
     int64_t anneal_epoch;
     double shrink;
 };
 
 static const struct option fixed_options[] = {
+    OPT_TEXT(fixed_config, rates, "", "X,...",
+             "rates of the first epochs, one for each, in place of lr; the last one stays"),
     OPT_INT(fixed_config, anneal_epoch, "0", 0, 1000000, NULL,
             "first epoch (from 1) whose rate is shrunk, again in each one that follows; 0: none"),
     OPT_FLOAT(fixed_config, shrink, "0.1", 0, 1, NULL, "factor on the rate in each such epoch"),
     OPTION_END};
 
+/* The number at the beginning of "x,y,..."; *rest is what follows, NULL at the end. */
+static bool list_number(const char *text, double *out, const char **rest)
+{
+    char cell[64];
+    size_t n = strcspn(text, ",");
+    if (n >= sizeof cell)
+        return false;
+    memcpy(cell, text, n);
+    cell[n] = 0;
+    *rest = text[n] == ',' ? text + n + 1 : NULL;
+    return str_to_f64(cell, false, out) && *out >= 0 && *out <= 10;
+}
+
+static enum err_code fixed_check(const void *config, struct err *e)
+{
+    const struct fixed_config *c = config;
+    double rate;
+    for (const char *text = c->rates[0] ? c->rates : NULL; text;)
+        if (!list_number(text, &rate, &text))
+            FAIL(e, ERR_USAGE,
+                 "fixed.rates: expected numbers from 0 to 10 with commas, found %.80s", c->rates);
+    return ERR_OK;
+}
+
 static double fixed_rate(const void *config, const struct schedule_span *s, int64_t step)
 {
     const struct fixed_config *c = config;
-    double rate = s->lr;
-    is_warmup(s, step, &rate);
+    struct schedule_span own = *s;
     int64_t epoch = step / s->steps_per_epoch + 1;
-    if (c && c->anneal_epoch > 0 && epoch >= c->anneal_epoch)
+    bool shrinks = c && c->anneal_epoch > 0 && epoch >= c->anneal_epoch;
+    const char *text = c && c->rates[0] ? c->rates : NULL;
+    for (int64_t i = 0; text && (shrinks || i < epoch); i++)
+        list_number(text, &own.lr, &text);
+    double rate = own.lr;
+    is_warmup(&own, step, &rate);
+    if (shrinks)
         rate *= pow(c->shrink, (double)(epoch - c->anneal_epoch + 1));
     return rate;
 }
@@ -110,14 +145,14 @@ static double step_rate(const void *config, const struct schedule_span *s, int64
 /* --- the table ---------------------------------------------------------------------------------- */
 
 const struct schedule schedules[] = {
-    {"cosine", "a rise, then half a cosine down to min_lr", no_options, 0, cosine_rate},
-    {"fixed", "a rise, then the same rate to the end, or shrunk from one epoch on", fixed_options,
-     sizeof(struct fixed_config), fixed_rate},
+    {"cosine", "a rise, then half a cosine down to min_lr", no_options, 0, NULL, cosine_rate},
+    {"fixed", "a rise, then the same rate to the end, or by epoch, or shrunk from one epoch on",
+     fixed_options, sizeof(struct fixed_config), fixed_check, fixed_rate},
     {"tri_stage", "a rise, a plateau, and an exponential decay", tri_stage_options,
-     sizeof(struct tri_stage_config), tri_stage_rate},
+     sizeof(struct tri_stage_config), NULL, tri_stage_rate},
     {"step", "a rise, then the rate times a factor every so many steps, at least min_lr",
-     step_options, sizeof(struct step_config), step_rate},
-    {NULL, NULL, NULL, 0, NULL}};
+     step_options, sizeof(struct step_config), NULL, step_rate},
+    {NULL, NULL, NULL, 0, NULL, NULL}};
 
 int schedule_find(const char *name)
 {

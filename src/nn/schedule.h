@@ -17,6 +17,8 @@ struct schedule {
     const char *help;
     const struct option *options; /* only OPTION_END: none */
     size_t config_size;
+    /* NULL, or checks what single bounds cannot. Errors: ERR_USAGE naming the option. */
+    enum err_code (*check)(const void *config, struct err *e);
     /* The rate of a step; step is 0-based. config NULL: defaults, where there are no options. */
     double (*rate)(const void *config, const struct schedule_span *s, int64_t step);
 };

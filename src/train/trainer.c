@@ -106,8 +106,10 @@ struct trainer {
 static enum err_code schedule_index(const struct trainer_options *o, int *out, struct err *e)
 {
     *out = o->schedule ? schedule_find(o->schedule) : 0;
-    if (*out >= 0)
-        return ERR_OK;
+    const struct schedule *row = *out >= 0 ? &schedules[*out] : NULL;
+    if (row)
+        return row->check && o->schedule_configs[*out] ? row->check(o->schedule_configs[*out], e)
+                                                       : ERR_OK;
     const char *names[SCHEDULES_MAX + 1] = {NULL};
     for (int i = 0; schedules[i].name && i < SCHEDULES_MAX; i++)
         names[i] = schedules[i].name;

@@ -105,6 +105,26 @@ static void fixed_stays_or_is_annealed_by_epoch(void **state)
     expect_rate(r, config, &s, 39, 2.5e-5);
     expect_rate(r, config, &s, 40, 1.25e-5);
     option_set_free(&set);
+    config = config_of(&set, r,
+                       (const char *const[]){"fixed.rates", "4e-5,2e-5,1e-5", "fixed.anneal_epoch",
+                                             "5", "fixed.shrink", "0.1", NULL});
+    struct err e = {0};
+    assert_int_equal(r->check(config, &e), ERR_OK);
+    s.warmup_steps = 2;
+    expect_rate(r, config, &s, 0, 2e-5);
+    expect_rate(r, config, &s, 9, 4e-5);
+    expect_rate(r, config, &s, 10, 2e-5);
+    expect_rate(r, config, &s, 20, 1e-5);
+    expect_rate(r, config, &s, 39, 1e-5);
+    expect_rate(r, config, &s, 40, 1e-6);
+    expect_rate(r, config, &s, 50, 1e-7);
+    option_set_free(&set);
+    static const char *const bad[] = {"1e-5,", "x", "1e-5,,1e-6", "-1", "11", "nan"};
+    for (int i = 0; i < 6; i++) {
+        config = config_of(&set, r, (const char *const[]){"fixed.rates", bad[i], NULL});
+        assert_int_equal(r->check(config, &e), ERR_USAGE);
+        option_set_free(&set);
+    }
 }
 
 static void tri_stage_rises_holds_and_decays(void **state)
