@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/str.h"
+
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static log_sink *current_sink;
 static void *current_context;
@@ -26,11 +28,7 @@ void log_message(enum log_level level, const char *format, ...)
     if (n < 0)
         return;
     /* One message is one line, and names inside it may be hostile. */
-    for (char *p = text; *p != '\0'; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (c < 0x20 || c == 0x7f)
-            *p = c == '\n' || c == '\t' ? ' ' : '?';
-    }
+    str_clean(text);
     pthread_mutex_lock(&mutex);
     if (current_sink != NULL)
         current_sink(level, text, current_context);

@@ -252,6 +252,16 @@ int str_nearest(const char *word, const char *const *candidates)
     return nearest >= 0 && (nearest_distance <= 1 || beginning < 0) ? nearest : beginning;
 }
 
+char *str_clean(char *text)
+{
+    for (char *p = text; *p != '\0'; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (c < 0x20 || c == 0x7f)
+            *p = c == '\n' || c == '\t' ? ' ' : '?';
+    }
+    return text;
+}
+
 #define FNV_BASIS UINT64_C(0xcbf29ce484222325)
 #define FNV_PRIME UINT64_C(0x100000001b3)
 

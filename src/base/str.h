@@ -23,6 +23,9 @@ bool str_starts_with(const char *text, const char *prefix);
 bool str_ends_with(const char *text, const char *suffix);
 /* Trims white space in place; returns the new start. */
 char *str_trim(char *text);
+/* Replaces control characters in place: new lines and tabs by spaces, others by "?". For names of
+ * strangers on a terminal. Returns text. */
+char *str_clean(char *text);
 /* Copies with termination; returns false if it did not fit (the copy is then cut). */
 bool str_copy(char *out, size_t size, const char *text);
 

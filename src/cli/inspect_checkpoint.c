@@ -11,6 +11,7 @@
 #include "model/fairseq.h"
 
 #define PATH_MAX_BYTES 300
+#define TEXT_MAX_BYTES 600
 
 bool is_checkpoint(const char *path)
 {
@@ -137,15 +138,24 @@ static void show_json(const struct survey *s, const char *path)
     cJSON_Delete(json);
 }
 
+/* Names in a file may be anything, and a terminal obeys control characters. */
+static const char *cleaned(char out[TEXT_MAX_BYTES], const char *text)
+{
+    str_copy(out, TEXT_MAX_BYTES, text);
+    return str_clean(out);
+}
+
 static void show_text(const struct survey *s, const char *path)
 {
+    char shown[TEXT_MAX_BYTES];
     printf("%s: checkpoint of PyTorch, %lld entries, %lld tensors of %lld values in \"model\"\n",
            path, (long long)s->p->zip.count, (long long)s->count, (long long)s->values);
     if (s->unread > 0)
         printf("  %lld bytes of other tensors, which are not read\n", (long long)s->unread);
     for (int64_t i = 0; s->p->root->kind == PICKLE_DICT && i < s->p->root->count; i += 2)
         if (s->p->root->items[i]->kind == PICKLE_TEXT)
-            printf("  %-22s %s\n", s->p->root->items[i]->text, kind_text(s->p->root->items[i + 1]));
+            printf("  %-22s %s\n", cleaned(shown, s->p->root->items[i]->text),
+                   kind_text(s->p->root->items[i + 1]));
     if (s->known) {
         cJSON *arch = arch_json(&s->arch);
         struct buf text = {0};
@@ -154,17 +164,19 @@ static void show_text(const struct survey *s, const char *path)
         buf_free(&text);
         cJSON_Delete(arch);
     } else {
-        printf("not a model of fairseq-signals that convert reads\n  %s\n", s->reason.message);
+        printf("not a model of fairseq-signals that convert reads\n  %s\n",
+               cleaned(shown, s->reason.message));
     }
     if (s->problems.count > 0)
         printf("problems\n");
     for (int64_t i = 0; i < s->problems.count; i++)
-        printf("  %s\n", s->problems.lines[i]);
+        printf("  %s\n", cleaned(shown, s->problems.lines[i]));
     printf("tensors\n");
     const cJSON *item, *extent;
     cJSON_ArrayForEach(item, s->tensors)
     {
-        printf("  %-64s %-4s [", cJSON_GetObjectItemCaseSensitive(item, "name")->valuestring,
+        printf("  %-64s %-4s [",
+               cleaned(shown, cJSON_GetObjectItemCaseSensitive(item, "name")->valuestring),
                cJSON_GetObjectItemCaseSensitive(item, "dtype")->valuestring);
         const cJSON *shape = cJSON_GetObjectItemCaseSensitive(item, "shape");
         cJSON_ArrayForEach(extent, shape)

@@ -520,6 +520,8 @@ static enum err_code check_value(struct pickle_value *v, int level, struct err *
     if (v->kind == PICKLE_GLOBAL || (v->kind == PICKLE_OBJECT && v->transient))
         FAIL(e, ERR_FORMAT, "pickle: a class or storage stands where a value is expected");
     int64_t weight = 1;
+    if (v->kind == PICKLE_TEXT) /* text that is shared may be copied for each place, too */
+        weight += (int64_t)(strlen(v->text) / 64);
     if (v->kind == PICKLE_TUPLE || v->kind == PICKLE_LIST || v->kind == PICKLE_DICT) {
         v->weight = -1;
         for (int64_t i = 0; i < v->count; i++) {

@@ -371,8 +371,16 @@ enum err_code pytorch_parse(struct pytorch *p, const void *data, size_t size, co
     return open_or_close(p, name, e);
 }
 
+static void forget_last(struct pytorch *p)
+{
+    free(p->last_bytes);
+    p->last_bytes = NULL;
+    p->last = NULL;
+}
+
 void pytorch_close(struct pytorch *p)
 {
+    forget_last(p);
     zip_close(&p->zip);
     arena_reset(&p->arena);
     memset(p, 0, sizeof *p);
@@ -427,15 +435,17 @@ enum err_code pytorch_read(struct pytorch *p, const struct pytorch_tensor *t, vo
     const struct pytorch_storage *s = t->storage;
     if (t->numel == s->numel && is_contiguous(t))
         return zip_read(&p->zip, s->entry, out, e);
-    char *bytes = large_alloc((size_t)s->entry->size);
-    if (!bytes)
-        FAIL(e, ERR_MEMORY, "out of memory for storage %.100s of %llu bytes", s->key,
-             (unsigned long long)s->entry->size);
-    enum err_code code = zip_read(&p->zip, s->entry, bytes, e);
-    if (code == ERR_OK)
-        gather(t, bytes, out);
-    free(bytes);
-    return code;
+    if (p->last != s) {
+        forget_last(p);
+        p->last_bytes = large_alloc((size_t)s->entry->size);
+        if (!p->last_bytes)
+            FAIL(e, ERR_MEMORY, "out of memory for storage %.100s of %llu bytes", s->key,
+                 (unsigned long long)s->entry->size);
+        TRY(zip_read(&p->zip, s->entry, p->last_bytes, e));
+        p->last = s;
+    }
+    gather(t, p->last_bytes, out);
+    return ERR_OK;
 }
 
 static float from_bits(uint32_t bits)

@@ -44,6 +44,8 @@ struct pytorch {
     struct pickle_value *root;
     int64_t storage_count, storage_cap;
     struct pytorch_storage **storages;
+    const struct pytorch_storage *last; /* read whole for a view of it, and kept for the next one */
+    char *last_bytes;
 };
 
 /* Reads directory and pickle, and checks every storage and tensor. *p is initialized here;

@@ -743,6 +743,33 @@ enum err_code fairseq_check(const struct pickle_value *root, struct fairseq_arch
     return check(root, a, problems, &list, &found, &count, e);
 }
 
+static int by_storage(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t)(*(const struct pytorch_tensor *const *)a)->storage,
+              y = (uintptr_t)(*(const struct pytorch_tensor *const *)b)->storage;
+    return (x > y) - (x < y);
+}
+
+/* Views of a small file must not make a large model. */
+static void check_sharing(const struct pytorch_tensor *const *found, int64_t count,
+                          struct fairseq_problems *problems)
+{
+    const struct pytorch_tensor **sorted =
+        arena_push_array(problems->arena, (size_t)count, sizeof *sorted);
+    ASSERT(sorted, "out of memory");
+    memcpy(sorted, found, (size_t)count * sizeof *sorted);
+    qsort(sorted, (size_t)count, sizeof *sorted, by_storage);
+    double values = 0, stored = 0; /* exact: far below 2^53 */
+    for (int64_t i = 0; i < count; i++) {
+        values += (double)sorted[i]->numel;
+        if (i == 0 || sorted[i]->storage != sorted[i - 1]->storage)
+            stored += (double)sorted[i]->storage->numel;
+    }
+    if (values > stored)
+        problem(problems, "the tensors have %.0f values, but their storages hold %.0f", values,
+                stored);
+}
+
 /* What neither shapes nor cfg tell. */
 static void warn_of_assumptions(const struct pickle_value *root, const struct fairseq_arch *a)
 {
@@ -773,6 +800,8 @@ enum err_code fairseq_read(struct model *m, struct pytorch *p, const struct mode
     const struct pytorch_tensor **found;
     int64_t count;
     TRY(check(p->root, &a, problems, &list, &found, &count, e));
+    if (problems->count == 0) /* all are there */
+        check_sharing(found, count, problems);
     if (problems->count > 0)
         FAIL(e, ERR_MODEL, "the checkpoint does not fit: %lld problem%s; the first is %.300s",
              (long long)problems->count, problems->count > 1 ? "s" : "", problems->lines[0]);

@@ -604,6 +604,15 @@ static void many_outputs(struct pickle_value *root)
          pickle_get(inside(root, "model"), "proj.weight")))
         ->shape[0] = 4097;
 }
+/* The keys' projection is a view of what the queries' is. */
+static void shared_storage(struct pickle_value *root)
+{
+    const struct pickle_value *model = inside(root, "model");
+    struct pytorch_tensor *k = (struct pytorch_tensor *)(uintptr_t)pytorch_tensor(
+        pickle_get(model, "encoder.layers.0.self_attn.k_proj.weight"));
+    k->storage =
+        pytorch_tensor(pickle_get(model, "encoder.layers.0.self_attn.q_proj.weight"))->storage;
+}
 static void nothing(struct pickle_value *root) { (void)root; }
 
 static void test_refused(void **state)
@@ -641,6 +650,7 @@ static void test_refused(void **state)
     refuse(pretrained, other_task, ERR_MODEL, 3, "cfg.task.leads_to_load is set");
     refuse(pretrained, many_groups, ERR_MODEL, 0, "9223372036854775807 latent_groups");
     refuse(pretrained, whole_numbers, ERR_MODEL, 1, "another type: layer_norm.bias of I32");
+    refuse(pretrained, shared_storage, ERR_MODEL, 1, "6634 values, but their storages hold 6378");
     refuse(classifier, many_outputs, ERR_LIMIT, 0, "4097 outputs");
     refuse(classifier, fewer_labels, ERR_LABELS, 0, "no published model has 16 labels");
     refuse(FIXTURES "views.pt", nothing, ERR_MODEL, 0, "no dictionary \"model\"");

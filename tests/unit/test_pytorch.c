@@ -531,6 +531,20 @@ static void test_pickles_that_grow(void **state)
     refuse("doubling", &image, ERR_LIMIT, "expand");
     free(image.bytes);
     buf_free(&b);
+
+    /* a text of 1 MB in 1000 places would be 1 GB for whoever copies it */
+    buf_init(&b, 0);
+    buf_append(&b, P2 "(X\0\0\x10\0", 8);
+    for (int k = 0; k < 1 << 20; k++)
+        buf_append(&b, "a", 1);
+    buf_append(&b, "q\0", 2);
+    for (int k = 0; k < 1000; k++)
+        buf_append(&b, "h\0", 2);
+    buf_append(&b, "t.", 2);
+    image = image_of(b.data, b.len);
+    refuse("long text", &image, ERR_LIMIT, "expand");
+    free(image.bytes);
+    buf_free(&b);
 }
 
 /* ---- archives that lie ---- */

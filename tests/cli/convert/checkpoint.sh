@@ -24,6 +24,12 @@ echo name,aggregation,threshold >labels.csv
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do echo "finding $i,max,0.$i"; done >>labels.csv
 ecgfm convert --model from/classifier.pt --out own.safetensors --labels labels.csv --quiet
 ecgfm inspect own.safetensors | grep -m1 finding
+# and they come back from a checkpoint that was made of it
+ecgfm convert own.safetensors own.pt --quiet
+ecgfm convert own.pt again.safetensors --quiet --fresh
+ecgfm inspect again.safetensors | grep finding | tail -1
+ecgfm convert own.pt again.safetensors --quiet --fresh --labels published
+ecgfm inspect again.safetensors | grep -c finding || true
 ecgfm synth --out ecgs --records 1 --seed 1 --quiet >/dev/null
 ecgfm infer --model own.safetensors ecgs/records100 --quiet | grep -o '"found":\[[^]]*\]'
 sed -i 17,18d labels.csv
