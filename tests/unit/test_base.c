@@ -287,6 +287,8 @@ static void str_helpers(void **state)
     assert_string_equal(str_trim(padded), "a b");
     char blank[] = " \n ";
     assert_string_equal(str_trim(blank), "");
+    char hostile[] = "a\033[2J\tb\x7f\n\xc3\xa9";
+    assert_string_equal(str_clean(hostile), "a?[2J b? \xc3\xa9");
     char small[4];
     assert_false(str_copy(small, sizeof small, "hello"));
     assert_string_equal(small, "hel");

@@ -14,6 +14,7 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/rng.h"
@@ -766,6 +767,14 @@ static void test_labels(void **state)
     assert_string_equal(c.aggregation[0], "max");
     assert_true(c.thresholds[0] == 0.25 && c.thresholds[1] == 0);
     assert_string_equal(c.titles[1], "PVC");
+
+    struct buf many = {0};
+    buf_puts(&many, "name\n");
+    for (int k = 0; k < 4097; k++)
+        buf_printf(&many, "%d\n", k);
+    assert_int_equal(read_labels(many.data, &c, &e), ERR_LABELS);
+    assert_non_null(strstr(e.message, "4097 labels, at most 4096"));
+    buf_free(&many);
 
     static const struct {
         const char *text, *says;
