@@ -10,13 +10,13 @@ same() {
     diff -r -x log.txt -x config.json "$1" "$2" >&2 && echo "$2 same"
 }
 for objective in w2v ecg-fm; do
-    run=(ecgfm pretrain --data data --objective $objective "${small[@]}" --batch 6 --epochs 4
+    run=(ecgfm pretrain --data data --objective $objective "${small[@]}" --batch 6 --epochs 24
         --accumulate 2 --lr 1e-3)
     "${run[@]}" --out $objective --threads 2 >/dev/null
     "${run[@]}" --out $objective-one --threads 1 >/dev/null
     same $objective $objective-one
     kills=0
-    for delay in 0.05 0.09 0.14 0.07; do
+    for delay in 0.03 0.06 0.1 0.15; do
         "${run[@]}" --out $objective-killed --checkpoint_seconds 0 --threads 1 >/dev/null 2>&1 &
         sleep $delay
         kill -9 $! 2>/dev/null && kills=$((kills + 1))
