@@ -297,36 +297,26 @@ struct stepping {
     struct trainer_times warm; /* spent in the steps that are not timed */
 };
 
-/* The loss of pre-training or of fine-tuning. */
-static struct tensor *loss_build(void *context, struct build *b, int64_t B, struct tensor **parts,
-                                 const char **part_names, int *part_count)
+/* The loss of objectives, and what a batch binds for it. */
+static struct tensor *objectives_build(void *context, struct build *b, int64_t B,
+                                       struct tensor **parts, const char **part_names,
+                                       int *part_count)
 {
     (void)parts;
     (void)part_names;
     struct stepping *s = context;
     *part_count = 0;
-    return s->sum ? objective_sum_build(s->sum, b, s->model, B, NULL) : model_loss(b, s->model, B);
+    return objective_sum_build(s->sum, b, s->model, B, NULL);
 }
 
-static void loss_bind(void *context, struct tape *t, const struct batch *batch)
+static void objectives_bind(void *context, struct tape *t, const struct batch *batch)
 {
     struct stepping *s = context;
-    if (!s->sum) {
-        model_loss_bind(t, batch->x, batch->targets);
-        return;
-    }
     tape_bind(tape_find_input(t, "signal"), batch->x);
     objective_inputs_draw(s->inputs, &(struct draw){.index = s->calls,
                                                     .update = trainer_updates(s->trainer),
                                                     .count = batch->count,
                                                     .samples = batch->samples});
-}
-
-static const char *record_id(void *context, int64_t sample)
-{
-    (void)context;
-    (void)sample;
-    return "random";
 }
 
 static enum err_code stepping_step(void *context, struct err *e)
@@ -359,9 +349,8 @@ static enum err_code stepping_run(struct stepping *s, const struct bench_options
                                                    .embed_rate = 1,
                                                    .log_steps = 10};
     struct trainer_task task = {.context = s,
-                                .build = loss_build,
-                                .bind = loss_bind,
-                                .record_id = record_id};
+                                .build = s->sum ? objectives_build : NULL,
+                                .bind = s->sum ? objectives_bind : NULL};
     if (s->sum)
         TRY(objective_sum_check(s->sum, m, e));
     TRY(trainer_open(&s->trainer, &options, &task, m, B, o->seed, e));

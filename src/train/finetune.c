@@ -40,22 +40,6 @@ struct finetuning {
     float *scores;         /* of the validation records */
 };
 
-static struct tensor *build(void *context, struct build *b, int64_t B, struct tensor **parts,
-                            const char **part_names, int *part_count)
-{
-    (void)parts;
-    (void)part_names;
-    struct finetuning *c = context;
-    *part_count = 0;
-    return model_loss(b, &c->a->result, B);
-}
-
-static void bind(void *context, struct tape *t, const struct batch *batch)
-{
-    (void)context;
-    model_loss_bind(t, batch->x, batch->targets);
-}
-
 /* Macro AUROC of the validation fold. */
 static enum err_code epoch_end(void *context, const float *values, cJSON *line, double *score,
                                struct err *e)
@@ -131,8 +115,6 @@ enum err_code finetune_run(struct adapt *a, struct err *e)
     int64_t count = c.data.count[SPLIT_TRAIN];
     int64_t batch = a->trainer.batch < count ? a->trainer.batch : count;
     struct trainer_task task = {.context = &c,
-                                .build = build,
-                                .bind = bind,
                                 .epoch_end = epoch_end,
                                 .progress = progress,
                                 .record_id = record_id};

@@ -159,7 +159,9 @@ enum err_code trainer_open(struct trainer **out, const struct trainer_options *o
     param_freeze_layers(&m->params, (int)options->freeze);
     t->tape = tape_new(t->backend, true);
     struct build b = {.tape = t->tape, .params = &m->params};
-    t->loss = task->build(task->context, &b, batch, t->parts, t->part_names, &t->part_count);
+    t->loss = task->build
+                  ? task->build(task->context, &b, batch, t->parts, t->part_names, &t->part_count)
+                  : model_loss(&b, m, batch);
     tape_keep(t->tape, t->loss);
     if (options->accumulate == 1) /* else gradients outlive a forward pass */
         tape_own_gradients(t->tape, m->params.total);
@@ -415,9 +417,13 @@ static enum err_code not_finite(const struct trainer *t, const struct batch *bat
 {
     char ids[300] = "";
     size_t used = 0;
-    for (int64_t i = 0; i < batch->count && used < sizeof ids - 60; i++)
-        used += (size_t)snprintf(ids + used, sizeof ids - used, "%s%.48s", i ? ", " : "",
-                                 t->task->record_id(t->task->context, batch->samples[i]));
+    for (int64_t i = 0; i < batch->count && used < sizeof ids - 60; i++) {
+        char number[24];
+        snprintf(number, sizeof number, "%lld", (long long)batch->samples[i]);
+        const char *id =
+            t->task->record_id ? t->task->record_id(t->task->context, batch->samples[i]) : number;
+        used += (size_t)snprintf(ids + used, sizeof ids - used, "%s%.48s", i ? ", " : "", id);
+    }
     FAIL(e, ERR_NUMERIC,
          "step %lld: %s is %g; nothing was updated or saved. Records of the batch: %s%s",
          (long long)t->step + 1, what, value, ids, used >= sizeof ids - 60 ? ", ..." : "");
@@ -440,7 +446,10 @@ static enum err_code batch_run(struct trainer *t, const struct batch *batch, int
 {
     const struct trainer_options *o = t->options;
     double begin_s = clock_seconds();
-    t->task->bind(t->task->context, t->tape, batch);
+    if (t->task->bind)
+        t->task->bind(t->task->context, t->tape, batch);
+    else
+        model_loss_bind(t->tape, batch->x, batch->targets);
     tape_set_step(t->tape, t->seed, (uint64_t)(t->step * o->accumulate + a));
     tape_forward(t->tape);
     double forward_s = clock_seconds();

@@ -43,17 +43,18 @@ struct trainer_progress {
 
 struct trainer_task {
     void *context;
-    /* Records the loss for batches of B records; may keep up to TRAINER_PARTS_MAX named parts. */
+    /* Records the loss for batches of B records; may keep up to TRAINER_PARTS_MAX named parts. NULL:
+     * classification of the model's classes (model_loss). */
     struct tensor *(*build)(void *context, struct build *b, int64_t B, struct tensor **parts,
                             const char **part_names, int *part_count);
-    /* Binds the tape's inputs to a batch. */
+    /* Binds the tape's inputs to a batch. NULL: as classification does (model_loss_bind). */
     void (*bind)(void *context, struct tape *t, const struct batch *batch);
     /* After each epoch; NULL: nothing. values: the slab a model would be saved with now. Adds to the
      * metrics line. *score (larger is better) chooses the best epoch; leave it to keep the last. */
     enum err_code (*epoch_end)(void *context, const float *values, struct cJSON *line,
                                double *score, struct err *e);
     void (*progress)(void *context, const struct trainer_progress *p);
-    /* Names the record of a sample index, for messages. */
+    /* Names the record of a sample index, for messages. NULL: the index does. */
     const char *(*record_id)(void *context, int64_t sample);
 };
 

@@ -29,29 +29,6 @@ static const char *const backends[] = {"cpu", "cpu-bf16", "cpu-int8"};
 
 static struct model model;
 
-static struct tensor *build(void *context, struct build *b, int64_t B, struct tensor **parts,
-                            const char **part_names, int *part_count)
-{
-    (void)context;
-    (void)parts;
-    (void)part_names;
-    *part_count = 0;
-    return model_loss(b, &model, B);
-}
-
-static void bind(void *context, struct tape *t, const struct batch *batch)
-{
-    (void)context;
-    model_loss_bind(t, batch->x, batch->targets);
-}
-
-static const char *record_id(void *context, int64_t sample)
-{
-    (void)context;
-    (void)sample;
-    return "";
-}
-
 static void model_make(const char *text)
 {
     struct err e = {0};
@@ -99,7 +76,7 @@ static int64_t training_calls(int64_t accumulate)
                                       .ema = 0.9,
                                       .layer_decay = 0.9,
                                       .log_steps = 10};
-    struct trainer_task task = {.build = build, .bind = bind, .record_id = record_id};
+    struct trainer_task task = {0};
     struct trainer *t;
     struct batch batch = {.count = BATCH,
                           .x = signals(),

@@ -33,19 +33,6 @@ static struct tensor *build(void *context, struct build *b, int64_t B, struct te
     return model_loss(b, &model, B);
 }
 
-static void bind(void *context, struct tape *t, const struct batch *batch)
-{
-    (void)context;
-    model_loss_bind(t, batch->x, batch->targets);
-}
-
-static const char *record_id(void *context, int64_t sample)
-{
-    (void)context;
-    (void)sample;
-    return "";
-}
-
 struct session {
     struct trainer *trainer;
     struct trainer_options options;
@@ -79,7 +66,7 @@ static void session_open(struct session *s, const char *spec_text,
     s->options.beta2 = 0.99;
     s->options.epsilon = 1e-20;
     s->options.layer_decay = 1;
-    static const struct trainer_task task = {.build = build, .bind = bind, .record_id = record_id};
+    static const struct trainer_task task = {.build = build};
     if (trainer_open(&s->trainer, &s->options, &task, &model, BATCH, 1, &e) != ERR_OK ||
         model_allocate(&model, 1, &e) != ERR_OK || trainer_start(s->trainer, 100, &e) != ERR_OK)
         fail_msg("%s", e.message);
