@@ -15,35 +15,14 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "folder.h"
 
-static char folder[256];
-static struct arena arena;
-
-static char *in_folder(const char *name) { return path_join(&arena, folder, name); }
-
-static int set_up(void **state)
+static int tear_down_tree(void **state)
 {
-    (void)state;
-    const char *base = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/ecgfm-test-XXXXXX", base != NULL ? base : "/tmp");
-    arena_init(&arena, "test", 0);
-    return mkdtemp(folder) == NULL;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char **names;
-    int64_t count;
-    dir_list(folder, &arena, &names, &count, NULL);
-    for (int64_t i = 0; i < count; i++)
-        unlink(in_folder(names[i]));
     rmdir(in_folder("a/b/c"));
     rmdir(in_folder("a/b"));
     rmdir(in_folder("a"));
-    rmdir(folder);
-    arena_reset(&arena);
-    return 0;
+    return tear_down(state);
 }
 
 static void write_then_read(void **state)
@@ -275,5 +254,5 @@ int main(void)
         cmocka_unit_test(temporaries_of_the_dead_are_removed),
         cmocka_unit_test(paths),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, tear_down_tree);
 }

@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/rng.h"
+#include "folder.h"
 #include "format/safetensors.h"
 #include "kernel/storage.h"
 #include "model/scorer.h"
@@ -27,38 +28,6 @@ static const char *const specs[] = {
     "\"position_kernel\":4,\"position_groups\":2}}"};
 
 enum { L = 3, T = 64, K = 2, WINDOWS = 5 };
-
-static char folder[] = "/tmp/ecgfm-test-XXXXXX";
-
-static const char *in_folder(const char *name)
-{
-    static char paths[4][96];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    struct arena a;
-    arena_init(&a, "names", 0);
-    char **names;
-    int64_t count;
-    struct err e = {0};
-    if (dir_list(folder, &a, &names, &count, &e) == ERR_OK)
-        for (int64_t i = 0; i < count; i++)
-            unlink(in_folder(names[i]));
-    arena_reset(&a);
-    return rmdir(folder);
-}
 
 static void model_make(struct model *m, const char *spec_text)
 {
@@ -478,5 +447,5 @@ int main(void)
         cmocka_unit_test(test_hostile),          cmocka_unit_test(test_stray_tensor),
         cmocka_unit_test(test_truncated),        cmocka_unit_test(test_aggregation),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

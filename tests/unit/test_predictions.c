@@ -16,34 +16,9 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "base/str.h"
+#include "folder.h"
 #include "train/evaluation.h"
 #include "train/predictions.h"
-
-static char folder[256];
-static struct arena arena;
-
-static char *in_folder(const char *name) { return path_join(&arena, folder, name); }
-
-static int set_up(void **state)
-{
-    (void)state;
-    const char *base = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/ecgfm-test-XXXXXX", base != NULL ? base : "/tmp");
-    arena_init(&arena, "test", 0);
-    return mkdtemp(folder) == NULL;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char **names;
-    int64_t count;
-    dir_list(folder, &arena, &names, &count, NULL);
-    for (int64_t i = 0; i < count; i++)
-        unlink(in_folder(names[i]));
-    arena_reset(&arena);
-    return rmdir(folder);
-}
 
 enum { N = 50, K = 3 };
 

@@ -9,50 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include <cmocka.h>
 
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "folder.h"
 #include "format/pytorch.h"
+#include "ref_checkpoints.h"
 
 #define FIXTURES "tests/fixtures/"
-
-static char folder[256];
-static struct arena arena;
-
-static char *in_folder(const char *name) { return path_join(&arena, folder, name); }
-
-static int set_up(void **state)
-{
-    (void)state;
-    const char *base = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/ecgfm-test-XXXXXX", base != NULL ? base : "/tmp");
-    arena_init(&arena, "test", 0);
-    return mkdtemp(folder) == NULL;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char **names;
-    int64_t count;
-    dir_list(folder, &arena, &names, &count, NULL);
-    for (int64_t i = 0; i < count; i++)
-        unlink(in_folder(names[i]));
-    arena_reset(&arena);
-    return rmdir(folder);
-}
-
-/* value() of scripts/ref_checkpoints.py */
-static float value_of(const char *name, int64_t i)
-{
-    uint32_t x = (uint32_t)crc32_z(0, (const unsigned char *)name, strlen(name)) +
-                 (uint32_t)((uint64_t)i * 2654435761u);
-    return (float)((double)x / 4294967296.0 - 0.5);
-}
 
 /* Walks everything that a caller may touch: reads every tensor, follows every container. */
 static enum err_code walk(struct pytorch *p, const struct pickle_value *v, int64_t *values,

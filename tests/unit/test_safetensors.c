@@ -13,34 +13,9 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "folder.h"
 #include "format/npy.h"
 #include "format/safetensors.h"
-
-static char folder[256];
-static struct arena arena;
-
-static char *in_folder(const char *name) { return path_join(&arena, folder, name); }
-
-static int set_up(void **state)
-{
-    (void)state;
-    const char *base = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/ecgfm-test-XXXXXX", base != NULL ? base : "/tmp");
-    arena_init(&arena, "test", 0);
-    return mkdtemp(folder) == NULL;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char **names;
-    int64_t count;
-    dir_list(folder, &arena, &names, &count, NULL);
-    for (int64_t i = 0; i < count; i++)
-        unlink(in_folder(names[i]));
-    arena_reset(&arena);
-    return rmdir(folder);
-}
 
 /* A file image: size, header, then data_size bytes 0, 1, 2, ... in a block of exactly its size, so
  * that a sanitizer sees any step beyond it. */
