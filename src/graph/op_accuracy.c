@@ -8,10 +8,7 @@ struct tensor *t_accuracy(struct tape *t, struct tensor *logits, struct tensor *
 static void prepare(struct node *n)
 {
     const struct tensor *logits = n->input[0], *index = n->input[1];
-    node_check(n,
-               logits->rank == 3 && index->rank == 2 && index->type == TENSOR_INDEX &&
-                   index->shape[0] == logits->shape[0] && index->shape[1] == logits->shape[1],
-               "logits are not [B,M,K] or index not [B,M]");
+    node_check(n, tensor_indexes_rows(index, logits), "logits are not [B,M,K] or index not [B,M]");
     node_output(n, 1, (int64_t[]){1});
 }
 

@@ -9,10 +9,7 @@ struct tensor *t_first_class(struct tape *t, struct tensor *logits, struct tenso
 static void prepare(struct node *n)
 {
     const struct tensor *logits = n->input[0], *index = n->input[1];
-    node_check(n,
-               logits->rank == 3 && index->rank == 2 && index->type == TENSOR_INDEX &&
-                   index->shape[0] == logits->shape[0] && index->shape[1] == logits->shape[1],
-               "logits are not [B,M,K] or index not [B,M]");
+    node_check(n, tensor_indexes_rows(index, logits), "logits are not [B,M,K] or index not [B,M]");
     node_output(n, 1, (int64_t[]){1});
     n->saved_numel[0] = index->numel;
 }

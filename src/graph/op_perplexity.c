@@ -18,9 +18,7 @@ static struct quantizer sizes(const struct node *n)
 static void prepare(struct node *n)
 {
     const struct tensor *logits = n->input[0], *index = n->input[1];
-    node_check(n,
-               logits->rank == 3 && index->rank == 2 && index->type == TENSOR_INDEX &&
-                   index->shape[0] == logits->shape[0] && index->shape[1] == logits->shape[1],
+    node_check(n, tensor_indexes_rows(index, logits),
                "logits are not [B,M,G*V] or index not [B,M]");
     node_check(n, n->attr.i[0] >= 1 && logits->shape[2] % n->attr.i[0] == 0,
                "groups do not divide the logits");

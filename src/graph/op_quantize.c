@@ -28,9 +28,7 @@ static void prepare(struct node *n)
 {
     const struct tensor *logits = n->input[LOGITS], *codes = n->input[CODES];
     const struct tensor *noise = n->input[NOISE], *index = n->input[INDEX];
-    node_check(n,
-               logits->rank == 3 && index->rank == 2 && index->type == TENSOR_INDEX &&
-                   index->shape[0] == logits->shape[0] && index->shape[1] == logits->shape[1],
+    node_check(n, tensor_indexes_rows(index, logits),
                "logits are not [B,M,G*V] or index not [B,M]");
     node_check(n, n->attr.i[0] >= 1 && logits->shape[2] % n->attr.i[0] == 0,
                "groups do not divide the logits");

@@ -693,6 +693,12 @@ bool tensor_same_shape(const struct tensor *a, const struct tensor *b)
            memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0]) == 0;
 }
 
+bool tensor_indexes_rows(const struct tensor *index, const struct tensor *x)
+{
+    return x->rank == 3 && index->rank == 2 && index->type == TENSOR_INDEX &&
+           index->shape[0] == x->shape[0] && index->shape[1] == x->shape[1];
+}
+
 static void shape_text(const struct tensor *x, char *out, size_t size)
 {
     size_t used = 0;

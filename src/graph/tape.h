@@ -195,6 +195,8 @@ static inline int64_t tensor_rows(const struct tensor *x)
 }
 static inline int64_t tensor_width(const struct tensor *x) { return x->shape[x->rank - 1]; }
 bool tensor_same_shape(const struct tensor *a, const struct tensor *b);
+/* index [B,M] of int32, one for each row of x [B,M,D]. */
+bool tensor_indexes_rows(const struct tensor *index, const struct tensor *x);
 
 /* For op rows. Aborts with the op, what and the input shapes unless the condition holds. */
 void node_check(const struct node *n, bool condition, const char *what);

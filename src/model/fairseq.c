@@ -248,34 +248,36 @@ bool fairseq_fits(const struct fairseq_tensor *t, const struct param *p)
     return p->rank == rank && memcmp(p->shape, shape, (size_t)rank * sizeof *shape) == 0;
 }
 
+/* Where its values begin among those of our parameter: q, k and v lie one after the other. */
+static int64_t first_value(const struct fairseq_tensor *t)
+{
+    int64_t part = t->layout == FAIRSEQ_K ? 1 : t->layout == FAIRSEQ_V ? 2 : 0;
+    return part * fairseq_numel(t);
+}
+
+/* out [O,B,A] from in [O,A,B] */
+static void swap_last_axes(float *out, const float *in, int64_t O, int64_t A, int64_t B)
+{
+    for (int64_t o = 0; o < O; o++)
+        for (int64_t b = 0; b < B; b++)
+            for (int64_t a = 0; a < A; a++)
+                out[(o * B + b) * A + a] = in[(o * A + a) * B + b];
+}
+
 void fairseq_take(const struct fairseq_tensor *t, const float *ours, float *theirs)
 {
-    int64_t n = fairseq_numel(t);
-    if (t->layout != FAIRSEQ_TAPS) {
-        int64_t part = t->layout == FAIRSEQ_K ? 1 : t->layout == FAIRSEQ_V ? 2 : 0;
-        memcpy(theirs, ours + part * n, (size_t)n * sizeof *theirs);
-        return;
-    }
-    int64_t O = t->shape[0], I = t->shape[1], K = t->shape[2];
-    for (int64_t o = 0; o < O; o++)
-        for (int64_t i = 0; i < I; i++)
-            for (int64_t k = 0; k < K; k++)
-                theirs[(o * I + i) * K + k] = ours[(o * K + k) * I + i];
+    if (t->layout == FAIRSEQ_TAPS)
+        swap_last_axes(theirs, ours, t->shape[0], t->shape[2], t->shape[1]);
+    else
+        memcpy(theirs, ours + first_value(t), (size_t)fairseq_numel(t) * sizeof *theirs);
 }
 
 void fairseq_put(const struct fairseq_tensor *t, float *ours, const float *theirs)
 {
-    int64_t n = fairseq_numel(t);
-    if (t->layout != FAIRSEQ_TAPS) {
-        int64_t part = t->layout == FAIRSEQ_K ? 1 : t->layout == FAIRSEQ_V ? 2 : 0;
-        memcpy(ours + part * n, theirs, (size_t)n * sizeof *theirs);
-        return;
-    }
-    int64_t O = t->shape[0], I = t->shape[1], K = t->shape[2];
-    for (int64_t o = 0; o < O; o++)
-        for (int64_t i = 0; i < I; i++)
-            for (int64_t k = 0; k < K; k++)
-                ours[(o * K + k) * I + i] = theirs[(o * I + i) * K + k];
+    if (t->layout == FAIRSEQ_TAPS)
+        swap_last_axes(ours, theirs, t->shape[0], t->shape[1], t->shape[2]);
+    else
+        memcpy(ours + first_value(t), theirs, (size_t)fairseq_numel(t) * sizeof *ours);
 }
 
 void fairseq_contract(struct contract *c)

@@ -166,10 +166,3 @@ void param_freeze_layers(struct param_table *p, int layers)
         if (p->items[i]->layer < layers)
             p->items[i]->frozen = true;
 }
-
-void param_freeze_prefix(struct param_table *p, const char *prefix)
-{
-    for (int i = 0; i < p->count; i++)
-        if (str_starts_with(p->items[i]->name, prefix))
-            p->items[i]->frozen = true;
-}

@@ -64,9 +64,7 @@ int64_t param_count_values(const struct param_table *p);                 /* with
 /* Fills a slab from (seed, name): the same values whatever else is in the table. */
 void param_initialize(const struct param_table *p, void *slab, size_t real_size, uint64_t seed);
 
-/* Freezes parameters whose layer is below `layers`, or all whose name starts with prefix (NULL: by
- * layer). */
+/* Freezes parameters whose layer is below `layers`. */
 void param_freeze_layers(struct param_table *p, int layers);
-void param_freeze_prefix(struct param_table *p, const char *prefix);
 
 #endif

@@ -140,14 +140,20 @@ static void extend(double *wide, const float *x, int64_t T, int64_t margin)
     }
 }
 
-enum err_code resample(float *y, const float *x, int64_t L, int64_t T, double from_hz, double to_hz,
-                       struct err *e)
+static enum err_code check_rates(double from_hz, double to_hz, struct err *e)
 {
     if (!resample_is_possible(from_hz, to_hz))
         FAIL(e, ERR_RATE,
              "cannot resample from %g Hz to %g Hz: the rates must be positive and "
              "within a factor of %g",
              from_hz, to_hz, RATIO_MAX);
+    return ERR_OK;
+}
+
+enum err_code resample(float *y, const float *x, int64_t L, int64_t T, double from_hz, double to_hz,
+                       struct err *e)
+{
+    TRY(check_rates(from_hz, to_hz, e));
     ASSERT(L >= 0 && T >= 1, "resample of [%lld,%lld]", (long long)L, (long long)T);
     if (from_hz == to_hz) {
         memcpy(y, x, (size_t)(L * T) * sizeof *y);
@@ -207,11 +213,7 @@ int64_t resample_linear_length(int64_t T, double from_hz, double to_hz)
 enum err_code resample_linear(float *y, const float *x, int64_t L, int64_t T, double from_hz,
                               double to_hz, struct err *e)
 {
-    if (!resample_is_possible(from_hz, to_hz))
-        FAIL(e, ERR_RATE,
-             "cannot resample from %g Hz to %g Hz: the rates must be positive and "
-             "within a factor of %g",
-             from_hz, to_hz, RATIO_MAX);
+    TRY(check_rates(from_hz, to_hz, e));
     ASSERT(L >= 0 && T >= 1, "resample_linear of [%lld,%lld]", (long long)L, (long long)T);
     if (from_hz == to_hz) {
         memcpy(y, x, (size_t)(L * T) * sizeof *y);
