@@ -269,7 +269,7 @@ const struct command command_convert = {
         "of them named. The model takes 12 leads at 500 Hz in segments of 5 s, each lead "
         "normalized "
         "over the whole record. IN.safetensors to OUT.pt writes a file that "
-        "torch.load(weights_only=True) reads and fairseq-signals loads.\n"
+        "torch.load reads (weights_only=True from 2.0 on) and fairseq-signals loads.\n"
         "\n"
         "From model file to model file, the matrices are held in fewer bits: bf16 halves a file "
         "and "
@@ -281,7 +281,7 @@ const struct command command_convert = {
     .examples =
         "ecgfm convert mimic_iv_ecg_physionet_pretrained.pt ecg-fm.safetensors\n"
         "ecgfm convert mimic_iv_ecg_finetuned.pt ecg-fm-17.safetensors --labels label_def.csv\n"
-        "ecgfm convert runs/finetune classifier.pt\n"
+        "ecgfm convert runs/ecg-fm classifier.pt\n"
         "ecgfm convert runs/finetune model-int8.safetensors --dtype int8\n"
         "ecgfm infer --model model-int8.safetensors --precision int8 ecgs/",
     .options = options,

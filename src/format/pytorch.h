@@ -71,7 +71,7 @@ enum err_code pytorch_read_f32(struct pytorch *p, const struct pytorch_tensor *t
  * and BOOL can be written. */
 struct pickle_value *pytorch_tensor_new(struct arena *arena, enum safetensors_dtype dtype, int rank,
                                         const int64_t *shape, const void *data);
-/* Writes a file that torch.load reads with weights_only=True; atomic. Same value, same bytes. */
+/* Writes a file that torch.load reads, with weights_only=True from 2.0 on; atomic. Same value, same bytes. */
 enum err_code pytorch_write(const char *path, const struct pickle_value *root, struct err *e);
 
 #endif

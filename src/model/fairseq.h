@@ -90,7 +90,7 @@ enum err_code fairseq_read(struct model *m, struct pytorch *p, const struct mode
                            struct fairseq_problems *problems, struct err *e);
 
 /* Writes a model with values (model_load) as a checkpoint that torch.load reads with
- * weights_only=True and fairseq-signals loads: with parameters of w2v as pre-trained, with classes
+ * weights_only=True (PyTorch 2.0 or newer) and fairseq-signals loads: with parameters of w2v as pre-trained, with classes
  * as a classifier, else as an encoder alone.
  * Errors: ERR_UNSUPPORTED naming what fairseq-signals does not have (another backbone, pooling other
  * than mean), ERR_IO. */
