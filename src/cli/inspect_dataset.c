@@ -14,8 +14,7 @@
 #include "data/dataset.h"
 #include "format/format.h"
 
-#define AGE_OPEN_YEARS 120.0 /* beyond: a code for "very old", as PTB-XL's 300 for over 89 */
-#define KINDS_MAX 16         /* of rates and of lead counts that are told apart */
+#define KINDS_MAX 16 /* of rates and of lead counts that are told apart */
 #define TASKS_MAX 16
 
 /* Gathering: each recording by itself, then all together in the order of the table */

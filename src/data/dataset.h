@@ -29,6 +29,7 @@ struct manifest_entry {
     const char *patient;   /* NULL if unknown: then the record is its own patient */
     double age_years;      /* NaN if unknown; as in the table: PTB-XL writes 300 for "over 89" */
     enum ecg_sex sex;
+    const char *site, *device; /* where and with what it was recorded; NULL: unknown */
     const struct manifest_code *codes;
     int64_t code_count;
 };
@@ -61,14 +62,27 @@ struct manifest_options {
                          it the store finds out */
 };
 
+/* From here on an age is a code for "very old", no number of years. */
+#define AGE_OPEN_YEARS 120.0
+
+enum label_kind {
+    LABEL_CLASSES, /* a target is 0 or 1: the record has the class or not */
+    LABEL_VALUES   /* a target is a number in a unit of its own, such as an age */
+};
+
 struct label_set {
     const char *task;
-    int64_t class_count;       /* K */
+    enum label_kind kind;
+    bool exclusive;            /* of classes: a record has exactly one */
+    int64_t class_count;       /* K classes, or values */
     const char **class_names;  /* "NORM" */
     const char **class_codes;  /* code in its system, or the name again */
     const char **class_titles; /* human text */
     const char *code_system;   /* "scp", "snomed-ct", "local" */
-    uint8_t *targets;          /* [count, K] 0 or 1 */
+    const char *unit;          /* of values: "years"; NULL: none told */
+    uint8_t *targets;          /* [count, K] 0 or 1; 0 where the target is not known, or a value */
+    float *values;             /* [count, K] NaN: not known. Of values always; of classes 0, 1 or
+                                     NaN, and NULL where all are known */
     uint8_t *labelled;         /* [count] 1 if the record takes part in the task: it has at least
                                      one label of it, or explicit zeros (a column per class) */
     const double *positive_weights; /* [K] what the data set says that a positive should weigh in

@@ -2,7 +2,7 @@
  *   file, path or filename   the recording, relative to the folder, with or without its extension
  *   id, record or record_id  optional when there is a file column; otherwise it is the file too
  *   fold or strat_fold       optional, 1 to 10: 1-8 train, 9 validation, 10 test
- *   patient or patient_id, age, sex (male/female, m/f)   optional
+ *   patient or patient_id, age, sex (male/female, m/f), site, device   optional
  * and the labels, either as
  *   labels or label          names separated by ; or |; an empty cell leaves the record unlabelled
  * or, where there is no such column, as every other column that holds only 0 and 1: a class each, in
@@ -28,7 +28,7 @@ struct class_list {
 
 /* The columns of a table; -1 where there is none. */
 struct layout {
-    int64_t file, id, labels, fold, patient, age, sex;
+    int64_t file, id, labels, fold, patient, age, sex, site, device;
     int64_t *classes; /* columns of 0 and 1 */
     int64_t class_count;
 };
@@ -79,7 +79,8 @@ static bool column_is_class(const struct csv *t, int64_t column)
 static enum err_code classes_find(const struct csv *t, struct layout *l, struct manifest *m,
                                   struct err *e)
 {
-    const int64_t known[] = {l->file, l->id, l->labels, l->fold, l->patient, l->age, l->sex};
+    const int64_t known[] = {l->file, l->id,  l->labels, l->fold,  l->patient,
+                             l->age,  l->sex, l->site,   l->device};
     struct buf other;
     buf_init(&other, 2000);
     l->classes = arena_push_array(&m->arena, (size_t)t->column_count, sizeof *l->classes);
@@ -123,6 +124,8 @@ static enum err_code layout_find(const struct csv *t, struct manifest *m, struct
     static const char *const patient[] = {"patient", "patient_id", NULL};
     static const char *const age[] = {"age", NULL};
     static const char *const sex[] = {"sex", NULL};
+    static const char *const site[] = {"site", NULL};
+    static const char *const device[] = {"device", NULL};
     *l = (struct layout){column_any(t, file),
                          column_any(t, id),
                          column_any(t, labels),
@@ -130,6 +133,8 @@ static enum err_code layout_find(const struct csv *t, struct manifest *m, struct
                          column_any(t, patient),
                          column_any(t, age),
                          column_any(t, sex),
+                         column_any(t, site),
+                         column_any(t, device),
                          NULL,
                          0};
     if (l->file < 0 && l->id < 0)
@@ -204,6 +209,7 @@ static enum err_code row_add(struct manifest *m, const struct csv *t, int64_t ro
     char *stem = path_stem(&m->arena, file);
     const char *id = l->id >= 0 ? csv_cell(t, row, l->id) : stem;
     const char *fold = csv_optional(t, row, l->fold), *patient = csv_optional(t, row, l->patient);
+    const char *site = csv_optional(t, row, l->site), *device = csv_optional(t, row, l->device);
     if (!stem)
         FAIL(e, ERR_MEMORY, "out of memory");
     if (id[0] == '\0' || !path_is_contained(file)) {
@@ -227,7 +233,10 @@ static enum err_code row_add(struct manifest *m, const struct csv *t, int64_t ro
     entry->id = arena_strdup(&m->arena, id);
     entry->path = path_join(&m->arena, m->root, file);
     entry->patient = patient[0] ? id_normalize(&m->arena, patient) : NULL;
-    if (!entry->id || !entry->path || (patient[0] && !entry->patient))
+    entry->site = site[0] ? id_normalize(&m->arena, site) : NULL;
+    entry->device = device[0] ? arena_strdup(&m->arena, device) : NULL;
+    if (!entry->id || !entry->path || (patient[0] && !entry->patient) ||
+        (site[0] && !entry->site) || (device[0] && !entry->device))
         FAIL(e, ERR_MEMORY, "out of memory");
     entry->fold =
         l->fold >= 0 ? fold_number : fold_from_id(entry->patient ? entry->patient : entry->id);

@@ -9,7 +9,8 @@
  *   form   rows with form = 1                   19
  *   rhythm rows with rhythm = 1                 12
  * Classes are those of scp_statements.csv, in its order, whether or not a record here has them.
- * Folds: strat_fold. Sex: 0 male, 1 female. Age 300 stands for "over 89" and is kept.
+ * Folds: strat_fold. Sex: 0 male, 1 female. Age 300 stands for "over 89" and is kept. Site and
+ * device as in their columns.
  * Source: Wagner et al. 2020, doi:10.1038/s41597-020-0495-6; tasks as in Strodthoff et al. 2020. */
 #include <string.h>
 
@@ -148,6 +149,20 @@ static enum err_code file_column_find(const struct csv *t, const char *root, str
     return ERR_OK;
 }
 
+/* The trimmed text of a cell ("1.0" as "1" if it is a number); NULL for an empty one. */
+static enum err_code text_keep(struct manifest *m, const char *cell, bool is_id, const char **out,
+                               struct err *e)
+{
+    char *text = arena_strdup(&m->arena, cell);
+    if (!text)
+        FAIL(e, ERR_MEMORY, "ptbxl_database.csv: out of memory");
+    text = str_trim(text);
+    *out = !text[0] ? NULL : is_id ? id_normalize(&m->arena, text) : text;
+    if (text[0] && !*out)
+        FAIL(e, ERR_MEMORY, "ptbxl_database.csv: out of memory");
+    return ERR_OK;
+}
+
 static enum err_code record_add(struct manifest *m, const struct csv *t, int64_t row,
                                 const int64_t *columns, const int64_t *optional,
                                 struct tally *unknown, struct err *e)
@@ -192,6 +207,8 @@ static enum err_code record_add(struct manifest *m, const struct csv *t, int64_t
     double sex;
     if (str_to_f64(csv_optional(t, row, optional[2]), false, &sex))
         entry->sex = sex == 0.0 ? SEX_MALE : sex == 1.0 ? SEX_FEMALE : SEX_UNKNOWN;
+    TRY(text_keep(m, csv_optional(t, row, optional[3]), true, &entry->site, e));
+    TRY(text_keep(m, csv_optional(t, row, optional[4]), false, &entry->device, e));
     struct err why = {0};
     if (pydict_parse(&m->arena, csv_optional(t, row, columns[COLUMN_CODES]), &entry->codes,
                      &entry->code_count, &why) != ERR_OK)
@@ -207,7 +224,8 @@ static enum err_code records_fill(const struct csv *t, struct manifest *m,
 {
     static const char *const names[] = {"ecg_id", "scp_codes", "strat_fold"};
     int64_t columns[COLUMN_COUNT];
-    int64_t optional[3] = {csv_column(t, "patient_id"), csv_column(t, "age"), csv_column(t, "sex")};
+    int64_t optional[] = {csv_column(t, "patient_id"), csv_column(t, "age"), csv_column(t, "sex"),
+                          csv_column(t, "site"), csv_column(t, "device")};
     struct tally unknown = {0};
     TRY(columns_find(t, names, 3, columns, e));
     TRY(file_column_find(t, m->root, m, options->rate_hz, &columns[COLUMN_FILE], e));
