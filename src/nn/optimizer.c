@@ -8,6 +8,12 @@ double optimizer_rate(const struct optimizer_options *o, int64_t step)
     return s->rate(o->schedule_config, &o->span, step);
 }
 
+double optimizer_beta1(const struct optimizer_options *o, int64_t step)
+{
+    const struct schedule *s = o->schedule ? o->schedule : &schedules[0];
+    return s->momentum ? s->momentum(o->schedule_config, &o->span, step, o->beta1) : o->beta1;
+}
+
 static void *at(const struct backend *k, const void *slab, int64_t offset)
 {
     return (char *)slab + (size_t)offset * k->real_size;
@@ -52,7 +58,9 @@ double optimizer_step(const struct backend *k, const struct param_table *p,
     double norm = scale * gradient_norm(k, p, step, gradients);
     if (!isfinite(norm))
         return norm;
-    struct adamw_params a = {.beta1 = o->beta1, .beta2 = o->beta2, .gradient_scale = scale};
+    struct adamw_params a = {.beta1 = optimizer_beta1(o, step),
+                             .beta2 = o->beta2,
+                             .gradient_scale = scale};
     if (o->clip > 0 && norm > o->clip)
         a.gradient_scale *= o->clip / norm;
     double rate = optimizer_rate(o, step);
@@ -67,7 +75,7 @@ double optimizer_step(const struct backend *k, const struct param_table *p,
             bool adam = o->kind == OPTIMIZER_ADAM;
             a.step = step + 1 - first->delay;
             a.lr = rate * pow(o->layer_decay, p->layer_max - first->layer) * first->rate;
-            a.weight_decay = adam || first->decay ? o->weight_decay : 0;
+            a.weight_decay = adam || o->decay_all || first->decay ? o->weight_decay : 0;
             /* The kernel adds epsilon to the root of the corrected moment. */
             a.epsilon = adam ? o->epsilon / sqrt(1 - pow(o->beta2, (double)a.step)) : o->epsilon;
             k->adamw(at(k, values, first->offset), at(k, gradients, first->offset),

@@ -19,12 +19,15 @@ struct optimizer_options {
     const void *schedule_config;     /* of that row */
     struct schedule_span span;
     double beta1, beta2, epsilon, weight_decay;
+    bool decay_all;     /* OPTIMIZER_ADAMW too decays everything that learns, as PyTorch's does */
     double clip;        /* bound on the gradient's norm; 0: none */
     double layer_decay; /* rate of layer i: times layer_decay^(last layer - i); 1: same for all */
 };
 
 /* The schedule's rate of a step (0-based), before the factors of layers and parameters. */
 double optimizer_rate(const struct optimizer_options *o, int64_t step);
+/* The first moment's decay of a step: beta1, unless the schedule has its own. */
+double optimizer_beta1(const struct optimizer_options *o, int64_t step);
 
 /* One update of the values from gradients that are sums over `scale`^-1 micro-batches. step is
  * 0-based. A parameter's rate is optimizer_rate times layer_decay's factor times param->rate; one that

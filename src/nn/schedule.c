@@ -142,17 +142,80 @@ static double step_rate(const void *config, const struct schedule_span *s, int64
     return rate > s->min_lr ? rate : s->min_lr;
 }
 
+/* --- one_cycle ---------------------------------------------------------------------------------- */
+
+struct one_cycle_config {
+    double pct_start, div_factor, final_div_factor, base_momentum, max_momentum;
+    bool cycle_momentum;
+};
+
+static const struct option one_cycle_options[] = {
+    OPT_FLOAT(one_cycle_config, pct_start, "0.3", 0, 1, NULL,
+              "fraction of the steps in which the rate rises"),
+    OPT_FLOAT(one_cycle_config, div_factor, "25", 1, 1e12, NULL,
+              "peak over the rate of the first step"),
+    OPT_FLOAT(one_cycle_config, final_div_factor, "1e4", 1, 1e12, NULL,
+              "rate of the first step over that of the last"),
+    OPT_BOOL(one_cycle_config, cycle_momentum, "true",
+             "beta1 goes the other way, from max_momentum to base_momentum and back"),
+    OPT_FLOAT(one_cycle_config, base_momentum, "0.85", 0, 0.99999, NULL, "beta1 at the peak"),
+    OPT_FLOAT(one_cycle_config, max_momentum, "0.95", 0, 0.99999, NULL,
+              "beta1 of the first and last step"),
+    OPTION_END};
+
+/* Half a cosine from a to b. */
+static double half_cosine(double a, double b, double done)
+{
+    return b + 0.5 * (a - b) * (1 + cos(PI * done));
+}
+
+/* From `first` up or down to `peak` and on to `last`; the peak lies where PyTorch has it, which is
+ * between two steps where the rise is not a whole number of them. */
+static double one_cycle(const struct one_cycle_config *c, const struct schedule_span *s,
+                        int64_t step, double first, double peak, double last)
+{
+    double top = c->pct_start * (double)s->steps - 1, end = (double)(s->steps - 1),
+           at = (double)step;
+    if (at >= end)
+        return last;
+    if (top > 0 && at <= top)
+        return half_cosine(first, peak, at / top);
+    if (top < 0)
+        top = 0;
+    return half_cosine(peak, last, (at - top) / (end - top));
+}
+
+/* Source: Smith and Topin 2018 (Super-convergence), as PyTorch's OneCycleLR lays it over the steps, with
+ * cosines. What a span says of warm-up and final rate has no part in it. */
+static double one_cycle_rate(const void *config, const struct schedule_span *s, int64_t step)
+{
+    const struct one_cycle_config *c = config;
+    double first = s->lr / c->div_factor;
+    return one_cycle(c, s, step, first, s->lr, first / c->final_div_factor);
+}
+
+static double one_cycle_momentum(const void *config, const struct schedule_span *s, int64_t step,
+                                 double beta1)
+{
+    const struct one_cycle_config *c = config;
+    return c->cycle_momentum
+               ? one_cycle(c, s, step, c->max_momentum, c->base_momentum, c->max_momentum)
+               : beta1;
+}
+
 /* --- the table ---------------------------------------------------------------------------------- */
 
 const struct schedule schedules[] = {
-    {"cosine", "a rise, then half a cosine down to min_lr", no_options, 0, NULL, cosine_rate},
+    {"cosine", "a rise, then half a cosine down to min_lr", no_options, 0, NULL, cosine_rate, NULL},
     {"fixed", "a rise, then the same rate to the end, or by epoch, or shrunk from one epoch on",
-     fixed_options, sizeof(struct fixed_config), fixed_check, fixed_rate},
+     fixed_options, sizeof(struct fixed_config), fixed_check, fixed_rate, NULL},
     {"tri_stage", "a rise, a plateau, and an exponential decay", tri_stage_options,
-     sizeof(struct tri_stage_config), NULL, tri_stage_rate},
+     sizeof(struct tri_stage_config), NULL, tri_stage_rate, NULL},
     {"step", "a rise, then the rate times a factor every so many steps, at least min_lr",
-     step_options, sizeof(struct step_config), NULL, step_rate},
-    {NULL, NULL, NULL, 0, NULL, NULL}};
+     step_options, sizeof(struct step_config), NULL, step_rate, NULL},
+    {"one_cycle", "half a cosine up and half a cosine down to almost nothing, beta1 the other way",
+     one_cycle_options, sizeof(struct one_cycle_config), NULL, one_cycle_rate, one_cycle_momentum},
+    {NULL, NULL, NULL, 0, NULL, NULL, NULL}};
 
 int schedule_find(const char *name)
 {

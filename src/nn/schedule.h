@@ -1,4 +1,5 @@
-/* Learning-rate schedules: one row each: the rate of every optimizer step.
+/* Learning-rate schedules: one row each: the rate of every optimizer step, and its momentum where that goes
+ * with the rate.
  *
  * Nouns: a `span` is the run that a schedule is laid over: its peak and final rate and its steps. */
 #ifndef ECGFM_NN_SCHEDULE_H
@@ -21,6 +22,9 @@ struct schedule {
     enum err_code (*check)(const void *config, struct err *e);
     /* The rate of a step; step is 0-based. config NULL: defaults, where there are no options. */
     double (*rate)(const void *config, const struct schedule_span *s, int64_t step);
+    /* NULL, or the first moment's decay of a step; beta1 is that of the optimizer. */
+    double (*momentum)(const void *config, const struct schedule_span *s, int64_t step,
+                       double beta1);
 };
 
 #define SCHEDULES_MAX 8

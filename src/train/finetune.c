@@ -24,6 +24,7 @@ void finetune_options_add(struct adapt *a, struct option_set *set)
     probe_options_add(a, set);
     option_set_add(set, "", tuning_rows, &a->tuning);
     trainer_options_add(set, &a->trainer);
+    trainer_choice_add(set, &a->trainer);
     augment_chain_init(&a->augment, set, "augment");
     struct err e = {0};
     for (int i = 0; defaults[i].key; i++)
@@ -113,7 +114,7 @@ enum err_code finetune_run(struct adapt *a, struct err *e)
     interrupt_install(); /* a signal while data is read is kept for the first step */
     TRY(adapt_open(a, &c.data, e));
     int64_t count = c.data.count[SPLIT_TRAIN];
-    int64_t batch = a->trainer.batch < count ? a->trainer.batch : count;
+    int64_t batch = trainer_batch(&a->trainer, count);
     struct trainer_task task = {.context = &c,
                                 .epoch_end = epoch_end,
                                 .progress = progress,
@@ -125,7 +126,9 @@ enum err_code finetune_run(struct adapt *a, struct err *e)
         code = train(&c, t, batch, e);
     if (code == ERR_OK) {
         cJSON *extra = cJSON_CreateObject();
-        cJSON_AddNumberToObject(extra, "best_epoch", (double)trainer_best_epoch(t));
+        bool last = strcmp(a->trainer.keep, "last") == 0;
+        cJSON_AddNumberToObject(extra, last ? "last_epoch" : "best_epoch",
+                                (double)trainer_best_epoch(t));
         cJSON_AddNumberToObject(extra, "validation_macro_auroc", trainer_best_score(t));
         code = adapt_finish(a, &c.data, extra, e);
     }

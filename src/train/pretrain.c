@@ -136,7 +136,7 @@ static enum err_code train(struct pretraining *c, const cJSON *spec, enum data_s
     int64_t items = x->pairs ? 0 : count;
     for (int64_t i = 0; x->pairs && i < count; i++)
         items += store_pairs(x->stores[split], subset[i]);
-    c->B = p->trainer.batch < items ? p->trainer.batch : items;
+    c->B = trainer_batch(&p->trainer, items);
     if (c->sum.views > 1 && c->B < 2)
         FAIL(e, ERR_USAGE,
              "objective %s contrasts records with others of the batch: %lld is too few",

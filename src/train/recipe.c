@@ -14,6 +14,12 @@
     "clip=0 ema=0 layer_decay=1 w2v.dropout=0 w2v.attention_dropout=0 "                            \
     "w2v.activation_dropout=0.1 w2v.input_dropout=0 w2v.layer_drop=0 w2v.feature_gradient=0 "
 
+/* The recipe of the PTB-XL benchmark (Strodthoff et al. 2020), which keeps the last epoch. beta2 is
+ * PyTorch's. */
+#define BENCHMARK                                                                                  \
+    "optimizer=adamw decay=all beta2=0.999 epsilon=1e-8 weight_decay=1e-2 schedule=one_cycle "     \
+    "epochs=50 batch=0 clip=0 ema=0 layer_decay=1 keep=last "
+
 const struct recipe recipes[] = {
     {"ecg-fm",
      "as the published 17-label model was fine-tuned (with positive_weights=balance); its small "
@@ -23,6 +29,9 @@ const struct recipe recipes[] = {
      FAIRSEQ "lr=5e-5 batch=128 epochs=100"},
     {"layered", "a fast head, blocks at a tenth of its rate and embedding at a hundredth", NULL,
      "optimizer=adamw lr=1e-3 encoder_rate=0.1 embed_rate=0.1 layer_decay=1"},
+    {"ptbxl-benchmark", "as the PTB-XL benchmark trains its networks: one cycle of 50 epochs", NULL,
+     BENCHMARK "lr=1e-2"},
+    {"s4", "the same at a tenth of the rate, for state-space networks", NULL, BENCHMARK "lr=1e-3"},
     {NULL, NULL, NULL, NULL}};
 
 static const struct recipe *recipe_find(const char *name, struct err *e)

@@ -17,11 +17,13 @@ static const struct option trainer_rows[] = {
     OPT_INT(trainer_options, epochs, "200", 1, 1000000, NULL, "passes over the training records"),
     OPT_INT(trainer_options, steps, "0", 0, 1e12, NULL,
             "optimizer steps instead of epochs; 0: epochs"),
-    OPT_INT(trainer_options, batch, "64", 1, 65536, "records", "records per forward pass"),
+    OPT_INT(trainer_options, batch, "64", 0, 65536, "records",
+            "records per forward pass; 0: 64, or 128 from 5,000 training records on"),
     OPT_INT(trainer_options, accumulate, "1", 1, 4096, NULL, "forward passes per optimizer step"),
     OPT_CHOICE(trainer_options, optimizer, "adamw", "adamw|adam",
-               "adamw decays matrices alone; adam is fairseq's: all decays, epsilon beside the "
-               "uncorrected moment"),
+               "adam is fairseq's: all decays, epsilon beside the uncorrected moment"),
+    OPT_CHOICE(trainer_options, decay, "matrices", "matrices|all",
+               "what adamw decays; all: biases and norms too, as PyTorch's does"),
     OPT_TEXT(trainer_options, schedule, "cosine", "NAME",
              "how the learning rate goes (see `ecgfm list schedules`)"),
     OPT_FLOAT(trainer_options, lr, "2e-3", 0, 10, NULL, "peak learning rate"),
@@ -54,6 +56,13 @@ static const struct option trainer_rows[] = {
     OPT_INT(trainer_options, log_steps, "10", 1, 1e9, NULL, "steps between lines of metrics.jsonl"),
     OPTION_END};
 
+static const struct option choice_rows[] = {
+    OPT_CHOICE(trainer_options, keep, "best", "best|last",
+               "the epoch that becomes the model: the best of the validation fold, or the last"),
+    OPT_INT(trainer_options, validate_epochs, "1", 1, 1000000, NULL,
+            "epochs between two looks at the validation fold; the last one is always looked at"),
+    OPTION_END};
+
 /* Slabs in the order of the checkpoint. */
 enum { SLAB_VALUES, SLAB_FIRST, SLAB_SECOND, SLAB_EMA, SLAB_BEST, SLAB_COUNT };
 static const char *const slab_names[SLAB_COUNT] = {"values", "first_moment", "second_moment",
@@ -70,6 +79,17 @@ void trainer_options_add(struct option_set *set, struct trainer_options *target)
         option_set_add(set, schedules[i].name, schedules[i].options, config);
         target->schedule_configs[i] = config;
     }
+}
+
+void trainer_choice_add(struct option_set *set, struct trainer_options *target)
+{
+    option_set_add(set, "", choice_rows, target);
+}
+
+int64_t trainer_batch(const struct trainer_options *o, int64_t count)
+{
+    int64_t batch = o->batch > 0 ? o->batch : count < 5000 ? 64 : 128;
+    return batch < count ? batch : count;
 }
 
 struct trainer {
@@ -99,6 +119,11 @@ struct trainer {
     double last_score;
     struct trainer_times times;
 };
+
+static bool keeps_last(const struct trainer *t)
+{
+    return t->options->keep && strcmp(t->options->keep, "last") == 0;
+}
 
 /* --- setting up --------------------------------------------------------------------------------- */
 
@@ -190,7 +215,8 @@ static enum err_code slabs_allocate(struct trainer *t, struct err *e)
         t->gathered = aligned_calloc(n, sizeof(float));
     bool good = t->options->accumulate == 1 || t->gathered;
     for (int i = SLAB_FIRST; i < SLAB_COUNT; i++) {
-        if ((i == SLAB_EMA && t->options->ema <= 0) || (i == SLAB_BEST && !t->task->epoch_end))
+        if ((i == SLAB_EMA && t->options->ema <= 0) ||
+            (i == SLAB_BEST && (!t->task->epoch_end || keeps_last(t))))
             continue;
         t->slabs[i] = aligned_calloc(n, sizeof(float));
         good = good && t->slabs[i];
@@ -226,6 +252,7 @@ static void schedule_set(struct trainer *t, int64_t batches)
         .beta2 = o->beta2,
         .epsilon = o->epsilon,
         .weight_decay = o->weight_decay,
+        .decay_all = o->decay && strcmp(o->decay, "all") == 0,
         .clip = o->clip,
         .layer_decay = o->layer_decay,
     };
@@ -525,6 +552,14 @@ enum err_code trainer_step(struct trainer *t, const struct batch *batch, struct 
     return ERR_OK;
 }
 
+/* Is the epoch that has ended one to look at? */
+static bool is_measured(const struct trainer *t)
+{
+    int64_t every = t->options->validate_epochs > 0 ? t->options->validate_epochs : 1;
+    return t->task->epoch_end &&
+           (t->step == t->total_steps || t->step / t->steps_per_epoch % every == 0);
+}
+
 static enum err_code metrics_line(struct trainer *t, struct run_folder *run, bool epoch_end,
                                   struct err *e)
 {
@@ -543,16 +578,18 @@ static enum err_code metrics_line(struct trainer *t, struct run_folder *run, boo
     memset(t->part_sums, 0, sizeof t->part_sums);
     t->sum_count = 0;
     enum err_code code = ERR_OK;
-    if (epoch_end && t->task->epoch_end) {
+    if (epoch_end && is_measured(t)) {
         double score = NAN;
         code = t->task->epoch_end(t->task->context, current_values(t), line, &score, e);
         t->last_score = score;
         /* Without a score the last epoch is the best; a tie keeps the earlier one. */
-        if (code == ERR_OK && (isnan(score) || isnan(t->best_score) || score > t->best_score)) {
+        if (code == ERR_OK &&
+            (keeps_last(t) || isnan(score) || isnan(t->best_score) || score > t->best_score)) {
             t->best_score = score;
             t->best_epoch = t->step / t->steps_per_epoch;
-            memcpy(t->slabs[SLAB_BEST], current_values(t),
-                   (size_t)t->model->params.total * sizeof(float));
+            if (t->slabs[SLAB_BEST])
+                memcpy(t->slabs[SLAB_BEST], current_values(t),
+                       (size_t)t->model->params.total * sizeof(float));
         }
     }
     if (code == ERR_OK)
@@ -633,7 +670,8 @@ enum err_code trainer_run(struct trainer *t, struct loader *l, struct run_folder
             : e            ? e->message
                            : "failed");
     TRY(code);
-    const float *final = t->best_epoch > 0 ? t->slabs[SLAB_BEST] : current_values(t);
+    const float *final =
+        t->best_epoch > 0 && t->slabs[SLAB_BEST] ? t->slabs[SLAB_BEST] : current_values(t);
     if (final != t->model->values)
         memcpy(t->model->values, final, (size_t)t->model->params.total * sizeof(float));
     return ERR_OK;

@@ -17,9 +17,13 @@
 
 struct trainer_options {
     int64_t epochs, steps; /* steps 0: by epochs */
-    int64_t batch, accumulate;
-    const char *optimizer; /* adamw | adam; NULL: adamw */
-    const char *schedule;  /* a row of `schedules`; NULL: cosine */
+    int64_t batch;         /* 0: trainer_batch chooses */
+    int64_t accumulate;
+    const char *optimizer;   /* adamw | adam; NULL: adamw */
+    const char *schedule;    /* a row of `schedules`; NULL: cosine */
+    const char *decay;       /* matrices | all, for adamw; NULL: matrices */
+    const char *keep;        /* best | last: which epoch's values are the run's; NULL: best */
+    int64_t validate_epochs; /* epochs between two calls of epoch_end; 0: 1 */
     double lr, min_lr, warmup, weight_decay, beta1, beta2, epsilon, clip, ema, layer_decay;
     int64_t warmup_steps; /* instead of the fraction; 0: by the fraction */
     double head_rate, encoder_rate,
@@ -33,6 +37,12 @@ struct trainer_options {
 /* Adds the options of training with the defaults of pre-training (a command changes them with
  * option_set_text(..., OPTION_FROM_DEFAULT)), and each schedule's under its name. */
 void trainer_options_add(struct option_set *set, struct trainer_options *target);
+/* Those of a task that measures after an epoch: which epochs, and which one is kept. */
+void trainer_choice_add(struct option_set *set, struct trainer_options *target);
+
+/* Records of a batch for `count` training records: never more than these; where the options leave it
+ * open 64, from 5,000 records on 128. */
+int64_t trainer_batch(const struct trainer_options *o, int64_t count);
 
 struct trainer_progress {
     int64_t epoch, epochs, step, steps;
@@ -50,7 +60,8 @@ struct trainer_task {
     /* Binds the tape's inputs to a batch. NULL: as classification does (model_loss_bind). */
     void (*bind)(void *context, struct tape *t, const struct batch *batch);
     /* After each epoch; NULL: nothing. values: the slab a model would be saved with now. Adds to the
-     * metrics line. *score (larger is better) chooses the best epoch; leave it to keep the last. */
+     * metrics line. *score (larger is better) chooses the best epoch, unless the options say to keep the
+     * last; leave it where there is no choice. */
     enum err_code (*epoch_end)(void *context, const float *values, struct cJSON *line,
                                double *score, struct err *e);
     void (*progress)(void *context, const struct trainer_progress *p);
@@ -93,7 +104,7 @@ struct trainer_times trainer_times(const struct trainer *t);
 struct tape *trainer_tape(struct trainer *t); /* borrowed */
 
 double trainer_best_score(const struct trainer *t);  /* NaN: none */
-int64_t trainer_best_epoch(const struct trainer *t); /* 1-based, 0: none */
+int64_t trainer_best_epoch(const struct trainer *t); /* 1-based, 0: none; the last with keep=last */
 int64_t trainer_steps(const struct trainer *t);
 int64_t trainer_updates(const struct trainer *t); /* optimizer steps done so far */
 size_t trainer_planned_bytes(const struct trainer *t);

@@ -167,6 +167,68 @@ static void step_falls_at_periods(void **state)
     option_set_free(&set);
 }
 
+/* The numbers are those that PyTorch's OneCycleLR gives with its defaults, over 10 and over 7 steps. */
+static void one_cycle_is_pytorchs(void **state)
+{
+    (void)state;
+    static const double rate_10[] = {4e-4,
+                                     0.0052,
+                                     0.01,
+                                     0.009504846320134737,
+                                     0.008117456539497631,
+                                     0.0061126202193628925,
+                                     0.003887419780637108,
+                                     0.00188258346050237,
+                                     0.0004951936798652628,
+                                     4e-08},
+                        momentum_10[] = {0.95,
+                                         0.9,
+                                         0.85,
+                                         0.854951556604879,
+                                         0.8688255099070633,
+                                         0.8888739533021842,
+                                         0.9111260466978157,
+                                         0.9311744900929366,
+                                         0.945048443395121,
+                                         0.95};
+    static const double rate_7[] = {0.04,
+                                    0.9805566273349586,
+                                    0.9190443762697106,
+                                    0.6726838364805451,
+                                    0.35773877573965707,
+                                    0.0992967918932656,
+                                    4e-06};
+    struct schedule_span s = {.lr = 0.01, .min_lr = 1e-3, .warmup_steps = 4, .steps = 10};
+    struct option_set set;
+    const struct schedule *r = row("one_cycle");
+    const void *config = config_of(&set, r, NULL);
+    for (int i = 0; i < 10; i++) {
+        expect_near(r->rate(config, &s, i), rate_10[i], 1e-15);
+        expect_near(r->momentum(config, &s, i, 0.9), momentum_10[i], 1e-14);
+    }
+    s.lr = 1;
+    s.steps = 7;
+    for (int i = 0; i < 7; i++)
+        expect_near(r->rate(config, &s, i), rate_7[i], 1e-14);
+    expect_near(r->rate(config, &s, 99), 4e-6, 1e-18);
+    for (s.steps = 1; s.steps < 5; s.steps++) /* a rise of no step or part of one */
+        for (int64_t i = 0; i < s.steps; i++)
+            assert_true(r->rate(config, &s, i) >= 4e-6 && r->rate(config, &s, i) <= 1);
+    option_set_free(&set);
+    config = config_of(&set, r,
+                       (const char *const[]){"one_cycle.pct_start", "0.5", "one_cycle.div_factor",
+                                             "10", "one_cycle.final_div_factor", "100",
+                                             "one_cycle.cycle_momentum", "false", NULL});
+    s.steps = 6; /* the peak is at step 2, the end at step 5 */
+    expect_near(r->rate(config, &s, 0), 0.1, 1e-15);
+    expect_near(r->rate(config, &s, 1), 0.55, 1e-15);
+    expect_near(r->rate(config, &s, 2), 1, 1e-15);
+    expect_near(r->rate(config, &s, 3), 0.001 + 0.999 * 0.75, 1e-15);
+    expect_near(r->rate(config, &s, 5), 0.001, 1e-15);
+    assert_true(r->momentum(config, &s, 2, 0.9) == 0.9);
+    option_set_free(&set);
+}
+
 /* --- the step ----------------------------------------------------------------------------------- */
 
 enum { PARAMS = 4, N = 3, SLAB = PARAMS * 16, STEPS = 6 };
@@ -262,6 +324,43 @@ static void adamw_decays_matrices_alone(void **state)
     param_table_free(&s.table);
 }
 
+/* AdamW as PyTorch writes it, everything decays, the first moment's decay is that of the step. */
+static void adamw_follows_the_cycle(void **state)
+{
+    (void)state;
+    struct setting s;
+    struct option_set set;
+    setting_make(&s);
+    const struct schedule *r = row("one_cycle");
+    struct optimizer_options o = {.schedule = r,
+                                  .schedule_config = config_of(&set, r, NULL),
+                                  .span = {.lr = 0.05, .steps = STEPS, .steps_per_epoch = 1},
+                                  .beta1 = 0.5,
+                                  .beta2 = 0.98,
+                                  .epsilon = 0.01,
+                                  .weight_decay = 0.1,
+                                  .decay_all = true,
+                                  .layer_decay = 1};
+    double p[SLAB], m[SLAB] = {0}, v[SLAB] = {0};
+    memcpy(p, s.value, sizeof p);
+    for (int64_t step = 0; step < STEPS; step++) {
+        step_once(&s, &o, step);
+        double t = (double)step + 1, lr = r->rate(o.schedule_config, &o.span, step);
+        double b = r->momentum(o.schedule_config, &o.span, step, 0.5);
+        assert_true(b > 0.8);
+        for (int i = 0; i < SLAB; i++) {
+            double g = gradient_of(i, step);
+            p[i] *= 1 - lr * 0.1;
+            m[i] = b * m[i] + (1 - b) * g;
+            v[i] = 0.98 * v[i] + (1 - 0.98) * g * g;
+            p[i] -= lr / (1 - pow(b, t)) * m[i] / (sqrt(v[i] / (1 - pow(0.98, t))) + 0.01);
+            expect_near(s.value[i], p[i], 1e-12);
+        }
+    }
+    option_set_free(&set);
+    param_table_free(&s.table);
+}
+
 /* Factors multiply the rate; who waits keeps value and moments, does not count in the norm, and begins
  * its own count of steps; who is frozen never moves. */
 static void parameters_have_their_own_rate_and_begin(void **state)
@@ -323,8 +422,10 @@ int main(void)
         cmocka_unit_test(fixed_stays_or_is_annealed_by_epoch),
         cmocka_unit_test(tri_stage_rises_holds_and_decays),
         cmocka_unit_test(step_falls_at_periods),
+        cmocka_unit_test(one_cycle_is_pytorchs),
         cmocka_unit_test(adam_is_fairseqs),
         cmocka_unit_test(adamw_decays_matrices_alone),
+        cmocka_unit_test(adamw_follows_the_cycle),
         cmocka_unit_test(parameters_have_their_own_rate_and_begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
