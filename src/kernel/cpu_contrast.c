@@ -255,6 +255,32 @@ static void similarity_bwd(void *dx_, void *dtarget_, const void *dy_, const voi
         });
 }
 
+static void pick_fwd(void *y_, const void *z_, const int32_t *index, int64_t M, int64_t N,
+                     int64_t K)
+{
+    float *y = y_;
+    const float *z = z_;
+    PARALLEL_SHARES(M, 1, M * K, {
+        for (int64_t m = from; m < to; m++)
+            for (int64_t k = 0; k < K; k++)
+                y[m * K + k] = index[m * K + k] < 0 ? -INFINITY : z[m * N + index[m * K + k]];
+    });
+}
+
+static void pick_bwd(void *dz_, const void *dy_, const int32_t *index, int64_t M, int64_t N,
+                     int64_t K)
+{
+    float *dz = dz_;
+    const float *dy = dy_;
+    PARALLEL_SHARES(M, 1, M * (K + N), {
+        clear(dz + from * N, (to - from) * N);
+        for (int64_t m = from; m < to; m++)
+            for (int64_t k = 0; k < K; k++)
+                if (index[m * K + k] >= 0)
+                    dz[m * N + index[m * K + k]] += dy[m * K + k];
+    });
+}
+
 /* ---- cross entropies ------------------------------------------------------------------------- */
 
 static void first_class_fwd(void *loss, void *lse_, const void *logits_, const int32_t *index,
@@ -363,6 +389,8 @@ void cpu_contrast_members(struct backend *k)
     k->perplexity_bwd = perplexity_bwd;
     k->similarity_fwd = similarity_fwd;
     k->similarity_bwd = similarity_bwd;
+    k->pick_fwd = pick_fwd;
+    k->pick_bwd = pick_bwd;
     k->first_class_fwd = first_class_fwd;
     k->first_class_bwd = first_class_bwd;
     k->cmsc_fwd = cmsc_fwd;

@@ -278,6 +278,11 @@ struct backend {
     void (*similarity_bwd)(void *dx, void *dtarget, const void *dy, const void *x,
                            const void *target, const int32_t *negatives, int64_t M, int64_t D,
                            int64_t K, double temperature, int add_x, int add_target);
+    /* y[M,K] = z[m,index[m,k]], z[M,N]; minus infinity for a negative index. */
+    void (*pick_fwd)(void *y, const void *z, const int32_t *index, int64_t M, int64_t N, int64_t K);
+    /* dz[M,N] = the sum of what picked it; dy counts as zero where the index is negative. */
+    void (*pick_bwd)(void *dz, const void *dy, const int32_t *index, int64_t M, int64_t N,
+                     int64_t K);
     /* Cross entropy of class 0 among the K classes of logits[M,K], mean over rows (0 if there are
      * none). lse[M] saved: log of the sum of exponentials. */
     void (*first_class_fwd)(void *loss, void *lse, const void *logits, const int32_t *index,

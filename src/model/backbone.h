@@ -41,6 +41,8 @@ struct backbone {
     int64_t (*token_count)(const void *config, int64_t L, int64_t T); /* N */
     int64_t (*width)(const void *config);                             /* D */
     bool hides; /* takes masking->hidden and lengths; others take visible alone */
+    /* Whether token i depends on nothing after its own samples; NULL: never. */
+    bool (*causal)(const void *config);
     /* Records it under the current scope. signal [B,L,T]; masking NULL: every token is seen. What a
      * backbone mixes before its encoder is mixed among the visible. */
     struct encoding (*build)(struct build *b, const void *config, struct tensor *signal,

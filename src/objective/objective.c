@@ -158,6 +158,9 @@ static int64_t tokens_of(const struct model *m)
 enum err_code objective_sum_check(const struct objective_sum *sum, const struct model *m,
                                   struct err *e)
 {
+    for (int i = 0; i < sum->count; i++)
+        if (sum->rows[i]->takes)
+            TRY(sum->rows[i]->takes(sum->configs[i], m, e));
     if (sum->mask_ratio <= 0 && !sum->spans_of)
         return ERR_OK;
     if (sum->spans_of && !m->backbone->hides)

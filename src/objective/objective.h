@@ -76,6 +76,8 @@ struct objective {
     struct span_options (*spans)(const void *config); /* NULL: no tokens are replaced */
     /* NULL, or checks what single bounds cannot. Errors: ERR_USAGE naming the option. */
     enum err_code (*check)(const void *config, struct err *e);
+    /* NULL, or whether it can be built on a model. Errors: ERR_USAGE naming what is missing. */
+    enum err_code (*takes)(const void *config, const struct model *m, struct err *e);
     struct tensor *(*build)(const struct scene *s, const void *config); /* loss [1] */
     /* NULL, or fills the data of the inputs that build added to the tape; those of the scene are
      * filled before. Reals have `real_size` bytes. */
@@ -110,7 +112,7 @@ enum err_code objective_sum_name(struct objective_sum *out, struct option_set *s
 /* After all options are final: checks them, reads views and masks. Errors: ERR_USAGE, also where
  * objectives mask in different ways. */
 enum err_code objective_sum_resolve(struct objective_sum *sum, struct err *e);
-/* Whether the model can do what the masks ask for. Errors: ERR_USAGE naming what is missing. */
+/* Whether the model can do what the objectives and their masks ask for. Errors: ERR_USAGE naming what is missing. */
 enum err_code objective_sum_check(const struct objective_sum *sum, const struct model *m,
                                   struct err *e);
 

@@ -692,6 +692,34 @@ static void similarity_bwd(struct run *r, const int64_t *s)
                          negatives, M, D, K, 0.1, (int)s[3], (int)s[4]);
 }
 
+/* index[M,K] below N: some none, some twice. */
+static int32_t *run_picks(struct run *r, int64_t M, int64_t N, int64_t K)
+{
+    int32_t *out = run_push(r, M * K, sizeof *out, true, false);
+    for (int64_t i = 0; i < M * K; i++)
+        out[i] = (int32_t)(run_random(r) % (uint32_t)(N + 1)) - 1;
+    return out;
+}
+
+static void pick_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[2]), *z = run_in(r, s[0] * s[1], -1, 1);
+    int32_t *index = run_picks(r, s[0], s[1], s[2]);
+    run_seal(r);
+    r->k->pick_fwd(y, z, index, s[0], s[1], s[2]);
+    for (int64_t i = 0; i < s[0] * s[2]; i++)
+        if (isinf(run_get(y, r->k, i)))
+            run_set(y, r->k, i, -100); /* what is compared is finite */
+}
+
+static void pick_bwd(struct run *r, const int64_t *s)
+{
+    void *dz = run_out(r, s[0] * s[1]), *dy = run_in(r, s[0] * s[2], -1, 1);
+    int32_t *index = run_picks(r, s[0], s[1], s[2]);
+    run_seal(r);
+    r->k->pick_bwd(dz, dy, index, s[0], s[1], s[2]);
+}
+
 static void first_class_fwd(struct run *r, const int64_t *s)
 {
     void *loss = run_out(r, 1), *lse = run_out(r, s[0]);
@@ -944,6 +972,8 @@ static const struct kernel_case cases[] = {
     {CASE(similarity_fwd), {{2, 1, 1}, {5, 37, 3}, {70, 256, 100}}},
     {CASE(similarity_bwd),
      {{2, 1, 1, 0, 0}, {5, 37, 3, 1, 1, 1}, {70, 256, 100, 1, 0, 2}, {70, 193, 100, 0, 1}}},
+    {CASE(pick_fwd), {{1, 1, 1}, {7, 5, 9}, {301, 250, 129}}},
+    {CASE(pick_bwd), {{1, 1, 1}, {7, 5, 9}, {301, 250, 129}}},
     {CASE(first_class_fwd), {{1, 1}, {7, 5}, {701, 101}}},
     {CASE(first_class_bwd), {{1, 1, 0}, {7, 5, 1}, {701, 101, 0}}},
     {CASE(accuracy), {{1, 2}, {70, 3}}},

@@ -481,6 +481,209 @@ static void test_records(void **state)
     option_set_free(&set);
 }
 
+/* --- CPC ---------------------------------------------------------------------------------------- */
+
+/* The objective alone, on given contexts and stem outputs. */
+struct cpc_case {
+    struct option_set set;
+    struct objective_sum sum;
+    struct param_table params;
+    struct tape *tape;
+    struct build build;
+    struct tensor *context, *stem, *loss;
+    struct objective_parts parts;
+};
+
+static void cpc_open(struct cpc_case *c, int64_t R, int64_t N, int64_t D, int64_t C,
+                     const char *const options[][2])
+{
+    struct err e = {0};
+    memset(c, 0, sizeof *c);
+    option_set_init(&c->set);
+    objective_options_add(&c->set);
+    for (int i = 0; options[i][0]; i++)
+        assert_int_equal(option_set_text(&c->set, options[i][0], options[i][1], OPTION_FROM_SET,
+                                         &e),
+                         ERR_OK);
+    assert_int_equal(objective_sum_name(&c->sum, &c->set, "cpc", &e), ERR_OK);
+    param_table_init(&c->params);
+    c->tape = tape_new(&backend_ref64, true);
+    c->build = (struct build){.tape = c->tape, .params = &c->params};
+    c->context = tape_input(c->tape, "context", TENSOR_REAL, true, 3, (int64_t[]){R, N, D});
+    c->stem = tape_input(c->tape, "stem", TENSOR_REAL, true, 3, (int64_t[]){R, N, C});
+    struct scene scene = {.build = &c->build,
+                          .views = 1,
+                          .records = R,
+                          .encoding = {.tokens = c->context, .extracted = c->stem},
+                          .parts = &c->parts};
+    c->loss = c->sum.rows[0]->build(&scene, c->sum.configs[0]);
+    plan(c->tape, c->loss);
+}
+
+static void cpc_close(struct cpc_case *c)
+{
+    tape_free(c->tape);
+    param_table_free(&c->params);
+    option_set_free(&c->set);
+}
+
+enum { CPC_R = 2, CPC_N = 7, CPC_D = 3, CPC_C = 2, CPC_K = 5 };
+
+/* The loss and the share of right ones, in plain loops. */
+static double cpc_by_hand(const double *context, const double *stem, const double *w,
+                          const int32_t *picks, int64_t horizon, double *right)
+{
+    double total = 0;
+    int64_t count = CPC_R * (CPC_N - horizon);
+    *right = 0;
+    for (int64_t r = 0; r < CPC_R; r++)
+        for (int64_t i = 0; i + horizon < CPC_N; i++) {
+            double product[CPC_K + 1], sum = 0;
+            bool best = true;
+            for (int k = 0; k <= CPC_K; k++) {
+                int64_t other = k ? picks[(r * CPC_N + i) * (CPC_K + 1) + k] : i + horizon;
+                product[k] = 0;
+                for (int64_t c = 0; c < CPC_C; c++)
+                    for (int64_t d = 0; d < CPC_D; d++)
+                        product[k] += w[c * CPC_D + d] * context[(r * CPC_N + i) * CPC_D + d] *
+                                      stem[(r * CPC_N + other) * CPC_C + c];
+                sum += exp(product[k]);
+                best = best && product[k] <= product[0];
+            }
+            total += log(sum) - product[0];
+            *right += best;
+        }
+    *right /= (double)count;
+    return total / (double)count;
+}
+
+static void test_cpc_by_hand(void **state)
+{
+    (void)state;
+    static const char *const options[][2] = {{"cpc.horizon", "3"},
+                                             {"cpc.negatives", "5"},
+                                             {NULL, NULL}};
+    static const char *const summed[][2] = {{"cpc.horizon", "3"},
+                                            {"cpc.negatives", "5"},
+                                            {"cpc.reduction", "sum"},
+                                            {NULL, NULL}};
+    double loss[2], right = 0, want = 0;
+    for (int sum = 0; sum < 2; sum++) {
+        struct cpc_case c;
+        cpc_open(&c, CPC_R, CPC_N, CPC_D, CPC_C, sum ? summed : options);
+        assert_int_equal(c.params.count, 1); /* no bias */
+        double context[CPC_R * CPC_N * CPC_D], stem[CPC_R * CPC_N * CPC_C], w[16], dw[16] = {0};
+        struct rng g = rng_at(1, RNG_STREAM_TEST, 0, 0);
+        for (size_t i = 0; i < sizeof context / sizeof *context; i++)
+            context[i] = rng_normal(&g);
+        for (size_t i = 0; i < sizeof stem / sizeof *stem; i++)
+            stem[i] = rng_normal(&g);
+        for (size_t i = 0; i < sizeof w / sizeof *w; i++)
+            w[i] = rng_normal(&g);
+        int32_t picks[CPC_R * CPC_N * (CPC_K + 1)], rows[CPC_R * CPC_N];
+        tape_bind(c.context, context);
+        tape_bind(c.stem, stem);
+        tape_bind(tape_find_input(c.tape, "cpc.picks"), picks);
+        tape_bind(tape_find_input(c.tape, "cpc.rows"), rows);
+        tape_bind_parameters(c.tape, w, dw);
+        const int64_t samples[CPC_R] = {5, 8};
+        c.sum.rows[0]->draw(c.sum.configs[0], c.tape, sizeof(double),
+                            &(struct draw){.seed = 2, .count = CPC_R, .samples = samples});
+        tape_forward(c.tape);
+        tape_backward(c.tape, 1);
+        loss[sum] = value(c.loss);
+        want = cpc_by_hand(context, stem, w, picks, 3, &right);
+        assert_string_equal(c.parts.names[0], "accuracy");
+        assert_near(value(c.parts.tensors[0]), right, 1e-12);
+        /* The last three have nothing to predict, so nothing flows into their context. */
+        for (int64_t r = 0; r < CPC_R; r++)
+            for (int64_t i = 0; i < CPC_N * CPC_D; i++)
+                assert_true((((double *)c.context->grad)[r * CPC_N * CPC_D + i] == 0) ==
+                            (i / CPC_D >= CPC_N - 3));
+        cpc_close(&c);
+    }
+    assert_near(loss[0], want, 1e-12);
+    assert_near(loss[1], want * (CPC_N - 3), 1e-12);
+}
+
+/* Negatives are tokens of the record, all of them but the positive, in even shares, and a function of
+ * seed, epoch and sample alone. */
+static void test_cpc_negatives(void **state)
+{
+    (void)state;
+    enum { R = 3, N = 9, K = 64, H = 4 };
+    static const char *const options[][2] = {{"cpc.horizon", "4"},
+                                             {"cpc.negatives", "64"},
+                                             {NULL, NULL}};
+    struct cpc_case c;
+    cpc_open(&c, R, N, 2, 2, options);
+    static int32_t picks[R * N * (K + 1)], again[R * N * (K + 1)];
+    int32_t rows[R * N];
+    struct tensor *input = tape_find_input(c.tape, "cpc.picks");
+    tape_bind(tape_find_input(c.tape, "cpc.rows"), rows);
+    int64_t counts[N][N] = {{0}}, drawn = 0;
+    const struct objective *row = c.sum.rows[0];
+    for (int64_t epoch = 0; epoch < 40; epoch++) {
+        const int64_t samples[R] = {0, 7, 1000};
+        tape_bind(input, picks);
+        row->draw(c.sum.configs[0], c.tape, 8,
+                  &(struct draw){.seed = 1, .epoch = epoch, .count = R, .samples = samples});
+        for (int64_t i = 0; i < R * N; i++) {
+            bool there = i % N + H < N;
+            assert_int_equal(rows[i], there ? i % N : -1);
+            assert_int_equal(picks[i * (K + 1)], there ? i % N + H : -1);
+            for (int64_t k = 1; k <= K; k++) {
+                int32_t pick = picks[i * (K + 1) + k];
+                assert_true(there ? pick >= 0 && pick < N && pick != i % N + H : pick == -1);
+                if (there)
+                    counts[i % N][pick]++;
+            }
+        }
+        drawn += R * K;
+        const int64_t other[R] = {7, 1000, 0}; /* the same records elsewhere in another batch */
+        tape_bind(input, again);
+        row->draw(
+            c.sum.configs[0], c.tape, 8,
+            &(struct draw){.seed = 1, .epoch = epoch, .index = 3, .count = R, .samples = other});
+        for (int64_t r = 0; r < R; r++)
+            assert_memory_equal(again + r * N * (K + 1), picks + (r + 1) % R * N * (K + 1),
+                                N * (K + 1) * sizeof *again);
+        row->draw(c.sum.configs[0], c.tape, 8,
+                  &(struct draw){.seed = 1, .epoch = epoch + 1, .count = R, .samples = samples});
+        assert_memory_not_equal(again, picks, sizeof again);
+    }
+    for (int64_t i = 0; i + H < N; i++)
+        for (int64_t n = 0; n < N; n++) {
+            double share = (double)counts[i][n] / (double)drawn;
+            assert_near(share, n == i + H ? 0 : 1.0 / (N - 1), n == i + H ? 0 : 0.02);
+        }
+    cpc_close(&c);
+}
+
+/* A backbone whose tokens see what comes is refused, and so is a horizon beyond the record. */
+static void test_cpc_refuses(void **state)
+{
+    (void)state;
+    static struct pretrain p;
+    struct option_set set;
+    struct objective_sum sum;
+    struct err e = {0};
+    option_set_init(&set);
+    pretrain_options_add(&p, &set);
+    cJSON *spec = cJSON_Parse("{\"network\":{\"backbone\":\"vit\"}}");
+    struct contract contract;
+    struct model m;
+    contract_default(&contract);
+    assert_int_equal(model_create(&m, spec, &contract, NULL, &e), ERR_OK);
+    assert_int_equal(objective_sum_parse(&sum, &set, "mae+cpc", &e), ERR_OK);
+    assert_int_equal(objective_sum_resolve(&sum, &e), ERR_OK);
+    assert_int_equal(objective_sum_check(&sum, &m, &e), ERR_USAGE);
+    assert_non_null(strstr(e.message, "network.backbone vit"));
+    model_free(&m);
+    cJSON_Delete(spec);
+    option_set_free(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_quantizer_picks),
@@ -495,6 +698,9 @@ int main(void)
                                        cmocka_unit_test(test_span_modes),
                                        cmocka_unit_test(test_sums_refused),
                                        cmocka_unit_test(test_inputs),
-                                       cmocka_unit_test(test_records)};
+                                       cmocka_unit_test(test_records),
+                                       cmocka_unit_test(test_cpc_by_hand),
+                                       cmocka_unit_test(test_cpc_negatives),
+                                       cmocka_unit_test(test_cpc_refuses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
