@@ -11,6 +11,7 @@
 #include "graph/tape.h"
 #include "metric/metric.h"
 #include "model/backbone.h"
+#include "model/head.h"
 #include "model/preset.h"
 #include "nn/schedule.h"
 #include "objective/objective.h"
@@ -49,6 +50,13 @@ static bool models_row(int i, const char **name, const char **help)
     return presets[i].name != NULL;
 }
 
+static bool heads_row(int i, const char **name, const char **help)
+{
+    *name = head_kinds[i].name;
+    *help = head_kinds[i].help;
+    return head_kinds[i].name != NULL;
+}
+
 static bool schedules_row(int i, const char **name, const char **help)
 {
     *name = schedules[i].name;
@@ -69,6 +77,7 @@ static const struct family families[] = {
     {"commands", "what ecgfm can do", commands_row},
     {"datasets", "what folders of records are understood", datasets_row},
     {"formats", "recordings that can be read", formats_row},
+    {"heads", "how features become scores (--network.head)", heads_row},
     {"metrics", "what predictions are measured by", metrics_row},
     {"models", "presets (--model)", models_row},
     {"objectives", "what pre-training learns from (--objective)", objectives_row},

@@ -64,7 +64,7 @@ enum err_code infer_files_open(struct infer_files *f, const struct infer_files_o
     f->embeddings_by_segment = o->embeddings_by_segment;
     f->saliency_by_sample = o->saliency_by_sample;
     f->lengths = o->scorer.lengths;
-    f->pool = m->network.pool;
+    f->pool = m->pool->name;
     f->F = scorer_feature_count(s);
     f->N = scorer_token_count(s);
     f->D = m->backbone->width(m->config);

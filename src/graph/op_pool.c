@@ -51,11 +51,13 @@ static const struct op_case cases[] = {
     {1, {{0, 3, {3, 4, 5}, 0}}, {{POOL_MAX}, {0}}, 0},
     {2, {{0, 3, {4, 3, 5}, 0}, {TENSOR_INDEX, 1, {4}, 4}}, {{POOL_MEAN}, {0}}, 0},
     {2, {{0, 3, {4, 3, 5}, 0}, {TENSOR_INDEX, 1, {4}, 4}}, {{POOL_MAX}, {0}}, 0},
+    {1, {{0, 3, {3, 4, 5}, 0}}, {{POOL_LAST}, {0}}, 0},
+    {2, {{0, 3, {4, 3, 5}, 0}, {TENSOR_INDEX, 1, {4}, 4}}, {{POOL_LAST}, {0}}, 0},
     {0}};
 
 const struct op op_pool = {
     .name = "pool",
-    .help = "mean or maximum over tokens",
+    .help = "mean, maximum or last over tokens",
     .backward_needs = 1u << 1,
     .no_gradient = 1u << 1,
     .prepare = prepare,

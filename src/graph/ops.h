@@ -73,6 +73,10 @@ struct tensor *t_patchify(struct tape *t, struct tensor *signal, int64_t patch, 
 /* x [B,T,C] -> [B,(T-width)/stride+1,width*C]: windows of tokens, one token after the other. What does
  * not fill a window at the end is left out. */
 struct tensor *t_fold(struct tape *t, struct tensor *x, int64_t width, int64_t stride);
+/* query [D], kv [B,N,2*D] (keys beside values), lengths as in t_pool -> [B,D]: in each of `heads` parts of
+ * the width, the mean of the values by softmax(query . key / sqrt(width of a part)). */
+struct tensor *t_attend(struct tape *t, struct tensor *query, struct tensor *kv,
+                        struct tensor *lengths, int64_t heads);
 /* x [B,N,D] -> [B,D] over the first lengths[b] tokens ([B] index, 0 to N; NULL: all), 0 of none */
 struct tensor *t_pool(struct tape *t, struct tensor *x, struct tensor *lengths,
                       enum pool_kind kind);

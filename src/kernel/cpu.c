@@ -457,6 +457,10 @@ static void pool_fwd(void *y_, int32_t *argmax, const void *x_, const int32_t *l
                     memset(argmax + b * D, -1, sizeof *argmax * (size_t)D);
                 continue;
             }
+            if (kind == POOL_LAST) {
+                memcpy(out, rows + (count - 1) * D, sizeof *out * (size_t)D);
+                continue;
+            }
             int32_t *best = argmax + b * D;
             memcpy(out, rows, sizeof *out * (size_t)D);
             memset(best, 0, sizeof *best * (size_t)D);
@@ -483,9 +487,38 @@ static void pool_bwd(void *dx_, const void *dy_, const int32_t *argmax, const in
                 vector->scale(dx + r * D, dy + r / N * D, factor, D, add);
             }
         else
-            backend_ref.pool_bwd(dx + from * N * D, dy + from * D, argmax + from * D, NULL,
+            backend_ref.pool_bwd(dx + from * N * D, dy + from * D,
+                                 argmax ? argmax + from * D : NULL, lengths ? lengths + from : NULL,
                                  to - from, N, D, kind, add);
     });
+}
+
+/* A head's share is small; only the query's gradient is a sum over records, in their order. */
+static void attend_fwd(void *y_, void *p_, const void *q, const void *kv_, const int32_t *lengths,
+                       int64_t B, int64_t N, int64_t H, int64_t E)
+{
+    float *y = y_, *p = p_;
+    const float *kv = kv_;
+    PARALLEL_SHARES(B, 1, 4 * B * N * H * E, {
+        backend_ref.attend_fwd(y + from * H * E, p + from * H * N, q, kv + from * N * 2 * H * E,
+                               lengths ? lengths + from : NULL, to - from, N, H, E);
+    });
+}
+
+static void attend_bwd(void *dq, void *dkv_, const void *dy_, const void *p_, const void *q,
+                       const void *kv_, const int32_t *lengths, int64_t B, int64_t N, int64_t H,
+                       int64_t E, int add)
+{
+    float *dkv = dkv_;
+    const float *dy = dy_, *p = p_, *kv = kv_;
+    if (dq)
+        backend_ref.attend_bwd(dq, NULL, dy, p, q, kv, lengths, B, N, H, E, add);
+    if (dkv)
+        PARALLEL_SHARES(B, 1, 8 * B * N * H * E, {
+            backend_ref.attend_bwd(NULL, dkv + from * N * 2 * H * E, dy + from * H * E,
+                                   p + from * H * N, q, kv + from * N * 2 * H * E,
+                                   lengths ? lengths + from : NULL, to - from, N, H, E, add);
+        });
 }
 
 static void dropout(void *y_, const void *x_, int64_t n, int64_t group_size, double p, int whole,
@@ -678,6 +711,8 @@ static void backend_build(void)
     cpu_contrast_members(&backend);
     backend.pool_fwd = pool_fwd;
     backend.pool_bwd = pool_bwd;
+    backend.attend_fwd = attend_fwd;
+    backend.attend_bwd = attend_bwd;
     backend.l2norm_fwd = l2norm_fwd;
     backend.l2norm_bwd = l2norm_bwd;
     backend.dropout = dropout;

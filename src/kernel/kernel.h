@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 enum activation { ACTIVATION_NONE, ACTIVATION_GELU, ACTIVATION_RELU }; /* GELU: exact, by erf */
-enum pool_kind { POOL_MEAN, POOL_MAX };
+enum pool_kind { POOL_MEAN, POOL_MAX, POOL_LAST };
 
 struct adamw_params {
     double lr, beta1, beta2, epsilon, weight_decay;
@@ -207,12 +207,22 @@ struct backend {
     void (*bf16_round)(uint16_t *y, const void *x, int64_t n);
     void (*bf16_value)(void *y, const uint16_t *x, int64_t n);
 
-    /* Over tokens: y[B,D] = mean or max over the first lengths[b] (NULL: N) tokens of x[B,N,D], 0 where
-     * there are none. argmax[B,D] is written for POOL_MAX (-1: none). */
+    /* Over tokens: y[B,D] = mean, max or last of the first lengths[b] (NULL: N) tokens of x[B,N,D], 0
+     * where there are none. argmax[B,D] is written for POOL_MAX (-1: none). */
     void (*pool_fwd)(void *y, int32_t *argmax, const void *x, const int32_t *lengths, int64_t B,
                      int64_t N, int64_t D, enum pool_kind kind);
     void (*pool_bwd)(void *dx, const void *dy, const int32_t *argmax, const int32_t *lengths,
                      int64_t B, int64_t N, int64_t D, enum pool_kind kind, int add);
+
+    /* What H learned queries q[H*E] make of the first lengths[b] (NULL: N) tokens kv[B,N,2*H*E], keys
+     * beside values: p[B,H,N] = softmax over n of q_h . k_n,h / sqrt(E), y[B,H*E] = sum_n p v; 0 where
+     * there are none. */
+    void (*attend_fwd)(void *y, void *p, const void *q, const void *kv, const int32_t *lengths,
+                       int64_t B, int64_t N, int64_t H, int64_t E);
+    /* dq += (may be NULL); dkv (add, may be NULL). */
+    void (*attend_bwd)(void *dq, void *dkv, const void *dy, const void *p, const void *q,
+                       const void *kv, const int32_t *lengths, int64_t B, int64_t N, int64_t H,
+                       int64_t E, int add);
 
     /* y[M,D] = x / max(|x|, epsilon) by row; norm[M] is saved for bwd: the divisor, negative where
      * it is epsilon (no gradient flows through the length there). */

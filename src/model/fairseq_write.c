@@ -86,6 +86,9 @@ static enum err_code arch_of(const struct model *m, const cJSON *spec, struct fa
     if (strcmp(m->network.backbone, "w2v") != 0)
         FAIL(e, ERR_UNSUPPORTED, "backbone %s: fairseq-signals has what w2v is",
              m->network.backbone);
+    if (m->classes.count > 0 && strcmp(m->network.head, "linear") != 0)
+        FAIL(e, ERR_UNSUPPORTED, "network.head %s: classifiers of fairseq-signals are linear",
+             m->network.head);
     if (m->classes.count > 0 && strcmp(m->network.pool, "mean") != 0)
         FAIL(e, ERR_UNSUPPORTED, "network.pool %s: classifiers of fairseq-signals see the mean",
              m->network.pool);

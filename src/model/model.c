@@ -12,8 +12,12 @@
 
 static const struct option network_rows[] = {
     OPT_TEXT(network_config, backbone, "vit", "NAME", "backbone (see `ecgfm list backbones`)"),
-    OPT_CHOICE(network_config, pool, "mean_max", "mean|max|mean_max",
-               "how tokens become the features that a head or probe sees"),
+    OPT_CHOICE(
+        network_config, pool, "mean_max", "mean|max|mean_max|last|mean_max_last|attention",
+        "how tokens become the features that a head or probe sees; attention is learned with "
+        "the head, without one the mean stands for it"),
+    OPT_CHOICE(network_config, head, "linear", "linear|mlp",
+               "how features become logits (see `ecgfm list heads`)"),
     OPTION_END};
 
 static const struct option model_rows[] = {OPT_TEXT(model_options, model, "vit-tiny", "NAME",
@@ -26,6 +30,7 @@ void model_options_add(struct option_set *set, struct model_options *target)
 {
     option_set_add(set, "", model_rows, target);
     option_set_add(set, "network", network_rows, &target->network);
+    option_set_add(set, "head", head_rows, &target->head);
     for (int i = 0; backbones[i]; i++) {
         void *config = arena_push(&set->arena, backbones[i]->config_size);
         ASSERT(config, "out of memory");
@@ -64,7 +69,8 @@ enum err_code model_options_spec(struct option_set *set, struct model_options *o
     const struct option *rows = backbone_find(options->network.backbone)->options;
     *spec = cJSON_CreateObject();
     for (int g = 0; g < set->group_count; g++)
-        if (set->groups[g].rows == network_rows || set->groups[g].rows == rows)
+        if (set->groups[g].rows == network_rows || set->groups[g].rows == head_rows ||
+            set->groups[g].rows == rows)
             cJSON_AddItemToObject(*spec, set->groups[g].prefix,
                                   option_rows_to_json(set->groups[g].rows, set->groups[g].target));
     return ERR_OK;
@@ -82,22 +88,15 @@ struct encoding model_encode(struct build *b, const struct model *m, struct tens
     return out;
 }
 
-static bool pools(const struct model *m, const char *kind)
-{
-    return strstr(m->network.pool, kind) != NULL;
-}
-
 int64_t model_feature_count(const struct model *m)
 {
-    return m->backbone->width(m->config) * (pools(m, "mean") + pools(m, "max"));
+    return pool_width(m->pool, m->backbone->width(m->config));
 }
 
 struct tensor *model_pool(struct build *b, const struct model *m, const struct encoding *encoding)
 {
-    struct tensor *x = encoding->tokens, *lengths = encoding->lengths;
-    struct tensor *mean = pools(m, "mean") ? t_pool(b->tape, x, lengths, POOL_MEAN) : NULL;
-    struct tensor *max = pools(m, "max") ? t_pool(b->tape, x, lengths, POOL_MAX) : NULL;
-    return mean && max ? t_concat(b->tape, mean, max) : mean ? mean : max;
+    b->layer = m->params.layer_max;
+    return pool_build(b, m->pool, &m->head, encoding->tokens, encoding->lengths);
 }
 
 struct tensor *model_features(struct build *b, const struct model *m, struct tensor *tokens)
@@ -107,13 +106,13 @@ struct tensor *model_features(struct build *b, const struct model *m, struct ten
 
 struct tensor *model_logits(struct build *b, const struct model *m, struct tensor *features)
 {
-    int64_t K = m->classes.count;
-    ASSERT(K > 0, "this model has no head");
+    ASSERT(m->classes.count > 0, "this model has no head");
     b->layer = m->params.layer_max;
-    struct tensor *w = nn_param(b, "head.weight", 2, (int64_t[]){K, tensor_width(features)},
-                                PARAM_NORMAL, 0.01, true);
-    struct tensor *bias = nn_param(b, "head.bias", 1, &K, PARAM_ZERO, 0, false);
-    return t_linear(b->tape, features, w, bias, ACTIVATION_NONE);
+    size_t scope = scope_enter(b, "head");
+    struct tensor *logits =
+        head_find(m->network.head)->build(b, &m->head, features, m->classes.count);
+    scope_leave(b, scope);
+    return logits;
 }
 
 static struct param *param_at(const struct param_table *table, int64_t offset)
@@ -242,6 +241,7 @@ enum err_code model_create(struct model *m, const struct cJSON *spec,
     option_set_init(&m->options);
     param_table_init(&m->params);
     option_set_add(&m->options, "network", network_rows, &m->network);
+    option_set_add(&m->options, "head", head_rows, &m->head);
     const cJSON *network = cJSON_GetObjectItemCaseSensitive(spec, "network");
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(network, "backbone");
     m->backbone = cJSON_IsString(name) ? backbone_find(name->valuestring) : NULL;
@@ -256,6 +256,10 @@ enum err_code model_create(struct model *m, const struct cJSON *spec,
     TRY(m->backbone->check(m->config, contract->lead_count, contract->sample_count, e));
     if (classes && classes->count > 0)
         TRY(classes_copy(m, classes, e));
+    m->pool = pool_find(m->network.pool);
+    if (m->pool->unlearned && m->classes.count == 0)
+        m->pool = pool_find(m->pool->unlearned);
+    TRY(pool_check(m->pool, &m->head, m->backbone->width(m->config), e));
     model_collect(m);
     return ERR_OK;
 }

@@ -18,6 +18,7 @@
 
 #include "base/option.h"
 #include "model/backbone.h"
+#include "model/head.h"
 #include "signal/contract.h"
 
 struct cJSON;
@@ -25,7 +26,8 @@ struct safetensors;
 
 struct network_config {
     const char *backbone;
-    const char *pool; /* mean | max | mean_max */
+    const char *pool; /* a row of pools */
+    const char *head; /* a row of head_kinds */
 };
 
 #define MODEL_CLASSES_MAX 4096
@@ -41,8 +43,10 @@ struct model_classes {
 
 struct model {
     struct arena arena;
-    struct option_set options; /* groups "network" and the backbone's */
+    struct option_set options; /* groups "network", "head" and the backbone's */
     struct network_config network;
+    struct head_config head;
+    const struct pool *pool; /* of the features: an encoder's learns nothing */
     const struct backbone *backbone;
     void *config;
     struct contract contract;
@@ -60,6 +64,7 @@ struct model {
 struct model_options {
     const char *model;
     struct network_config network;
+    struct head_config head;
 };
 void model_options_add(struct option_set *set, struct model_options *target);
 /* Applies the preset named by --model (weaker than what the user set) and gives the spec; caller
@@ -97,6 +102,7 @@ struct encoding model_encode(struct build *b, const struct model *m, struct tens
 struct tensor *model_features(struct build *b, const struct model *m, struct tensor *tokens);
 /* The same of an encoding: tokens that are padding are left out. */
 struct tensor *model_pool(struct build *b, const struct model *m, const struct encoding *encoding);
+/* Of features as model_pool gives them. */
 struct tensor *model_logits(struct build *b, const struct model *m, struct tensor *features);
 /* The loss of classification, from inputs "signal" [B,L,T] to binary cross-entropy with "target"
  * [B,K] (NaN: not counted), positives weighted by m->positive_weights; and the binding of both. */
@@ -132,7 +138,8 @@ enum storage model_storage(const struct model *m);
 /* Path of the model file in PATH: the file itself, or model.safetensors in a run folder. */
 char *model_path(struct arena *a, const char *path);
 
-/* What the file says of network and classes, as JSON. Caller cJSON_Deletes. */
+/* What the file says of network and classes, as JSON: options of heads only where its own reads them.
+ * Caller cJSON_Deletes. */
 struct cJSON *model_spec_json(const struct model *m);
 struct cJSON *model_classes_json(const struct model *m);
 /* And back. Strings point into json, which the caller keeps until they are copied; lists are the

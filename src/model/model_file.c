@@ -21,7 +21,10 @@
 
 struct cJSON *model_spec_json(const struct model *m)
 {
-    return option_set_to_json(&m->options, false);
+    cJSON *json = option_set_to_json(&m->options, false);
+    if (!head_find(m->network.head)->configured && !pool_find(m->network.pool)->unlearned)
+        cJSON_DeleteItemFromObjectCaseSensitive(json, "head");
+    return json;
 }
 
 struct cJSON *model_classes_json(const struct model *m)

@@ -30,7 +30,7 @@ enum err_code weights_read(struct option_set *set, const char *path, struct cJSO
     struct model encoder;
     enum err_code code = model_open_unchecked(&encoder, model_path(&set->arena, path), e);
     if (code == ERR_OK) {
-        *spec = model_spec_json(&encoder);
+        *spec = option_set_to_json(&encoder.options, false); /* all, to be said anew */
         *contract = encoder.contract;
         code = option_set_json(set, *spec, OPTION_FROM_PRESET, e);
     }
@@ -38,12 +38,14 @@ enum err_code weights_read(struct option_set *set, const char *path, struct cJSO
     return code;
 }
 
-/* Is the option one of training? Pooling is the head's business. */
+/* Is the option one of training, or of the head? */
 static bool may_change(const char *group, const char *name)
 {
     const struct backbone *b = backbone_find(group);
     if (!b)
-        return strcmp(group, "network") == 0 && strcmp(name, "pool") == 0;
+        return strcmp(group, "head") == 0 ||
+               (strcmp(group, "network") == 0 &&
+                (strcmp(name, "pool") == 0 || strcmp(name, "head") == 0));
     size_t length = strlen(name);
     for (const char *at = b->training; at && (at = strstr(at, name)) != NULL; at += length)
         if ((at == b->training || at[-1] == ' ') && (at[length] == ' ' || !at[length]))

@@ -486,6 +486,27 @@ static void pool_bwd(struct run *r, const int64_t *s)
     r->k->pool_bwd(dx, dy, argmax, lengths, s[0], s[1], s[2], (enum pool_kind)s[3], (int)s[4]);
 }
 
+static void attend_fwd(struct run *r, const int64_t *s)
+{
+    int64_t B = s[0], N = s[1], D = s[2] * s[3];
+    void *y = run_out(r, B * D), *p = run_out(r, B * s[2] * N);
+    void *q = run_in(r, D, -2, 2), *kv = run_in(r, B * N * 2 * D, -2, 2);
+    int32_t *lengths = s[4] ? some_lengths(r, B, N) : NULL;
+    run_seal(r);
+    r->k->attend_fwd(y, p, q, kv, lengths, B, N, s[2], s[3]);
+}
+
+static void attend_bwd(struct run *r, const int64_t *s)
+{
+    int64_t B = s[0], N = s[1], D = s[2] * s[3];
+    void *dq = s[5] ? run_out(r, D) : NULL, *dkv = run_out(r, B * N * 2 * D);
+    void *dy = run_in(r, B * D, -1, 1), *p = run_in(r, B * s[2] * N, 0, 1);
+    void *q = run_in(r, D, -2, 2), *kv = run_in(r, B * N * 2 * D, -2, 2);
+    int32_t *lengths = s[4] ? some_lengths(r, B, N) : NULL;
+    run_seal(r);
+    r->k->attend_bwd(dq, dkv, dy, p, q, kv, lengths, B, N, s[2], s[3], (int)s[6]);
+}
+
 static void l2norm_fwd(struct run *r, const int64_t *s)
 {
     void *y = run_out(r, s[0] * s[1]), *norm = run_out(r, s[0]);
@@ -814,7 +835,7 @@ static void all_finite(struct run *r, const int64_t *s)
     out[2] = r->k->all_finite(huge, s[0]);
 }
 
-enum { CASE_SIZES = 7 };
+enum { CASE_SIZES = 8 };
 
 struct kernel_case {
     const char *name;
@@ -946,14 +967,21 @@ static const struct kernel_case cases[] = {
       {5, 70, 193, 0},
       {5, 70, 193, 1},
       {5, 70, 33, 0, 1},
-      {5, 70, 33, 1, 1}}},
+      {5, 70, 33, 1, 1},
+      {5, 70, 193, 2, 0},
+      {5, 70, 33, 2, 1}}},
     {CASE(pool_bwd),
      {{1, 1, 1, 0, 0},
       {3, 11, 37, 1, 1},
       {5, 70, 193, 0, 1},
       {5, 70, 193, 1, 0},
       {5, 70, 33, 0, 0, 1},
-      {5, 70, 33, 0, 1, 1}}},
+      {5, 70, 33, 0, 1, 1},
+      {5, 70, 193, 2, 1, 0},
+      {5, 70, 33, 2, 0, 1}}},
+    {CASE(attend_fwd), {{1, 1, 1, 1, 0}, {3, 11, 2, 5, 1}, {40, 70, 4, 16, 0}}},
+    {CASE(attend_bwd),
+     {{1, 1, 1, 1, 0, 1, 0}, {3, 11, 2, 5, 1, 1, 1}, {40, 70, 4, 16, 0, 1, 0}, {5, 7, 1, 3, 0, 0}}},
     {CASE(l2norm_fwd), {{2, 1}, {3, 37}, {300, 193}}},
     {CASE(l2norm_bwd), {{2, 1, 0}, {3, 37, 1}, {300, 193, 0}}},
     {CASE(dropout), {{1, 1, 0, 0}, {1000, 300, 0, 1}, {70001, 1000, 1, 0}, {70001, 1000, 0, 0}}},

@@ -25,7 +25,11 @@ static const char *const specs[] = {
     "\"heads\":2,\"patch\":4}}",
     "{\"network\":{\"backbone\":\"w2v\",\"pool\":\"mean\"},\"w2v\":{\"width\":16,"
     "\"depth\":1,\"heads\":2,\"conv_layers\":2,\"conv_width\":8,\"conv_norm_groups\":8,"
-    "\"position_kernel\":4,\"position_groups\":2}}"};
+    "\"position_kernel\":4,\"position_groups\":2}}",
+    "{\"network\":{\"backbone\":\"vit\",\"pool\":\"mean_max_last\",\"head\":\"mlp\"},"
+    "\"head\":{\"width\":12},\"vit\":{\"width\":8,\"depth\":1,\"heads\":2,\"patch\":4}}",
+    "{\"network\":{\"backbone\":\"vit\",\"pool\":\"attention\"},\"head\":{\"pool_heads\":2},"
+    "\"vit\":{\"width\":8,\"depth\":1,\"heads\":2,\"patch\":4}}"};
 
 enum { L = 3, T = 64, K = 2, WINDOWS = 5 };
 
