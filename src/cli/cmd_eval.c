@@ -19,6 +19,9 @@
 
 struct eval_options {
     const char *predictions;
+    const char *labels;
+    const char *classes;
+    const char *ids;
     const char *scores;
     const char *compare;
     const char *data;
@@ -28,6 +31,8 @@ struct eval_options {
     double rate;
     const char *require;
     int64_t bootstrap;
+    const char *interval;
+    double level;
     const char *out;
     bool json;
 };
@@ -35,7 +40,13 @@ struct eval_options {
 static struct eval_options values;
 
 static const struct option rows[] = {
-    OPT_TEXT(eval_options, predictions, NULL, "FILE", "predictions.csv of probe or finetune"),
+    OPT_TEXT(eval_options, predictions, NULL, "FILE",
+             "predictions.csv of probe or finetune, or scores as a NumPy array [records, classes]"),
+    OPT_TEXT(eval_options, labels, NULL, "FILE", "NumPy array of the labels, for arrays of scores"),
+    OPT_TEXT(eval_options, classes, NULL, "FILE",
+             "names of the classes of the arrays, one a line (default: numbers)"),
+    OPT_TEXT(eval_options, ids, NULL, "FILE",
+             "names of the records of the arrays, one a line (default: numbers)"),
     OPT_TEXT(eval_options, scores, NULL, "FILE",
              "JSON Lines of infer, instead of predictions; the labels come from --data"),
     OPT_TEXT(eval_options, compare, NULL, "FILE",
@@ -51,7 +62,13 @@ static const struct option rows[] = {
              "exit with 1 unless this holds (also <=, > and <), such as macro_auroc>=0.8 or "
              "auroc.NORM>0.9"),
     OPT_INT(eval_options, bootstrap, "1000", 0, 1000000, "draws",
-            "draws for the 95 % intervals; 0: none"),
+            "draws for the intervals; 0: none"),
+    OPT_CHOICE(
+        eval_options, interval, "percentile", "percentile|ptbxl",
+        "ptbxl: the 5th and 95th percentile of 100 draws in which every class occurs, as the "
+        "PTB-XL benchmark has them"),
+    OPT_FLOAT(eval_options, level, "0.95", 0.01, 0.9999, NULL,
+              "share of the draws inside an interval"),
     OPT_TEXT(eval_options, out, NULL, "FILE", "also write metrics.json here"),
     OPT_BOOL(eval_options, json, "false", "JSON on standard output instead of the table"),
     OPTION_END,
@@ -100,6 +117,16 @@ static void print_table(const struct evaluation *ev)
     }
     printf("%-*s  %9s", width, "macro", "");
     print_row(ev->macro, ev->macro_intervals, with_intervals);
+}
+
+/* As published tables have it. */
+static void print_published(const struct evaluation *ev)
+{
+    char text[INTERVAL_TEXT_BYTES];
+    int auroc = metric_index("auroc");
+    interval_to_text(ev->macro[auroc], ev->macro_intervals[auroc], text);
+    printf("macro AUROC %s: %.4f (%.4f-%.4f), mean of the draws %.4f\n", text, ev->macro[auroc],
+           ev->macro_intervals[auroc].low, ev->macro_intervals[auroc].high, ev->macro_means[auroc]);
 }
 
 static void tell(const struct evaluation *ev)
@@ -158,6 +185,46 @@ static enum err_code match_scores(const char *path, struct manifest *m, struct p
     return scores_read(path, m, &labels, split, out, coverage, e);
 }
 
+static bool is_array(const char *path, struct err *e, enum err_code *code)
+{
+    struct file_map map;
+    *code = file_map(path, &map, e);
+    if (*code != ERR_OK)
+        return false;
+    const unsigned char *bytes = map.data;
+    bool array = map.size > 0 && (bytes[0] == 0x93 || bytes[0] == 0x80);
+    file_unmap(&map);
+    return array;
+}
+
+/* predictions.csv, or a NumPy array and its labels. */
+static enum err_code read_predictions(const char *path, struct predictions *out, struct err *e)
+{
+    enum err_code code;
+    const struct prediction_arrays arrays = {path, values.labels, values.classes, values.ids};
+    bool array = is_array(path, e, &code);
+    TRY(code);
+    if (array && !values.labels)
+        FAIL(e, ERR_USAGE, "%s is a NumPy array: --labels FILE is missing", path);
+    if (!array && (values.labels || values.classes || values.ids))
+        FAIL(e, ERR_USAGE, "%s is no NumPy array: --labels, --classes and --ids belong to those",
+             path);
+    return array ? predictions_read_arrays(&arrays, out, e) : predictions_read(path, out, e);
+}
+
+static struct bootstrap_options bootstrap_of(const struct invocation *call)
+{
+    bool ptbxl = strcmp(values.interval, "ptbxl") == 0;
+    struct bootstrap_options options = ptbxl ? BOOTSTRAP_PTBXL : BOOTSTRAP_DEFAULTS;
+    if (!ptbxl || option_set_source(&call->options, "bootstrap") != OPTION_FROM_DEFAULT)
+        options.draws = values.bootstrap;
+    if (!ptbxl || option_set_source(&call->options, "level") != OPTION_FROM_DEFAULT)
+        options.level = values.level;
+    options.seed = call->seed;
+    options.threads = call->threads;
+    return options;
+}
+
 static enum err_code evaluate(const struct invocation *call, struct evaluation *ev,
                               struct scores_coverage *coverage, struct err *e)
 {
@@ -171,12 +238,9 @@ static enum err_code evaluate(const struct invocation *call, struct evaluation *
     else if (values.scores != NULL)
         code = match_scores(values.scores, &manifest, &predictions, coverage, e);
     else
-        code = predictions_read(values.predictions, &predictions, e);
+        code = read_predictions(values.predictions, &predictions, e);
     if (code == ERR_OK) {
-        struct bootstrap_options options = BOOTSTRAP_DEFAULTS;
-        options.draws = values.bootstrap;
-        options.seed = call->seed;
-        options.threads = call->threads;
+        struct bootstrap_options options = bootstrap_of(call);
         code = evaluation_make(ev, &predictions, &options, e);
     }
     predictions_free(&predictions);
@@ -204,6 +268,8 @@ static enum err_code report(const struct evaluation *ev, const cJSON *extra, str
         cJSON_Delete(json);
     } else {
         print_table(ev);
+        if (strcmp(values.interval, "ptbxl") == 0 && ev->options.draws > 0)
+            print_published(ev);
     }
     return values.out != NULL ? evaluation_write(ev, extra, values.out, e) : ERR_OK;
 }
@@ -219,7 +285,7 @@ static enum err_code read_either(const char *path, struct manifest *m, struct pr
     bool lines = map.size > 0 && *(const char *)map.data == '{';
     file_unmap(&map);
     if (!lines)
-        return predictions_read(path, out, e);
+        return read_predictions(path, out, e);
     if (values.data == NULL)
         FAIL(e, ERR_USAGE, "%s holds scores: --data DIR is missing, where the labels are", path);
     struct scores_coverage coverage = {0};
@@ -373,7 +439,9 @@ const struct command command_eval = {
         "calibration "
         "error of each class and their averages over the classes where they are defined. Intervals "
         "are the central 95 % of bootstrap draws of the records; a draw in which a class has lost "
-        "one of its labels is drawn again.\n"
+        "one of its labels is drawn again, at most 100 times (--interval ptbxl: without end).\n"
+        "Scores of other programs are read as NumPy arrays of float32 or float64, saved by "
+        "numpy.save or ndarray.dump, with labels of 0 and 1 of the same shape.\n"
         "--require may ask for n, classes, macro_METRIC, METRIC.CLASS, and for the ends of "
         "intervals: macro_auroc_low, auroc_low.CLASS, macro_auroc_high and so on. Exit code 0: all "
         "hold; 1: one does not; 2: there is no such metric.\n"
@@ -384,6 +452,8 @@ const struct command command_eval = {
         "only_first, only_second, macro_auroc_first, macro_auroc_second, macro_auroc_loss, "
         "mean_change, largest_change, decisions, changed and same_decisions.",
     .examples = "ecgfm eval --predictions RUN/predictions.csv\n"
+                "ecgfm eval --predictions scores.npy --labels labels.npy --classes classes.txt "
+                "--interval ptbxl\n"
                 "ecgfm eval --predictions RUN/predictions.csv --require 'macro_auroc>=0.80'\n"
                 "ecgfm eval --scores scores.jsonl --data ptb-xl --task super --split test\n"
                 "ecgfm eval --compare f32.jsonl int8.jsonl --data ptb-xl --require "

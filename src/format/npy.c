@@ -1,6 +1,7 @@
 #include "format/npy.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -204,8 +205,10 @@ enum err_code npy_open(struct npy *n, const char *path, struct err *e)
     struct file_map map = {0};
     *n = (struct npy){0};
     TRY(file_map(path, &map, e));
-    enum err_code code = npy_parse(n, map.data, map.size, path, e);
-    if (code == ERR_OK)
+    bool pickled = map.size > 0 && *(const unsigned char *)map.data == 0x80;
+    enum err_code code = pickled ? npy_parse_pickle(n, map.data, map.size, path, e)
+                                 : npy_parse(n, map.data, map.size, path, e);
+    if (code == ERR_OK && !pickled)
         n->map = map;
     else
         file_unmap(&map);
@@ -216,6 +219,7 @@ void npy_close(struct npy *n)
 {
     if (n->map.data)
         file_unmap(&n->map);
+    free(n->owned);
     *n = (struct npy){0};
 }
 

@@ -8,7 +8,9 @@
  * Every file is hostile. Accepted is exactly: versions 1.0, 2.0 and 3.0; the three keys once each, in
  * any order; a plain type (float 16, 32 and 64, signed and unsigned integers of 1 to 8 bytes, bool) in
  * either byte order; rank 0..8; as many bytes as the shape says. Objects (pickles), structures,
- * complex numbers and texts are refused: nothing is ever executed. */
+ * complex numbers and texts are refused: nothing is ever executed. One pickle is read as data, without
+ * being executed either: that of a single plain array as ndarray.dump writes it (protocol 2), which
+ * published predictions are kept in. */
 #ifndef ECGFM_FORMAT_NPY_H
 #define ECGFM_FORMAT_NPY_H
 
@@ -31,6 +33,7 @@ struct npy {
     int64_t shape[NPY_RANK_MAX];
     int64_t count; /* values in all */
     const unsigned char *data;
+    void *owned; /* the data of a pickle, decoded */
 };
 
 /* Maps and checks a file. *n is initialized here and closed already after an error.
@@ -40,6 +43,10 @@ enum err_code npy_open(struct npy *n, const char *path, struct err *e);
 /* The same from memory (borrowed until close); name is for messages. */
 enum err_code npy_parse(struct npy *n, const void *data, size_t size, const char *name,
                         struct err *e);
+/* An array that ndarray.dump wrote; npy_open recognizes it. The data are decoded into memory.
+ * Errors: ERR_UNSUPPORTED for any other pickle, ERR_FORMAT, ERR_TRUNCATED, ERR_LIMIT, ERR_MEMORY. */
+enum err_code npy_parse_pickle(struct npy *n, const void *data, size_t size, const char *name,
+                               struct err *e);
 void npy_close(struct npy *n); /* accepts a zeroed struct */
 
 /* "float32", "int8", "bool". */

@@ -1,6 +1,7 @@
 #include "metric/bootstrap.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,6 +153,20 @@ double quantile_sorted(const double *values, int64_t count, double q)
     return values[below] + (position - (double)below) * (values[below + 1] - values[below]);
 }
 
+void interval_to_text(double value, struct interval interval, char out[INTERVAL_TEXT_BYTES])
+{
+    char number[16];
+    snprintf(number, sizeof number, "%.3f", value);
+    const char *digits = number[0] == '0' ? number + 1 : number;
+    double half = fmax(interval.high - value, value - interval.low);
+    if (isnan(value))
+        snprintf(out, INTERVAL_TEXT_BYTES, "-");
+    else if (isnan(interval.low) || !(half < 1))
+        snprintf(out, INTERVAL_TEXT_BYTES, "%s", digits);
+    else
+        snprintf(out, INTERVAL_TEXT_BYTES, "%s(%02d)", digits, (int)lround(1000 * half));
+}
+
 /* Reorders the draws. Those without a value are left out. */
 static struct interval interval_of(double *draws, int64_t count, double level)
 {
@@ -181,6 +196,8 @@ static enum err_code run_draws(struct run *run, struct bootstrap *b, struct err 
         struct interval *intervals = b->intervals + run->rows[row] * run->class_count;
         for (int64_t k = 0; k < run->class_count; k++)
             intervals[k] = interval_of(draws_of(run, row, k), options->draws, options->level);
+        b->macro_mean[run->rows[row]] =
+            macro_average(draws_of(run, row, run->class_count), options->draws, NULL);
         b->macro[run->rows[row]] =
             interval_of(draws_of(run, row, run->class_count), options->draws, options->level);
     }
@@ -202,8 +219,10 @@ enum err_code bootstrap_run(struct bootstrap *b, const struct ranking *rankings,
         FAIL(e, ERR_MEMORY, "out of memory for %zu intervals", cells);
     for (size_t i = 0; i < cells; i++)
         b->intervals[i] = (struct interval){NAN, NAN};
-    for (int i = 0; i < METRIC_COUNT_MAX; i++)
+    for (int i = 0; i < METRIC_COUNT_MAX; i++) {
         b->macro[i] = (struct interval){NAN, NAN};
+        b->macro_mean[i] = NAN;
+    }
     if (options->draws == 0 || class_count == 0 || rankings[0].count == 0)
         return ERR_OK;
 

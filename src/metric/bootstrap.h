@@ -5,7 +5,8 @@
  * if the bound is met, the classes concerned are left out of that draw, and the draw is counted as
  * incomplete. Classes that lack a label in the full data take no part.
  * Draw d, attempt a is a function of (seed, d, a): threads do not change it.
- * Source: methods of the PTB-XL benchmark (Strodthoff 2020), there with 100 draws and level 0.9. */
+ * Source: methods of the PTB-XL benchmark (Strodthoff 2020), there with 100 draws, level 0.9 and no
+ * bound (BOOTSTRAP_PTBXL). */
 #ifndef ECGFM_METRIC_BOOTSTRAP_H
 #define ECGFM_METRIC_BOOTSTRAP_H
 
@@ -24,6 +25,12 @@ struct bootstrap_options {
         .draws = 1000, .level = 0.95, .redraw_max = 100, .seed = 0, .threads = 1                   \
     }
 
+#define BOOTSTRAP_PTBXL                                                                            \
+    (struct bootstrap_options)                                                                     \
+    {                                                                                              \
+        .draws = 100, .level = 0.9, .redraw_max = 1000000, .seed = 0, .threads = 1                 \
+    }
+
 struct interval {
     double low, high; /* NaN if there is none */
 };
@@ -32,8 +39,9 @@ struct bootstrap {
     int64_t class_count;        /* K */
     struct interval *intervals; /* [metric_count(), K], of the metrics that ask for one */
     struct interval macro[METRIC_COUNT_MAX];
-    int64_t redraws;    /* draws thrown away in all */
-    int64_t incomplete; /* draws that had to leave a class out */
+    double macro_mean[METRIC_COUNT_MAX]; /* of the draws; NaN if there is none */
+    int64_t redraws;                     /* draws thrown away in all */
+    int64_t incomplete;                  /* draws that had to leave a class out */
 };
 
 /* rankings [K] are of the same records. Owns: bootstrap_free. Errors: ERR_MEMORY. */
@@ -44,5 +52,10 @@ void bootstrap_free(struct bootstrap *b); /* accepts a zeroed struct */
 
 /* The q-th quantile of sorted values, linear between neighbours; NaN if count is 0. */
 double quantile_sorted(const double *values, int64_t count, double q);
+
+/* The half of an interval that is the longer one, in thousandths, as tables of the PTB-XL benchmark show
+ * it: ".925(07)"; "-" without a value. */
+#define INTERVAL_TEXT_BYTES 32
+void interval_to_text(double value, struct interval interval, char out[INTERVAL_TEXT_BYTES]);
 
 #endif

@@ -67,7 +67,7 @@ static enum err_code match_classes(struct match *m, struct err *e)
     return ERR_OK;
 }
 
-static float score_at(const struct match *m, int side, int64_t i, int64_t k)
+static double score_at(const struct match *m, int side, int64_t i, int64_t k)
 {
     const struct predictions *p = side ? m->second : m->first;
     return side ? p->scores[m->rows[i] * p->class_count + m->classes[k]]
@@ -80,7 +80,7 @@ static enum err_code class_auroc(const struct match *m, const struct comparison 
     int64_t n = 0;
     for (int64_t i = 0; i < m->first->count; i++)
         if (m->rows[i] >= 0) {
-            m->scores[n] = (double)score_at(m, side, i, k);
+            m->scores[n] = score_at(m, side, i, k);
             m->labels[n++] = m->first->labels[i * c->class_count + k] > 0;
         }
     struct ranking r = {0};
@@ -104,7 +104,7 @@ static enum err_code compare_class(const struct match *m, struct comparison *c, 
             q->labels[m->rows[i] * c->class_count + m->classes[k]])
             FAIL(e, ERR_LABELS, "record %.100s has two labels of class %.60s", p->ids[i],
                  out->name);
-        double a = (double)score_at(m, 0, i, k), b = (double)score_at(m, 1, i, k);
+        double a = score_at(m, 0, i, k), b = score_at(m, 1, i, k);
         double change = fabs(a - b);
         out->mean_change += change;
         out->changed += (a >= METRIC_THRESHOLD) != (b >= METRIC_THRESHOLD);

@@ -103,6 +103,7 @@ static enum err_code add_intervals(struct evaluation *ev, const struct ranking *
     TRY(bootstrap_run(&b, rankings, ev->class_count, &ev->options, e));
     for (int m = 0; metrics[m]; m++) {
         ev->macro_intervals[m] = b.macro[m];
+        ev->macro_means[m] = b.macro_mean[m];
         for (int64_t k = 0; k < ev->class_count; k++)
             ev->classes[k].intervals[m] = b.intervals[m * ev->class_count + k];
     }
@@ -258,6 +259,9 @@ struct cJSON *evaluation_to_json(const struct evaluation *ev)
     cJSON_AddStringToObject(bootstrap, "method", "percentile");
     cJSON_AddNumberToObject(bootstrap, "level", ev->options.level);
     cJSON_AddNumberToObject(bootstrap, "draws", (double)ev->options.draws);
+    for (int m = 0; metrics[m]; m++)
+        if (metrics[m]->interval && !isnan(ev->macro_means[m]))
+            add_number(bootstrap, "mean_macro_", metrics[m]->name, ev->macro_means[m]);
     cJSON_AddNumberToObject(bootstrap, "redraws", (double)ev->redraws);
     cJSON_AddNumberToObject(bootstrap, "incomplete", (double)ev->incomplete);
     /* 64 bits do not fit a double */

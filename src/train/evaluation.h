@@ -34,6 +34,7 @@ struct evaluation {
     double macro[METRIC_COUNT_MAX];
     int64_t macro_classes[METRIC_COUNT_MAX]; /* classes in each average */
     struct interval macro_intervals[METRIC_COUNT_MAX];
+    double macro_means[METRIC_COUNT_MAX]; /* of the bootstrap draws */
     struct bootstrap_options options;
     int64_t redraws, incomplete; /* see bootstrap.h */
     int64_t value_count;

@@ -434,7 +434,8 @@ static void fill_predictions(struct experiment *x, enum data_split split, const 
             p->labels[i * K + k] =
                 (float)x->labels.targets[store_entry(x->stores[split], subset[i]) * K + k];
     }
-    memcpy(p->scores, scores, (size_t)(count * K) * sizeof *scores);
+    for (int64_t i = 0; i < count * K; i++)
+        p->scores[i] = (double)scores[i];
 }
 
 enum err_code experiment_report(struct experiment *x, enum data_split split, const int64_t *subset,

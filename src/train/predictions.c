@@ -70,7 +70,16 @@ static void put_header(struct buf *out, const struct predictions *p)
     buf_puts(out, "\n");
 }
 
-static void put_record(struct buf *out, const struct predictions *p, int64_t i)
+/* All scores are float32 numbers. */
+static bool scores_are_f32(const struct predictions *p)
+{
+    for (int64_t i = 0; i < p->count * p->class_count; i++)
+        if ((double)(float)p->scores[i] != p->scores[i])
+            return false;
+    return true;
+}
+
+static void put_record(struct buf *out, const struct predictions *p, int64_t i, bool f32)
 {
     char score[32];
     csv_put(out, p->ids[i]);
@@ -82,7 +91,11 @@ static void put_record(struct buf *out, const struct predictions *p, int64_t i)
     for (int64_t k = 0; k < p->class_count; k++)
         buf_puts(out, p->labels[i * p->class_count + k] != 0 ? ",1" : ",0");
     for (int64_t k = 0; k < p->class_count; k++) {
-        str_from_f32(p->scores[i * p->class_count + k], score, sizeof score);
+        double value = p->scores[i * p->class_count + k];
+        if (f32)
+            str_from_f32((float)value, score, sizeof score);
+        else
+            str_from_f64(value, score, sizeof score);
         buf_puts(out, ",");
         buf_puts(out, score);
     }
@@ -93,13 +106,14 @@ enum err_code predictions_write(const struct predictions *p, const char *path, s
 {
     struct file_writer writer;
     struct buf line;
+    bool f32 = scores_are_f32(p);
     TRY(file_writer_open(&writer, path, e));
     buf_init(&line, 0);
     put_header(&line, p);
     for (int64_t i = 0; i < p->count && !line.failed; i++) {
         file_writer_write(&writer, line.data, line.len);
         buf_clear(&line);
-        put_record(&line, p, i);
+        put_record(&line, p, i, f32);
     }
     enum err_code code;
     if (line.failed) {
@@ -120,7 +134,7 @@ static int text_order(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static enum err_code check_distinct(const char *what, const char **texts, int64_t count,
+static enum err_code check_distinct(const char *what, const char *const *texts, int64_t count,
                                     struct err *e)
 {
     enum err_code code = ERR_OK;
@@ -134,6 +148,12 @@ static enum err_code check_distinct(const char *what, const char **texts, int64_
             code = RAISE(e, ERR_FORMAT, "%s \"%.100s\" occurs twice", what, sorted[i]);
     free(sorted);
     return code;
+}
+
+enum err_code predictions_check_names(const struct predictions *p, struct err *e)
+{
+    TRY(check_distinct("class", p->class_names, p->class_count, e));
+    return check_distinct("id", p->ids, p->count, e);
 }
 
 static enum err_code read_header(const struct csv *csv, struct predictions *p, struct err *e)
@@ -158,8 +178,17 @@ static enum err_code read_header(const struct csv *csv, struct predictions *p, s
     return check_distinct("class", p->class_names, p->class_count, e);
 }
 
+/* The text is the shortest of a float32. */
+static bool is_f32_text(const char *text, double value)
+{
+    char shortest[32];
+    str_from_f32((float)value, shortest, sizeof shortest);
+    return strcmp(text, shortest) == 0;
+}
+
+/* *f32 stays true while all scores are told as float32. */
 static enum err_code read_record(const struct csv *csv, int64_t row, struct predictions *p,
-                                 struct err *e)
+                                 bool *f32, struct err *e)
 {
     const char *const *cells = csv->cells + row * csv->column_count;
     long long line = csv->lines[row];
@@ -187,7 +216,8 @@ static enum err_code read_record(const struct csv *csv, int64_t row, struct pred
             FAIL(e, ERR_FORMAT, "line %lld: p_%.60s is \"%.40s\", expected a finite number", line,
                  p->class_names[k], text);
         p->labels[row * p->class_count + k] = label[0] == '1';
-        p->scores[row * p->class_count + k] = (float)score;
+        p->scores[row * p->class_count + k] = score;
+        *f32 = *f32 && is_f32_text(text, score);
     }
     return ERR_OK;
 }
@@ -203,8 +233,11 @@ static enum err_code read_table(const struct csv *csv, struct predictions *p, st
         FAIL(e, ERR_FORMAT, "no record below the header");
     TRY(predictions_init(p, csv->row_count, class_columns / 2, e));
     TRY(read_header(csv, p, e));
+    bool f32 = true;
     for (int64_t row = 0; row < p->count; row++)
-        TRY(read_record(csv, row, p, e));
+        TRY(read_record(csv, row, p, &f32, e));
+    for (int64_t i = 0; f32 && i < p->count * p->class_count; i++)
+        p->scores[i] = (double)(float)p->scores[i];
     return check_distinct("id", p->ids, p->count, e);
 }
 

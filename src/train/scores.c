@@ -192,9 +192,10 @@ static enum err_code fill_predictions(const struct reader *r, struct predictions
         out->ids[row] = entry->id;
         out->patients[row] = entry->patient;
         out->folds[row] = entry->fold;
-        memcpy(out->scores + row * K, r->scores + i * K, (size_t)K * sizeof *out->scores);
-        for (int64_t k = 0; k < K; k++)
+        for (int64_t k = 0; k < K; k++) {
+            out->scores[row * K + k] = (double)r->scores[i * K + k];
             out->labels[row * K + k] = r->labels->targets[i * K + k];
+        }
         row++;
     }
     return ERR_OK;

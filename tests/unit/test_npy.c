@@ -297,12 +297,105 @@ static void test_published(void **state)
     npy_close(&n);
 }
 
+/* What ndarray.dump writes of float64 [[1, -2.5]]; DATA are its bytes, 0x80 and above as two of UTF-8. */
+#define PICKLE_HEAD                                                                                \
+    "\x80\2cnumpy.core.multiarray\n_reconstruct\nq\0cnumpy\nndarray\nq\1K\0\x85q\2"                \
+    "c_codecs\nencode\nq\3X\1\0\0\0bq\4X\6\0\0\0latin1q\5\x86q\6Rq\7\x87q\10Rq\11(K\1"
+#define PICKLE_TYPE                                                                                \
+    "cnumpy\ndtype\nq\13X\2\0\0\0f8q\14\x89\x88\x87q\15Rq\16(K\3X\1\0\0\0<q\17NNN"                 \
+    "J\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tq\20b\x89h\3"
+#define PICKLE_DATA "X\22\0\0\0\0\0\0\0\0\0\xc3\xb0?\0\0\0\0\0\0\4\xc3\x80"
+#define PICKLE_TAIL "q\21h\5\x86q\22Rq\23tq\24b."
+#define PICKLE PICKLE_HEAD "K\1K\2\x86q\12" PICKLE_TYPE PICKLE_DATA PICKLE_TAIL
+
+static enum err_code pickle_parse(const void *bytes, size_t size, struct npy *n, struct err *e)
+{
+    void *block = malloc(size ? size : 1);
+    assert_non_null(block);
+    memcpy(block, bytes, size);
+    enum err_code code = npy_parse_pickle(n, block, size, "test.npy", e);
+    free(block); /* nothing points into it */
+    return code;
+}
+
+static void test_pickle(void **state)
+{
+    (void)state;
+    static const char good[] = PICKLE;
+    size_t size = sizeof good - 1;
+    struct npy n;
+    struct err e = {0};
+    double values[2];
+    if (pickle_parse(good, size, &n, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_true(n.rank == 2 && n.shape[0] == 1 && n.shape[1] == 2 && !n.fortran_order);
+    assert_string_equal(npy_type_name(&n), "float64");
+    npy_read_f64(&n, 0, 2, values);
+    assert_true(values[0] == 1 && values[1] == -2.5);
+    npy_close(&n);
+    for (size_t cut = 0; cut < size; cut++)
+        if (pickle_parse(good, cut, &n, &e) == ERR_OK)
+            fail_msg("%zu of %zu bytes are read", cut, size);
+    char damaged[sizeof good];
+    for (size_t at = 0; at < size; at++)
+        for (int bit = 0; bit < 8; bit++) {
+            memcpy(damaged, good, sizeof good);
+            damaged[at] = (char)(damaged[at] ^ 1 << bit);
+            if (pickle_parse(damaged, size, &n, NULL) ==
+                ERR_OK) { /* a value, a place in the memo */
+                npy_read_f64(&n, 0, n.count < 2 ? n.count : 2, values);
+                npy_close(&n);
+            }
+        }
+    static const struct {
+        const char *what, *text;
+        size_t size;
+        enum err_code code;
+    } bad[] = {
+#define CASE(what, text, code) {what, text, sizeof(text) - 1, code}
+        CASE("another global", "\x80\2cos\nsystem\nX\4\0\0\0true\x85R.", ERR_UNSUPPORTED),
+        CASE("more values than bytes",
+             PICKLE_HEAD
+             "J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86q\12" PICKLE_TYPE PICKLE_DATA PICKLE_TAIL,
+             ERR_FORMAT),
+        CASE("no Latin-1",
+             PICKLE_HEAD "K\1K\1\x86q\12" PICKLE_TYPE "X\11\0\0\0\0\0\0\0\0\0\xc5\xb0?" PICKLE_TAIL,
+             ERR_FORMAT),
+        CASE("fewer than the shape",
+             PICKLE_HEAD "K\1K\3\x86q\12" PICKLE_TYPE PICKLE_DATA PICKLE_TAIL, ERR_TRUNCATED),
+        CASE("more than the shape",
+             PICKLE_HEAD "K\1K\1\x86q\12" PICKLE_TYPE PICKLE_DATA PICKLE_TAIL, ERR_FORMAT),
+        CASE("something after", PICKLE ".", ERR_UNSUPPORTED),
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (pickle_parse(bad[i].text, bad[i].size, &n, &e) != bad[i].code)
+            fail_msg("%s: %s", bad[i].what, e.message);
+}
+
+/* Scores that NumPy dumped: also what is not plain in the layout above. */
+static void test_published_pickle(void **state)
+{
+    (void)state;
+    struct npy n;
+    const char *path = "../shared/data/label-tables/ecg_ptbxl_benchmarking/"
+                       "models_fastai_xresnet1d101_y_test_pred.npy";
+    struct err e = {0};
+    if (file_size(path) < 0)
+        skip();
+    if (npy_open(&n, path, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_true(n.rank == 2 && n.shape[0] == 2203 && n.shape[1] == 71);
+    assert_string_equal(npy_type_name(&n), "float32");
+    npy_close(&n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),   cmocka_unit_test(test_orders),
         cmocka_unit_test(test_refuses), cmocka_unit_test(test_damage),
         cmocka_unit_test(test_file),    cmocka_unit_test(test_published),
+        cmocka_unit_test(test_pickle),  cmocka_unit_test(test_published_pickle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

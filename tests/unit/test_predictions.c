@@ -60,7 +60,7 @@ static void test_round_trip(void **state)
     assert_int_equal(q.count, N);
     assert_int_equal(q.class_count, K);
     assert_memory_equal(q.labels, p.labels, sizeof(float) * N * K);
-    assert_memory_equal(q.scores, p.scores, sizeof(float) * N * K);
+    assert_memory_equal(q.scores, p.scores, sizeof(double) * N * K);
     assert_memory_equal(q.folds, p.folds, sizeof(int) * N);
     for (int k = 0; k < K; k++)
         assert_string_equal(q.class_names[k], p.class_names[k]);
@@ -77,6 +77,25 @@ static void test_round_trip(void **state)
                         "id,fold,patient,y_MI,\"y_odd, \"\"name\"\"\",y_none,p_MI,\"p_odd"));
     buf_free(&first);
     buf_free(&second);
+    predictions_free(&p);
+    predictions_free(&q);
+}
+
+/* Scores that are no float32 numbers keep all their bits, also where one has few digits. */
+static void test_round_trip_of_doubles(void **state)
+{
+    (void)state;
+    struct predictions p, q;
+    sample(&p);
+    struct rng rng = rng_at(3, RNG_STREAM_TEST, 0, 0);
+    for (int i = 0; i < N * K; i++)
+        p.scores[i] = rng_uniform(&rng);
+    p.scores[4] = 0.1;
+    p.scores[5] = (double)0.1f;
+    const char *path = in_folder("doubles.csv");
+    assert_int_equal(predictions_write(&p, path, NULL), ERR_OK);
+    assert_int_equal(predictions_read(path, &q, NULL), ERR_OK);
+    assert_memory_equal(q.scores, p.scores, sizeof(double) * N * K);
     predictions_free(&p);
     predictions_free(&q);
 }
@@ -233,9 +252,8 @@ static void test_values_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_metrics_json),
+        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_round_trip_of_doubles),
+        cmocka_unit_test(test_refuses),        cmocka_unit_test(test_metrics_json),
         cmocka_unit_test(test_values_by_name),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

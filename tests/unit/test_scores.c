@@ -83,7 +83,8 @@ static void lines_find_records(void **state)
     assert_string_equal(p.patients[0], "p1");
     assert_string_equal(p.ids[1], "2");
     assert_string_equal(p.ids[2], "b/x");
-    const float scores[] = {1, 0, 0.125f, 1e-3f, 0.25f, 0.5f}, wanted[] = {1, 0, 0, 1, 0, 0};
+    const double scores[] = {1, 0, 0.125, (double)1e-3f, 0.25, 0.5};
+    const float wanted[] = {1, 0, 0, 1, 0, 0};
     assert_memory_equal(p.scores, scores, sizeof scores);
     assert_memory_equal(p.labels, wanted, sizeof wanted);
     assert_string_equal(p.class_names[1], "B");
