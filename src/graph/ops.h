@@ -18,6 +18,14 @@ struct tensor *t_linear(struct tape *t, struct tensor *x, struct tensor *w, stru
  * magnitude[i] w[..,i] / |w[..,i]| (weight norm by tap; Salimans and Kingma 2016), width at most 1024. */
 struct tensor *t_conv(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
                       struct tensor *magnitude, int64_t groups, enum activation act);
+/* x [B,T,H], step [H], real [H,N], imaginary [H,N], output [directions,H,N,2], skip [H] -> the diagonal
+ * state space model of kernel/kernel.h (struct ssm), causal (1 direction) or both ways (2) [B,T,H].
+ * Source: Gu et al. 2022 (S4D) */
+struct tensor *t_ssm(struct tape *t, struct tensor *x, struct tensor *step, struct tensor *real,
+                     struct tensor *imaginary, struct tensor *output, struct tensor *skip);
+/* x [..,2D] -> [..,D]: the first half times the logistic function of the second. Source: Dauphin et
+ * al. 2017 */
+struct tensor *t_glu(struct tape *t, struct tensor *x);
 /* x -> act(x), same shape */
 struct tensor *t_activation(struct tape *t, struct tensor *x, enum activation act);
 /* The same, then dropout of the elements where gradients flow. x has no other use. */

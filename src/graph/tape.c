@@ -715,8 +715,8 @@ void node_check(const struct node *n, bool condition, const char *what)
     char shapes[NODE_INPUTS_MAX][64] = {{0}};
     for (int i = 0; i < n->input_count; i++)
         shape_text(n->input[i], shapes[i], sizeof shapes[i]);
-    BUG("op %s: %s; inputs [%s] [%s] [%s] [%s] [%s]", n->op->name, what, shapes[0], shapes[1],
-        shapes[2], shapes[3], shapes[4]);
+    BUG("op %s: %s; inputs [%s] [%s] [%s] [%s] [%s] [%s]", n->op->name, what, shapes[0], shapes[1],
+        shapes[2], shapes[3], shapes[4], shapes[5]);
 }
 
 void node_output(struct node *n, int rank, const int64_t *shape)

@@ -20,7 +20,7 @@
 #include "kernel/kernel.h"
 
 #define TENSOR_RANK_MAX 5
-#define NODE_INPUTS_MAX 5
+#define NODE_INPUTS_MAX 6
 #define NODE_SAVED_MAX 3
 
 enum tensor_type { TENSOR_REAL, TENSOR_INDEX }; /* elements: the backend's real, or int32 */

@@ -707,6 +707,7 @@ static void backend_build(void)
     backend.patchify_fwd = patchify_fwd;
     backend.patchify_bwd = patchify_bwd;
     cpu_sequence_members(&backend);
+    cpu_ssm_members(&backend);
     cpu_conv_members(&backend);
     cpu_contrast_members(&backend);
     backend.pool_fwd = pool_fwd;

@@ -68,6 +68,24 @@ struct quantizer {
     int64_t M, groups, codes, width;
 };
 
+/* A diagonal state space model: H channels by themselves over T tokens in each of B records, N states to
+ * a channel, each standing for a conjugate pair. With dt = exp(step[H]) and A = -exp(real[H,N]) +
+ * i imaginary[H,N] the kernel of direction d is
+ *     K_d[l] = 2 Re sum over n of C_dn (exp(dt A_n) - 1) / A_n exp(dt A_n l),
+ * C = output[directions,H,N,2] (real and imaginary part), and
+ *     y[t] = skip[H] x[t] + sum over j >= 0 of K_0[j] x[t-j] + K_1[j] x[t+1+j],
+ * the last term where there are two directions; tokens outside the record are zero. Reals.
+ * Source: Gu et al. 2022 (S4D), eq. 4-6, zero-order hold. */
+struct ssm {
+    int64_t B, T, H, N, directions;
+    const void *step, *real, *imaginary, *output, *skip;
+};
+
+/* Where gradients of its parameters go, each added to; NULL: not wanted. */
+struct ssm_gradients {
+    void *step, *real, *imaginary, *output, *skip;
+};
+
 struct backend {
     const char *name; /* "ref", "ref64", "cpu", "cpu-bf16", "cpu-int8", "onednn" */
     size_t real_size;
@@ -177,6 +195,16 @@ struct backend {
     void (*groupnorm_bwd)(void *dx, void *dg, void *db, const void *dy, const void *x,
                           const void *g, const void *mean, const void *rstd, int64_t B, int64_t T,
                           int64_t C, int64_t groups, int add);
+
+    /* y[B,T,H] from x[B,T,H]. A record's y does not depend on the others. */
+    void (*ssm_fwd)(void *y, const void *x, const struct ssm *s);
+    /* dx may be NULL. */
+    void (*ssm_bwd)(void *dx, const struct ssm_gradients *d, const void *dy, const void *x,
+                    const struct ssm *s, int add);
+
+    /* x[M,2D] is a and b, [M,D] each: y[M,D] = a / (1 + exp(-b)). Source: Dauphin et al. 2017 */
+    void (*glu_fwd)(void *y, const void *x, int64_t M, int64_t D);
+    void (*glu_bwd)(void *dx, const void *dy, const void *x, int64_t M, int64_t D, int add);
 
     /* y[B,T,O] = act(conv(x[B,T,C], w[O,C/groups,width]) + b[O]); b may be NULL. */
     void (*conv_fwd)(void *y, const void *x, const void *w, const void *b, const struct conv *s,

@@ -50,6 +50,21 @@ struct frequency {
 
 enum { SPECTRUM_CHANNELS = 128 }; /* of a row of x in spectrum_product, at most */
 
+/* The recurrences of a state space model, for channels side by side. Coefficients of state n are rows
+ * n SSM_ROWS to n SSM_ROWS + SSM_ROWS - 1 of `coefficients`, row numbers apart: exp(dt A) - 1, then for
+ * each direction C' = 2 C (exp(dt A) - 1) / A, real and imaginary parts. The first is kept less one
+ * because what a slow state forgets in a step would be lost in the rounding of one. */
+enum { SSM_DECAY = 0, SSM_OUTPUT = 2, SSM_ROWS = 6 };
+struct ssm_channels {
+    const float *coefficients, *skip;
+    int64_t row, T, H, N, directions; /* tokens of x and y are H numbers apart */
+};
+
+/* Rows that ssm_bwd gives: gradients of SSM_ROWS coefficients of each state, and of the skip. Of
+ * exp(dt A) there are two, by direction: rows 0-1 and 2-3; then those of C', 4-5 and 6-7. Each is the
+ * complex sum G with dL = Re(G dparameter). */
+enum { SSM_SLOPES = 8 };
+
 struct vector_kernels {
     const char *isa; /* "avx512", "avx2", "plain" */
 
@@ -131,6 +146,16 @@ struct vector_kernels {
                           const float *g, const float *mean, const float *rstd, int64_t T,
                           int64_t C, int64_t n, int64_t size, int add, float *work);
 
+    /* One record, n channels; work has ssm_floats(T). */
+    int64_t (*ssm_floats)(int64_t T);
+    void (*ssm_fwd)(float *y, const float *x, const struct ssm_channels *s, int64_t n, float *work);
+    /* slopes: rows of s->row numbers apart, SSM_SLOPES for each state, then one of the skip; NULL: not
+     * wanted. dx may be NULL. */
+    void (*ssm_bwd)(float *dx, float *slopes, const float *dy, const float *x,
+                    const struct ssm_channels *s, int64_t n, int add, float *work);
+    void (*glu_fwd)(float *y, const float *x, int64_t M, int64_t D);
+    void (*glu_bwd)(float *dx, const float *dy, const float *x, int64_t M, int64_t D, int add);
+
     void (*adamw)(float *w, const float *g, float *m, float *v, int64_t n,
                   const struct adamw_params *p);
     double (*sum_squares)(const float *x, int64_t n);
@@ -150,8 +175,10 @@ float *kernel_scratch(enum scratch_slot slot, int64_t floats);
 
 /* The one in use on this machine. */
 const struct vector_kernels *vector_in_use(void);
-/* Sets the members that cpu_sequence.c (folding, group norm), cpu_conv.c and cpu_contrast.c have. */
+/* Sets the members that cpu_sequence.c (folding, group norm, gated linear units),
+ * cpu_ssm.c, cpu_conv.c and cpu_contrast.c have. */
 void cpu_sequence_members(struct backend *k);
+void cpu_ssm_members(struct backend *k);
 void cpu_conv_members(struct backend *k);
 void cpu_contrast_members(struct backend *k);
 

@@ -71,6 +71,32 @@ struct tensor *nn_layernorm(struct build *b, const char *name, struct tensor *x,
     return t_layernorm(b->tape, x, g, o, epsilon > 0 ? epsilon : 1e-6);
 }
 
+static struct tensor *ssm(struct build *b, struct tensor *x, int64_t states, int64_t directions)
+{
+    const double pi = 3.14159265358979323846;
+    int64_t H = tensor_width(x), N = states > 1 ? states / 2 : 1;
+    size_t scope = scope_enter(b, "ssm");
+    struct tensor *step = nn_param(b, "step", 1, &H, PARAM_STEP, 0, false);
+    struct tensor *real = nn_param(b, "real", 2, (int64_t[]){H, N}, PARAM_SAME, log(0.5), false);
+    struct tensor *tones = nn_param(b, "imaginary", 2, (int64_t[]){H, N}, PARAM_TONES, pi, false);
+    struct tensor *output =
+        nn_param(b, "output", 4, (int64_t[]){directions, H, N, 2}, PARAM_GAUSS, sqrt(0.5), false);
+    struct tensor *skip = nn_param(b, "skip", 1, &H, PARAM_GAUSS, 1, false);
+    scope_leave(b, scope);
+    return t_ssm(b->tape, x, step, real, tones, output, skip);
+}
+
+struct tensor *nn_ssm_block(struct build *b, struct tensor *x, const struct ssm_options *o)
+{
+    int64_t H = tensor_width(x);
+    struct tensor *seen = o->lengths ? t_clear_after(b->tape, x, o->lengths) : x;
+    struct tensor *y = ssm(b, seen, o->states, o->directions);
+    y = t_activation_dropout(b->tape, y, ACTIVATION_GELU, o->dropout);
+    y = nn_linear_from(b, "out", y, 2 * H, ACTIVATION_NONE, nn_start_uniform(H));
+    y = t_dropout(b->tape, t_glu(b->tape, y), o->dropout, false);
+    return nn_layernorm(b, "norm", t_add(b->tape, x, y), 1e-5);
+}
+
 static struct tensor *residual(struct build *b, struct tensor *x, struct tensor *branch,
                                const struct block_options *o)
 {

@@ -51,6 +51,18 @@ struct tensor *nn_linear_from(struct build *b, const char *name, struct tensor *
 /* "<name>.weight" and "<name>.bias" [D]; epsilon 0: 1e-6. */
 struct tensor *nn_layernorm(struct build *b, const char *name, struct tensor *x, double epsilon);
 
+struct ssm_options {
+    int64_t states;     /* real ones of a channel: conjugate pairs are half as many, at least one */
+    int64_t directions; /* 1: causal; 2: both */
+    double dropout;     /* after the state space model and of the branch */
+    struct tensor *lengths; /* [B] index: tokens of each record that are not padding; NULL: all */
+};
+/* Layer of a state space network. x [B,T,H] -> norm(x + branch), the branch "ssm", GELU, "out" to 2 H, gated
+ * linear unit. Parameters "ssm.step" [H] (log of dt), "ssm.real" [H,N] (log of minus Re A),
+ * "ssm.imaginary" [H,N], "ssm.output" [directions,H,N,2], "ssm.skip" [H], "out", "norm". Starts as
+ * S4D-Lin: A_n = -1/2 + i pi n. Source: Gu et al. 2022 (S4D); Mehari and Strodthoff 2023 */
+struct tensor *nn_ssm_block(struct build *b, struct tensor *x, const struct ssm_options *options);
+
 struct block_options {
     int64_t heads;
     int64_t hidden;            /* width of the mlp */

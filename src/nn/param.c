@@ -96,6 +96,12 @@ static double init_value(const struct param *x, struct rng *r, int64_t i)
         return rng_between(r, -x->scale, x->scale);
     case PARAM_UNIT:
         return rng_between(r, 0, x->scale);
+    case PARAM_SAME:
+        return x->scale;
+    case PARAM_STEP:
+        return rng_between(r, log(0.001), log(0.1));
+    case PARAM_TONES:
+        return x->scale * (double)(i % x->shape[x->rank - 1]);
     case PARAM_LENGTHS: /* see param_initialize */
         return 0;
     case PARAM_XAVIER: {

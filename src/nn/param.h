@@ -21,9 +21,12 @@ enum param_init {
     PARAM_GAUSS,   /* N(0, scale) */
     PARAM_UNIFORM, /* uniform in -scale to scale */
     PARAM_UNIT,    /* uniform in 0 to scale */
-    PARAM_XAVIER,  /* uniform, bound sqrt(6 / (fan in + fan out)); Glorot and Bengio 2010 */
-    PARAM_SINCOS,  /* fixed positions as a start; Vaswani 2017 section 3.5 */
-    PARAM_LENGTHS  /* [K] root of the sum of squares, for each of K, of the one before it, [..,K] */
+    PARAM_SAME,    /* scale */
+    PARAM_STEP,   /* logarithms of steps: uniform in log(0.001) to log(0.1); Gu et al. 2022 (S4D) */
+    PARAM_TONES,  /* scale times the place in the last axis, from 0 */
+    PARAM_XAVIER, /* uniform, bound sqrt(6 / (fan in + fan out)); Glorot and Bengio 2010 */
+    PARAM_SINCOS, /* fixed positions as a start; Vaswani 2017 section 3.5 */
+    PARAM_LENGTHS /* [K] root of the sum of squares, for each of K, of the one before it, [..,K] */
 };
 
 struct param {

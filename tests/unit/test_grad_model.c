@@ -36,7 +36,11 @@ static const char *const tiny_specs[] = {
     "\"depth\":1,\"heads\":1,\"mlp_ratio\":1,\"norm\":\"pre\",\"conv_layers\":1,"
     "\"conv_width\":4,\"conv_kernel\":3,\"conv_norm\":\"layer\",\"conv_bias\":true,"
     "\"position_kernel\":9,"
-    "\"position_groups\":1}}"};
+    "\"position_groups\":1}}",
+    "{\"network\":{\"backbone\":\"s4\",\"pool\":\"mean\"},\"s4\":{\"width\":8,\"depth\":2,"
+    "\"state\":6,\"dropout\":0.1}}",
+    "{\"network\":{\"backbone\":\"s4\",\"pool\":\"mean_max\"},\"s4\":{\"width\":9,\"depth\":1,"
+    "\"state\":2,\"direction\":\"causal\"}}"};
 
 static void tiny_contract(struct contract *c)
 {
@@ -131,14 +135,10 @@ static void run_objective(const char *spec_text, const char *objective)
                      ERR_OK);
     assert_int_equal(option_set_text(&set, "3kg.detached_norm", "false", OPTION_FROM_SET, &e),
                      ERR_OK);
-    static const char *const small[][2] = {{"w2v.codes", "5"},
-                                           {"w2v.dim", "6"},
-                                           {"w2v.negatives", "3"},
-                                           {"w2v.cross_negatives", "2"},
-                                           {"w2v.mask_length", "2"},
-                                           {"cpc.horizon", "2"},
-                                           {"cpc.negatives", "5"},
-                                           {"cpc.head", "mlp"}};
+    static const char *const small[][2] = {{"w2v.codes", "5"},       {"w2v.dim", "6"},
+                                           {"w2v.negatives", "3"},   {"w2v.cross_negatives", "2"},
+                                           {"w2v.mask_length", "2"}, {"cpc.horizon", "2"},
+                                           {"cpc.negatives", "5"},   {"cpc.head", "mlp"}};
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         assert_int_equal(option_set_text(&set, small[i][0], small[i][1], OPTION_FROM_SET, &e),
                          ERR_OK);
@@ -166,9 +166,10 @@ static void run_objective(const char *spec_text, const char *objective)
     assert_int_equal(objective_inputs_open(&inputs, &sum, &backend_ref64, &m, t, &e), ERR_OK);
     const int64_t samples[B] = {4, 7, 4};
     objective_inputs_draw(inputs, &(struct draw){.seed = 3, .count = B, .samples = samples});
-    /* A code is picked: how the logits of codes change the loss is the op's to be tested. */
-    static const char *const still[] = {"encoder.conv", "w2v.quantizer.weight",
-                                        "w2v.quantizer.bias", NULL};
+    /* A code is picked: how the logits of codes change the loss is the op's to be tested. What makes
+     * the features that they are of: */
+    const char *extractor = strcmp(m.backbone->name, "s4") == 0 ? "encoder.embed" : "encoder.conv";
+    const char *const still[] = {extractor, "w2v.quantizer.weight", "w2v.quantizer.bias", NULL};
     check_direction(t, loss, &m.params, sum.spans_of ? still : NULL);
     objective_inputs_close(inputs);
     tape_free(t);
@@ -486,6 +487,10 @@ static void test_presets(void **state)
             assert_int_equal(param_count_values(&m.params), 90386321 - 769 * 17);
             assert_int_equal(c.sample_count, 2500);
             assert_int_equal(m.backbone->token_count(m.config, 12, 2500), 156);
+        }
+        if (!strcmp(presets[i].name, "s4")) { /* 2,167,813 with a head of five classes */
+            assert_int_equal(param_count_values(&m.params), 2167813 - 5 * 513);
+            assert_int_equal(c.sample_count, 250);
         }
         if (!strcmp(presets[i].name, "vit-small")) { /* over 250 tokens: 10 s at 250 Hz */
             struct model longer;

@@ -380,6 +380,61 @@ static void groupnorm_bwd(struct run *r, const int64_t *s)
                         s[2], s[3], (int)s[4]);
 }
 
+/* s: B, T, H, N, directions. */
+static struct ssm ssm_of(struct run *r, const int64_t *s)
+{
+    int64_t H = s[2], N = s[3];
+    return (struct ssm){.B = s[0],
+                        .T = s[1],
+                        .H = H,
+                        .N = N,
+                        .directions = s[4],
+                        .step = run_in(r, H, log(1e-3), log(0.1)),
+                        .real = run_in(r, H * N, log(0.3), log(0.7)),
+                        .imaginary = run_in(r, H * N, 0, 10),
+                        .output = run_in(r, s[4] * H * N * 2, -1, 1),
+                        .skip = run_in(r, H, -1, 1)};
+}
+
+static void ssm_fwd(struct run *r, const int64_t *s)
+{
+    struct ssm m = ssm_of(r, s);
+    void *y = run_out(r, s[0] * s[1] * s[2]), *x = run_in(r, s[0] * s[1] * s[2], -1, 1);
+    run_seal(r);
+    r->k->ssm_fwd(y, x, &m);
+}
+
+/* s[6]: bits of what is not wanted: dx, gradients of step, real, imaginary, output, skip. */
+static void ssm_bwd(struct run *r, const int64_t *s)
+{
+    struct ssm m = ssm_of(r, s);
+    int64_t n = m.B * m.T * m.H, states = m.H * m.N;
+    const int64_t sizes[] = {n, m.H, states, states, m.directions * states * 2, m.H};
+    void *d[6], *dy = run_in(r, n, -1, 1), *x = run_in(r, n, -1, 1);
+    for (int i = 0; i < 6; i++) {
+        d[i] = run_out(r, sizes[i]);
+        d[i] = s[6] >> i & 1 ? NULL : d[i];
+    }
+    run_seal(r);
+    r->k->ssm_bwd(d[0], &(struct ssm_gradients){d[1], d[2], d[3], d[4], d[5]}, dy, x, &m,
+                  (int)s[5]);
+}
+
+static void glu_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0] * s[1]), *x = run_in(r, 2 * s[0] * s[1], -20, 20);
+    run_seal(r);
+    r->k->glu_fwd(y, x, s[0], s[1]);
+}
+
+static void glu_bwd(struct run *r, const int64_t *s)
+{
+    void *dx = run_out(r, 2 * s[0] * s[1]), *dy = run_in(r, s[0] * s[1], -1, 1);
+    void *x = run_in(r, 2 * s[0] * s[1], -20, 20);
+    run_seal(r);
+    r->k->glu_bwd(dx, dy, x, s[0], s[1], (int)s[2]);
+}
+
 /* s[8]: with factors of the taps. */
 static struct conv conv_of(struct run *r, const int64_t *s)
 {
@@ -917,6 +972,18 @@ static const struct kernel_case cases[] = {
     {CASE(groupnorm_fwd), {{1, 1, 1, 1}, {3, 37, 5, 5}, {2, 300, 70, 70}, {3, 130, 195, 3}}},
     {CASE(groupnorm_bwd),
      {{1, 1, 1, 1, 0}, {3, 37, 5, 5, 1}, {2, 300, 70, 70, 0}, {3, 130, 195, 3, 1, 1}}},
+    {CASE(ssm_fwd),
+     {{1, 1, 1, 1, 1}, {3, 40, 5, 4, 2}, {2, 150, 37, 4, 2}, {2, 70, 16, 7, 1}, {5, 9, 70, 2, 2}}},
+    {CASE(ssm_bwd),
+     {{1, 1, 1, 1, 1, 0, 0},
+      {3, 40, 5, 4, 2, 1, 0},
+      {2, 150, 37, 4, 2, 0, 0},
+      {2, 70, 16, 7, 1, 1, 0},
+      {5, 9, 70, 2, 2, 0, 1},
+      {3, 40, 5, 3, 2, 0, 62},
+      {2, 40, 5, 5, 2, 1, 20}}},
+    {CASE(glu_fwd), {{1, 1}, {3, 70}, {300, 257}}},
+    {CASE(glu_bwd), {{1, 1, 0}, {3, 70, 1}, {300, 257, 0}}},
     {CASE(conv_fwd),
      {{1, 1, 1, 1, 1, 1, 0},
       {3, 5, 6, 9, 4, 3, 1},
