@@ -2,7 +2,7 @@
 # The table of the README: every objective on a PTB-XL folder, as probe and fine-tuned, beside the random
 # encoder and training from scratch; means over seeds of the macro AUROC of the test fold.
 #   scripts/ptbxl_table.sh DATA [OUT] [SEEDS] [TASK]     such as: ... ptbxl runs "1 2 3" super
-# Runs that are there already are not repeated.
+# Records are scored by the mean logit of their windows. Runs that are there already are not repeated.
 set -euo pipefail
 root=$(dirname "$0")/..
 data=${1:?usage: scripts/ptbxl_table.sh DATA [OUT] [SEEDS] [TASK]}
@@ -25,11 +25,11 @@ for seed in $seeds; do
     for objective in mae simclr mae+simclr; do
         run "$objective-$seed" pretrain --objective "$objective" --seed "$seed"
         for adapt in probe finetune; do
-            run "$adapt-$objective-$seed" $adapt --task "$task" --weights "$out/$objective-$seed" --seed "$seed"
+            run "$adapt-$objective-$seed" $adapt --task "$task" --aggregation mean_logit --weights "$out/$objective-$seed" --seed "$seed"
         done
     done
     for adapt in probe finetune; do
-        run "$adapt-random-$seed" $adapt --task "$task" --weights random --seed "$seed"
+        run "$adapt-random-$seed" $adapt --task "$task" --aggregation mean_logit --weights random --seed "$seed"
     done
 done
 

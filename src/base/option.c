@@ -15,6 +15,8 @@ const char *option_source_name(enum option_source source)
     switch (source) {
     case OPTION_FROM_DEFAULT:
         return "default";
+    case OPTION_FROM_DATA:
+        return "data";
     case OPTION_FROM_PRESET:
         return "preset";
     case OPTION_FROM_FILE:
@@ -243,6 +245,24 @@ enum err_code option_set_text(struct option_set *set, const char *key, const cha
     return set_value(set, key, value, source, e);
 }
 
+enum err_code option_set_words(struct option_set *set, const char *words, enum option_source source,
+                               bool known_only, struct err *e)
+{
+    char text[1024];
+    ASSERT(str_copy(text, sizeof text, words), "too many words: %.40s...", words);
+    char *rest = text;
+    for (char *word; (word = strsep(&rest, " ")) != NULL;) {
+        char *equals = strchr(word, '=');
+        if (!equals)
+            continue;
+        *equals = 0;
+        if (known_only && !option_set_find(set, word))
+            continue;
+        TRY(option_set_text(set, word, equals + 1, source, e));
+    }
+    return ERR_OK;
+}
+
 static enum err_code set_json_value(struct option_set *set, const char *key, const cJSON *value,
                                     enum option_source source, struct err *e)
 {
@@ -337,6 +357,25 @@ static cJSON *value_to_json(const struct option *row, const void *target)
     }
     }
     return NULL;
+}
+
+enum err_code option_set_inherit(struct option_set *set, const struct option_set *from,
+                                 struct err *e)
+{
+    for (int g = 0; g < from->group_count; g++) {
+        const struct option_group *group = &from->groups[g];
+        for (int r = 0; group->rows[r].name != NULL; r++) {
+            char key[KEY_SIZE];
+            make_key(group, &group->rows[r], key);
+            if (group->sources[r] == OPTION_FROM_DEFAULT || !option_set_find(set, key))
+                continue;
+            cJSON *value = value_to_json(&group->rows[r], group->target);
+            enum err_code code = set_json_value(set, key, value, group->sources[r], e);
+            cJSON_Delete(value);
+            TRY(code);
+        }
+    }
+    return ERR_OK;
 }
 
 struct cJSON *option_rows_to_json(const struct option *rows, const void *target)

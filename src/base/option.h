@@ -61,6 +61,7 @@ struct option {
 /* Later sources override earlier ones; a value set by a stronger source is kept. */
 enum option_source {
     OPTION_FROM_DEFAULT,
+    OPTION_FROM_DATA,   /* what the kind of data set asks for */
     OPTION_FROM_PRESET, /* a model preset, a checkpoint */
     OPTION_FROM_FILE,   /* --config FILE */
     OPTION_FROM_SET,    /* --set key=value */
@@ -97,6 +98,16 @@ void option_set_add(struct option_set *set, const char *prefix, const struct opt
  * ERR_USAGE with the nearest key; bad value or out of bounds: ERR_USAGE naming key, bounds, value. */
 enum err_code option_set_text(struct option_set *set, const char *key, const char *value,
                               enum option_source source, struct err *e);
+
+/* Sets from words "key=value key=value", such as a row's defaults; values hold no spaces. known_only:
+ * keys that the set does not have are passed over. */
+enum err_code option_set_words(struct option_set *set, const char *words, enum option_source source,
+                               bool known_only, struct err *e);
+
+/* Sets what `from` was given (all that is no default), from the same sources, where the set has such an
+ * option. */
+enum err_code option_set_inherit(struct option_set *set, const struct option_set *from,
+                                 struct err *e);
 
 /* Sets from a JSON object: nested objects are prefixes ({"mae": {"mask_ratio": 0.5}}), and dotted
  * keys are accepted too. */

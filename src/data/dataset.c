@@ -202,12 +202,14 @@ static bool is_marked_synthetic(const char *root)
     return found;
 }
 
-static enum err_code dataset_find(const char *root, const char *name, const struct dataset **out,
-                                  struct err *e)
+enum err_code dataset_at(const char *root, const char *name, const struct dataset **out,
+                         struct err *e)
 {
     char known[256];
     int used = 0, best = 0;
     *out = NULL;
+    if (!dir_exists(root) && !file_exists(root))
+        FAIL(e, ERR_NOT_FOUND, "%s: no such folder", root);
     for (int i = 0; datasets[i]; i++) {
         used += snprintf(known + used, sizeof known - (size_t)used, "%s%s", i ? ", " : "",
                          datasets[i]->name);
@@ -240,9 +242,7 @@ enum err_code manifest_open(const char *root, const char *name,
     static const struct manifest_options defaults = {0};
     *out = (struct manifest){0};
     arena_init(&out->arena, "manifest", 0);
-    if (!dir_exists(root) && !file_exists(root))
-        FAIL(e, ERR_NOT_FOUND, "%s: no such folder", root);
-    TRY(dataset_find(root, name, &out->dataset, e));
+    TRY(dataset_at(root, name, &out->dataset, e));
     out->root = arena_strdup(&out->arena, root);
     out->synthetic = is_marked_synthetic(root);
     if (!out->root)

@@ -95,6 +95,9 @@ struct dataset {
     const char *help;
     const char *tasks; /* "super|sub|diag|form|rhythm|all"; the first is the default task; "" if the
                            kind has no labels */
+    const char *benchmark; /* tasks of its published table, in order, "a,b"; NULL: all of `tasks` */
+    const char *defaults;  /* "key=value ..." of its published protocol: weaker than what a model's
+                              preset or the user says; NULL: none */
     /* 0..100 from what the folder holds. */
     int (*probe)(const char *root);
     /* Adds the entries. Duplicate ids, patients in several folds, missing files and the hash are
@@ -108,6 +111,11 @@ struct dataset {
 };
 
 extern const struct dataset *const datasets[]; /* NULL-terminated, from datasets.def */
+
+/* The kind of the data set at root, recognized or, with name, told. Errors: ERR_NOT_FOUND, ERR_USAGE,
+ * ERR_FORMAT as manifest_open. */
+enum err_code dataset_at(const char *root, const char *name, const struct dataset **out,
+                         struct err *e);
 
 /* Reads the recording of an entry (record_read), of one file or two. *out is initialized here; the caller
  * frees it also after an error. Errors: those of record_read and ecg_record_append. */

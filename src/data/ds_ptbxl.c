@@ -11,7 +11,10 @@
  * Classes are those of scp_statements.csv, in its order, whether or not a record here has them.
  * Folds: strat_fold. Sex: 0 male, 1 female. Age 300 stands for "over 89" and is kept. Site and
  * device as in their columns.
- * Source: Wagner et al. 2020, doi:10.1038/s41597-020-0495-6; tasks as in Strodthoff et al. 2020. */
+ * Protocol: folds 1-8 train, 9 validation, 10 test; 100 Hz, one mean and deviation of all training
+ * samples and leads, crops of 2.5 s at random, windows of 2.5 s each 1.25 s, of which each class has its
+ * greatest probability.
+ * Source: Wagner et al. 2020, doi:10.1038/s41597-020-0495-6; tasks and protocol as in Strodthoff et al. 2020. */
 #include <string.h>
 
 #include "base/file.h"
@@ -335,6 +338,9 @@ const struct dataset dataset_ptbxl = {
     .name = "ptbxl",
     .help = "PTB-XL: ptbxl_database.csv, scp_statements.csv, records100, records500",
     .tasks = "super|sub|diag|form|rhythm|all",
+    .benchmark = "all,diag,sub,super,form,rhythm",
+    .defaults = "aggregation=max input.rate_hz=100 input.seconds=2.5 input.normalization=global "
+                "input.windows=overlap",
     .probe = ptbxl_probe,
     .index = ptbxl_index,
     .labels = ptbxl_labels,

@@ -53,9 +53,12 @@ enum err_code store_signal(struct store *s, int64_t i, struct arena *a, const fl
  * Threads: safe. */
 enum err_code store_copy(struct store *s, int64_t i, int64_t begin, int64_t T, float *out,
                          struct err *e);
-/* Mean and standard deviation over all samples and leads (and by lead, arrays may be NULL), in
+/* Mean and standard deviation over all samples and leads of some records (and by lead, arrays may be NULL), in
  * double with a fixed order: the same bits for any number of threads. NaN for an empty store, and if a
  * record that was not kept in memory cannot be read any more. */
+void store_statistics_of(struct store *s, const int64_t *subset, int64_t count, double *mean,
+                         double *std, double *lead_mean, double *lead_std);
+/* The same of all records. */
 void store_statistics(struct store *s, double *mean, double *std, double *lead_mean,
                       double *lead_std);
 

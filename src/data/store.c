@@ -258,6 +258,7 @@ struct moments {
 
 struct measuring {
     struct store *store;
+    const int64_t *subset;
     struct moments *moments; /* [count, L] */
 };
 
@@ -266,9 +267,10 @@ static void record_measure(void *context, int64_t i)
     struct measuring *m = context;
     struct arena a;
     const float *x = NULL;
-    int64_t L = m->store->contract->lead_count, T = m->store->records[i].length;
+    int64_t at = m->subset ? m->subset[i] : i;
+    int64_t L = m->store->contract->lead_count, T = store_length(m->store, at);
     arena_init(&a, "record", 0);
-    bool ok = store_signal(m->store, i, &a, &x, NULL) == ERR_OK;
+    bool ok = store_signal(m->store, at, &a, &x, NULL) == ERR_OK;
     for (int64_t l = 0; l < L; l++) {
         struct moments *out = &m->moments[i * L + l];
         double sum = ok ? 0.0 : (double)NAN, square = 0.0;
@@ -294,19 +296,19 @@ static void moments_merge(struct moments *total, const struct moments *part)
     total->n = n;
 }
 
-void store_statistics(struct store *s, double *mean, double *std, double *lead_mean,
-                      double *lead_std)
+void store_statistics_of(struct store *s, const int64_t *subset, int64_t count, double *mean,
+                         double *std, double *lead_mean, double *lead_std)
 {
     int64_t L = s->contract->lead_count;
     struct moments all = {0}, leads[CONTRACT_LEADS_MAX] = {{0}};
-    struct measuring m = {s, calloc((size_t)(s->count * L) + 1, sizeof *m.moments)};
+    struct measuring m = {s, subset, calloc((size_t)(count * L) + 1, sizeof *m.moments)};
     if (m.moments)
-        pool_for(s->options.threads, s->count, record_measure, &m);
-    for (int64_t i = 0; m.moments && i < s->count * L; i++) {
+        pool_for(s->options.threads, count, record_measure, &m);
+    for (int64_t i = 0; m.moments && i < count * L; i++) {
         moments_merge(&all, &m.moments[i]);
         moments_merge(&leads[i % L], &m.moments[i]);
     }
-    bool ok = m.moments && s->count > 0;
+    bool ok = m.moments && count > 0;
     free(m.moments);
     if (mean)
         *mean = ok ? all.mean : (double)NAN;
@@ -318,4 +320,10 @@ void store_statistics(struct store *s, double *mean, double *std, double *lead_m
         if (lead_std)
             lead_std[l] = ok ? sqrt(leads[l].square / leads[l].n) : (double)NAN;
     }
+}
+
+void store_statistics(struct store *s, double *mean, double *std, double *lead_mean,
+                      double *lead_std)
+{
+    store_statistics_of(s, NULL, s->count, mean, std, lead_mean, lead_std);
 }

@@ -147,6 +147,7 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
     memset(data, 0, sizeof *data);
     if (!a->options.weights)
         FAIL(e, ERR_USAGE, "--weights is missing: a run folder, a model file, or random");
+    TRY(experiment_defaults(a->set, &a->data, e));
     cJSON *spec = NULL;
     struct contract contract;
     bool random = weights_are_random(a);

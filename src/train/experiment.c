@@ -90,6 +90,16 @@ enum err_code input_contract(const struct input_options *o, struct contract *c, 
     return ERR_OK;
 }
 
+enum err_code experiment_defaults(struct option_set *set, const struct experiment_options *o,
+                                  struct err *e)
+{
+    const struct dataset *row;
+    if (!o->data)
+        FAIL(e, ERR_USAGE, "--data DIR is missing: the folder of the data set");
+    TRY(dataset_at(o->data, o->dataset, &row, e));
+    return row->defaults ? option_set_words(set, row->defaults, OPTION_FROM_DATA, true, e) : ERR_OK;
+}
+
 enum err_code experiment_open(struct experiment *x, const char *task, double rate_hz, struct err *e)
 {
     const struct experiment_options *o = x->options;
@@ -141,7 +151,13 @@ enum err_code experiment_fit_contract(struct experiment *x, const struct contrac
     x->manifest.problem_count = problems; /* the final reading reports them */
     if (code == ERR_OK) {
         double mean = 0, std = 0, lead_mean[CONTRACT_LEADS_MAX], lead_std[CONTRACT_LEADS_MAX];
-        store_statistics(s, &mean, &std, lead_mean, lead_std);
+        int64_t *subset = NULL, count = 0;
+        subset = arena_push_array(&x->manifest.arena, (size_t)store_count(s), sizeof *subset);
+        ASSERT(subset, "out of memory");
+        for (int64_t i = 0; i < store_count(s); i++)
+            if (!x->labels.labelled || x->labels.labelled[store_entry(s, i)])
+                subset[count++] = i;
+        store_statistics_of(s, subset, count, &mean, &std, lead_mean, lead_std);
         bool one = c->normalization == NORMALIZE_GLOBAL;
         for (int64_t l = 0; l < c->lead_count; l++) {
             x->contract.mean[l] = one ? mean : lead_mean[l];

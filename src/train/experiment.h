@@ -62,8 +62,13 @@ enum err_code experiment_open(struct experiment *x, const char *task, double rat
                               struct err *e);
 void experiment_close(struct experiment *x); /* accepts a zeroed struct */
 
-/* Sets x->contract and, for normalizations that need them, its statistics from the records of
- * `split`. */
+/* Sets what the kind of data set asks for, where the set has such options: before any is read.
+ * Errors: those of dataset_at. */
+enum err_code experiment_defaults(struct option_set *set, const struct experiment_options *o,
+                                  struct err *e);
+
+/* Sets x->contract and, for normalizations that need them, its statistics from the records of `split`:
+ * with labels from those that have one. */
 enum err_code experiment_fit_contract(struct experiment *x, const struct contract *c,
                                       enum data_split split, struct err *e);
 /* Reads the records of a split (x->contract is final), labelled ones only with `labelled`; indices of

@@ -300,6 +300,54 @@ static void test_repeated(void **state)
     option_set_free(&set);
 }
 
+/* A run of a series gets what the command was given and nothing else, from the same sources. */
+static void what_was_given_is_inherited(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct option_set set, run;
+    struct train_options train, own;
+    struct gate_options gate, own_gate;
+    struct mae_options mae;
+    option_set_init(&set);
+    option_set_add(&set, "", train_rows, &train);
+    option_set_add(&set, "", gate_rows, &gate);
+    option_set_add(&set, "mae", mae_rows, &mae);
+    assert_int_equal(option_set_words(&set, "epochs=3 schedule=constant", OPTION_FROM_DATA, false,
+                                      &e),
+                     ERR_OK);
+    assert_int_equal(option_set_words(&set, "lr=0.5  nothing=1 epochs=4", OPTION_FROM_PRESET, true,
+                                      &e),
+                     ERR_OK);
+    assert_int_equal(option_set_words(&set, "nothing=1", OPTION_FROM_PRESET, false, &e), ERR_USAGE);
+    assert_int_equal(option_set_words(&set, "lr=2", OPTION_FROM_PRESET, true, &e), ERR_USAGE);
+    assert_int_equal(option_set_text(&set, "seed", "9007199254740993", OPTION_FROM_FLAG, &e),
+                     ERR_OK);
+    assert_int_equal(option_set_text(&set, "require", "a>=1", OPTION_FROM_FLAG, &e), ERR_OK);
+    assert_int_equal(option_set_text(&set, "require", "b>=1", OPTION_FROM_FLAG, &e), ERR_OK);
+    assert_int_equal(option_set_text(&set, "mae.mask_ratio", "0.3", OPTION_FROM_FLAG, &e), ERR_OK);
+    assert_int_equal(train.epochs, 4);
+    assert_string_equal(train.schedule, "constant");
+
+    option_set_init(&run);
+    option_set_add(&run, "", train_rows, &own); /* it has no mae */
+    option_set_add(&run, "", gate_rows, &own_gate);
+    assert_int_equal(option_set_text(&run, "fresh", "true", OPTION_FROM_DEFAULT, &e), ERR_OK);
+    assert_int_equal(option_set_inherit(&run, &set, &e), ERR_OK);
+    assert_int_equal(own.epochs, 4);
+    assert_true(own.lr == 0.5 && own.fresh && own.out == NULL);
+    assert_string_equal(own.schedule, "constant");
+    assert_int_equal(own.seed, 9007199254740993);
+    assert_string_equal(own_gate.require, "a>=1,b>=1");
+    assert_int_equal(option_set_source(&run, "epochs"), OPTION_FROM_PRESET);
+    assert_int_equal(option_set_source(&run, "schedule"), OPTION_FROM_DATA);
+    assert_int_equal(option_set_source(&run, "seed"), OPTION_FROM_FLAG);
+    assert_int_equal(option_set_source(&run, "fresh"), OPTION_FROM_DEFAULT);
+    option_set_free(&set);
+    assert_string_equal(own.schedule, "constant"); /* its own copy */
+    option_set_free(&run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +358,7 @@ int main(void)
         cmocka_unit_test(json_strict),
         cmocka_unit_test(json_prints_exactly),
         cmocka_unit_test(test_repeated),
+        cmocka_unit_test(what_was_given_is_inherited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
