@@ -123,7 +123,7 @@ static void put_json_line(const struct inference *f, struct buf *b, const char *
     if (in->code == ERR_OK) {
         buf_puts(b, ",\"status\":\"ok\"");
         if (f->model.classes.count > 0) {
-            buf_puts(b, ",\"scores\":{");
+            buf_puts(b, f->model.classes.values ? ",\"values\":{" : ",\"scores\":{");
             for (int64_t k = 0; k < f->model.classes.count; k++) {
                 buf_puts(b, k ? "," : "");
                 json_print_string(f->model.classes.names[k], b);
@@ -283,7 +283,7 @@ static enum err_code finish_one(struct inference *f, const char *path, int64_t i
     int64_t K = f->model.classes.count;
     if (in->code == ERR_OK) {
         for (int64_t k = 0; k < K; k++)
-            f->scores[k] = score_from_logit(f->logits_of[i * K + k]);
+            f->scores[k] = score_from_output(&f->model.classes, k, f->logits_of[i * K + k]);
         f->scored++;
     } else {
         f->refused++;
@@ -506,6 +506,7 @@ const struct command command_infer = {
         "one line of JSON on standard output, in the order named:\n"
         "  {\"file\": ..., \"status\": \"ok\", \"scores\": {\"NORM\": 0.97, ...}, ...}\n"
         "  {\"file\": ..., \"status\": \"refused\", \"code\": ..., \"reason\": ...}\n"
+        "A model of values gives \"values\": {\"age\": 61.2} in their units in place of scores.\n"
         "The model file says which leads, rate, length and units it takes: a recording is "
         "converted\n"
         "to that or refused. Leads that the model takes as zeros where they are missing are told\n"

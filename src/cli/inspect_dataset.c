@@ -16,6 +16,7 @@
 
 #define KINDS_MAX 16 /* of rates and of lead counts that are told apart */
 #define TASKS_MAX 16
+#define NAMES_SHOWN 12 /* of sites and of devices, in text */
 
 /* Gathering: each recording by itself, then all together in the order of the table */
 
@@ -45,6 +46,17 @@ struct spread {
     double min, median, max;
 };
 
+/* How many records carry each text; the most frequent first. */
+struct name_count {
+    const char *name;
+    int64_t count;
+};
+
+struct name_counts {
+    int64_t kinds, unknown;
+    struct name_count *names; /* [kinds] */
+};
+
 struct survey {
     struct invocation *call;
     struct manifest manifest;
@@ -56,6 +68,7 @@ struct survey {
     struct spread duration_s, age_years;
     int64_t very_old, age_unknown, sex[3], folds[11], fold_patients[11], patients;
     int64_t patients_unknown;
+    struct name_counts sites, devices;
     int task_count;
     struct label_set tasks[TASKS_MAX];
     int shown; /* task whose classes are listed as text; -1: none */
@@ -229,6 +242,57 @@ static void people_sum(struct survey *s, double *values, const struct manifest_e
     }
 }
 
+static int compare_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int compare_counts(const void *a, const void *b)
+{
+    const struct name_count *x = a, *y = b;
+    return x->count != y->count ? (x->count < y->count) - (x->count > y->count)
+                                : strcmp(x->name, y->name);
+}
+
+/* Counts n texts, which are sorted on the way. */
+static enum err_code names_count(struct survey *s, const char **names, int64_t n,
+                                 struct name_counts *out, struct err *e)
+{
+    out->unknown = s->manifest.count - n;
+    out->names = arena_push_array(&s->manifest.arena, (size_t)n, sizeof *out->names);
+    if (!out->names)
+        FAIL(e, ERR_MEMORY, "out of memory");
+    qsort(names, (size_t)n, sizeof *names, compare_text);
+    for (int64_t i = 0; i < n; i++)
+        if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
+            out->names[out->kinds - 1].count++;
+        else
+            out->names[out->kinds++] = (struct name_count){names[i], 1};
+    qsort(out->names, (size_t)out->kinds, sizeof *out->names, compare_counts);
+    return ERR_OK;
+}
+
+static enum err_code places_sum(struct survey *s, struct err *e)
+{
+    const struct manifest *m = &s->manifest;
+    const char **names = calloc((size_t)m->count + 1, sizeof *names);
+    int64_t n = 0;
+    if (!names)
+        FAIL(e, ERR_MEMORY, "%" PRId64 " records: out of memory", m->count);
+    for (int64_t i = 0; i < m->count; i++)
+        if (m->entries[i].site)
+            names[n++] = m->entries[i].site;
+    enum err_code code = names_count(s, names, n, &s->sites, e);
+    n = 0;
+    for (int64_t i = 0; i < m->count; i++)
+        if (m->entries[i].device)
+            names[n++] = m->entries[i].device;
+    if (code == ERR_OK)
+        code = names_count(s, names, n, &s->devices, e);
+    free(names);
+    return code;
+}
+
 static enum err_code tasks_read(struct survey *s, struct err *e)
 {
     struct manifest *m = &s->manifest;
@@ -238,18 +302,14 @@ static enum err_code tasks_read(struct survey *s, struct err *e)
         s->task_count = 1;
         return ERR_OK;
     }
-    for (const char *at = m->dataset->tasks; *at && s->task_count < TASKS_MAX;) {
-        size_t n = strcspn(at, "|");
-        char *task = arena_strndup(&m->arena, at, n);
-        if (!task)
-            FAIL(e, ERR_MEMORY, "out of memory");
+    const char *const *tasks = manifest_tasks(m);
+    for (int t = 0; tasks[t] && s->task_count < TASKS_MAX; t++) {
         /* A set in which nothing is labelled has no classes: that is worth saying, not a failure. */
         struct err why = {0};
-        if (manifest_labels(m, task, &s->tasks[s->task_count], &why) == ERR_OK)
+        if (manifest_labels(m, tasks[t], &s->tasks[s->task_count], &why) == ERR_OK)
             s->task_count++;
         else
-            manifest_problem_add(m, task, err_code_name(why.code), "%s", why.message);
-        at += n + (at[n] == '|');
+            manifest_problem_add(m, tasks[t], err_code_name(why.code), "%s", why.message);
     }
     if (s->task_count == 0)
         s->shown = -1;
@@ -271,6 +331,7 @@ static enum err_code survey_make(struct survey *s, const char *path, struct err 
         print_progress(s->call, NULL);
         readings_sum(s, values);
         people_sum(s, values, sorted);
+        code = places_sum(s, e);
     } else {
         code = RAISE(e, ERR_MEMORY, "%" PRId64 " records: out of memory", n);
     }
@@ -287,14 +348,16 @@ static void survey_free(struct survey *s)
     manifest_close(&s->manifest);
 }
 
-/* Records of class k (or, with k -1, with any label) of a task in a split. */
+/* Records of class k, or with a known value k (or, with k -1, with any label) of a task in a split. */
 static int64_t class_count(const struct survey *s, const struct label_set *set, int64_t k,
                            enum data_split split)
 {
     int64_t n = 0;
     for (int64_t i = 0; i < s->manifest.count; i++)
         if (entry_in_split(&s->manifest.entries[i], split))
-            n += k < 0 ? set->labelled[i] : set->targets[i * set->class_count + k];
+            n += k < 0                       ? set->labelled[i]
+                 : set->kind == LABEL_VALUES ? !isnan(set->values[i * set->class_count + k])
+                                             : set->targets[i * set->class_count + k];
     return n;
 }
 
@@ -384,6 +447,25 @@ static void print_people(const struct survey *s)
            s->sex[SEX_MALE], s->sex[SEX_UNKNOWN]);
 }
 
+static void print_names(const char *row, const struct name_counts *c)
+{
+    print_row(row);
+    if (c->kinds == 0) {
+        printf("unknown\n");
+        return;
+    }
+    for (int64_t i = 0; i < c->kinds && i < NAMES_SHOWN; i++) {
+        printf("%s", i ? ", " : "");
+        print_text(c->names[i].name);
+        printf(": %" PRId64, c->names[i].count);
+    }
+    if (c->kinds > NAMES_SHOWN)
+        printf(", %" PRId64 " more", c->kinds - NAMES_SHOWN);
+    if (c->unknown > 0)
+        printf("; unknown for %" PRId64, c->unknown);
+    printf("\n");
+}
+
 static void print_folds(const struct survey *s)
 {
     print_row("folds");
@@ -408,8 +490,8 @@ static void print_tasks(const struct survey *s)
     if (s->shown < 0)
         return;
     const struct label_set *set = &s->tasks[s->shown];
-    printf("\nclass of %-16s %8s %10s %8s %8s\n", set->task, "train", "validation", "test",
-           "records");
+    printf("\n%s of %-16s %8s %10s %8s %8s\n", set->kind == LABEL_VALUES ? "value" : "class",
+           set->task, "train", "validation", "test", "records");
     for (int64_t k = 0; k < set->class_count; k++) {
         int width = print_text(set->class_names[k]);
         printf("%*s %8" PRId64 " %10" PRId64 " %8" PRId64 " %8" PRId64, width < 25 ? 25 - width : 0,
@@ -438,6 +520,8 @@ static void print_survey(const struct survey *s)
     printf("%s\n", m->root);
     print_recordings(s);
     print_people(s);
+    print_names("sites", &s->sites);
+    print_names("devices", &s->devices);
     print_folds(s);
     if (m->label_note) {
         print_row("labels");
@@ -496,6 +580,10 @@ static void add_task(cJSON *tasks, const struct survey *s, const struct label_se
     cJSON *task = cJSON_CreateObject();
     cJSON_AddStringToObject(task, "task", set->task);
     cJSON_AddStringToObject(task, "code_system", set->code_system);
+    if (set->kind == LABEL_VALUES)
+        cJSON_AddStringToObject(task, "kind", "values");
+    if (set->unit)
+        cJSON_AddStringToObject(task, "unit", set->unit);
     add_splits(task, s, set, -1);
     cJSON *classes = cJSON_AddArrayToObject(task, "classes");
     for (int64_t k = 0; k < set->class_count; k++) {
@@ -507,6 +595,17 @@ static void add_task(cJSON *tasks, const struct survey *s, const struct label_se
         cJSON_AddItemToArray(classes, item);
     }
     cJSON_AddItemToArray(tasks, task);
+}
+
+static void add_names(cJSON *object, const char *list, const char *key, const struct name_counts *c)
+{
+    cJSON *array = cJSON_AddArrayToObject(object, list);
+    for (int64_t i = 0; i < c->kinds; i++) {
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, key, c->names[i].name);
+        add_count(item, "records", c->names[i].count);
+        cJSON_AddItemToArray(array, item);
+    }
 }
 
 static void add_people(cJSON *object, const struct survey *s)
@@ -522,6 +621,8 @@ static void add_people(cJSON *object, const struct survey *s)
     cJSON *age = cJSON_GetObjectItemCaseSensitive(object, "age_years");
     add_count(age, "very_old", s->very_old);
     add_count(age, "unknown", s->age_unknown);
+    add_names(object, "sites", "site", &s->sites);
+    add_names(object, "devices", "device", &s->devices);
     cJSON *folds = cJSON_AddArrayToObject(object, "folds");
     for (int fold = 1; fold <= 10; fold++) {
         cJSON *item = cJSON_CreateObject();

@@ -27,11 +27,16 @@ static cJSON *parameters_json(const struct model *m)
     return list;
 }
 
+static const char *kind_of(const struct model *m, const char *encoder)
+{
+    return m->classes.count == 0 ? encoder : m->classes.values ? "regressor" : "classifier";
+}
+
 static void print_model_json(const struct model *m, const char *path)
 {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "file", path);
-    cJSON_AddStringToObject(json, "kind", m->classes.count > 0 ? "classifier" : "encoder");
+    cJSON_AddStringToObject(json, "kind", kind_of(m, "encoder"));
     cJSON_AddNumberToObject(json, "parameters", (double)param_count_values(&m->params));
     cJSON_AddStringToObject(json, "storage", storage_name(model_storage(m)));
     cJSON_AddItemToObject(json, "contract", contract_to_json(&m->contract));
@@ -84,6 +89,11 @@ static void print_class(const struct model_classes *c, int64_t k)
         printf("%s%s", before, c->titles[k]);
         before = "; ";
     }
+    if (c->values) {
+        printf("%smean %g, deviation %g%s%s in training", before, c->means[k], c->deviations[k],
+               c->unit ? " " : "", c->unit ? c->unit : "");
+        before = "; ";
+    }
     if (strcmp(c->aggregation[k], aggregation_names[0]) != 0) {
         printf("%s%s over windows", before, c->aggregation[k]);
         before = "; ";
@@ -95,12 +105,12 @@ static void print_class(const struct model_classes *c, int64_t k)
 
 static void print_model_text(const struct model *m, const char *path)
 {
-    printf("%s: %s, %lld parameters, matrices in %s\n", path,
-           m->classes.count > 0 ? "classifier" : "encoder without a head",
+    printf("%s: %s, %lld parameters, matrices in %s\n", path, kind_of(m, "encoder without a head"),
            (long long)param_count_values(&m->params), storage_name(model_storage(m)));
     print_contract(&m->contract);
     if (m->classes.count > 0) {
-        printf("classes of task %s (%s)\n", m->classes.task, m->classes.code_system);
+        printf("%s of task %s (%s)\n", m->classes.values ? "values" : "classes", m->classes.task,
+               m->classes.code_system);
         for (int64_t k = 0; k < m->classes.count; k++)
             print_class(&m->classes, k);
     }

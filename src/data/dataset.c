@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "data/manifest.h"
+#include "data/targets.h"
 
 #define DATASET(name) extern const struct dataset dataset_##name;
 #include "data/datasets.def"
@@ -274,26 +275,72 @@ void manifest_close(struct manifest *m)
     *m = (struct manifest){0};
 }
 
+float label_set_target(const struct label_set *set, int64_t i, int64_t k)
+{
+    int64_t cell = i * set->class_count + k;
+    return set->values ? set->values[cell] : (float)set->targets[cell];
+}
+
+/* How many names the list "a|b" has; each is copied to out if that is there. */
+static int64_t tasks_split(struct arena *a, const char *list, const char **out)
+{
+    int64_t count = 0;
+    for (const char *at = list; *at; count++) {
+        size_t n = strcspn(at, "|");
+        if (out)
+            out[count] = arena_strndup(a, at, n);
+        ASSERT(!out || out[count], "out of memory");
+        at += n + (at[n] == '|');
+    }
+    return count;
+}
+
+const char *const *manifest_tasks(struct manifest *m)
+{
+    bool sex = false, age = false;
+    const char *own = m->dataset->labels ? m->dataset->tasks : "";
+    int64_t count = tasks_split(&m->arena, own, NULL);
+    const char **tasks = arena_push_array(&m->arena, (size_t)count + 3, sizeof *tasks);
+    ASSERT(tasks, "out of memory");
+    tasks_split(&m->arena, own, tasks);
+    for (int64_t i = 0; i < m->count; i++) {
+        sex = sex || m->entries[i].sex != SEX_UNKNOWN;
+        age = age || m->entries[i].age_years < AGE_OPEN_YEARS;
+    }
+    if (sex)
+        tasks[count++] = "sex";
+    if (age)
+        tasks[count++] = "age";
+    tasks[count] = NULL;
+    return tasks;
+}
+
 enum err_code manifest_labels(struct manifest *m, const char *task, struct label_set *out,
                               struct err *e)
 {
-    const char *tasks = m->dataset->tasks;
     *out = (struct label_set){0};
-    if (!m->dataset->labels)
-        FAIL(e, ERR_LABELS, "%s holds no labels (it was read as \"%s\")", m->root,
+    const char *own = m->dataset->labels ? m->dataset->tasks : "";
+    int64_t count = tasks_split(&m->arena, own, NULL);
+    const char **names = arena_push_array(&m->arena, (size_t)count + 1, sizeof *names);
+    ASSERT(names, "out of memory");
+    tasks_split(&m->arena, own, names);
+    for (int64_t i = 0; i < count && !out->task; i++)
+        if (!task || strcmp(task, names[i]) == 0)
+            out->task = names[i];
+    enum err_code code;
+    if (out->task)
+        code = m->dataset->labels(m, out->task, out, e);
+    else if (task && strcmp(task, "sex") == 0)
+        code = sex_labels(m, out, e);
+    else if (task && strcmp(task, "age") == 0)
+        code = age_labels(m, out, e);
+    else if (count == 0)
+        FAIL(e, ERR_LABELS,
+             "%s holds no labels (it was read as \"%s\"); --targets FILE brings some", m->root,
              m->dataset->name);
-    for (const char *at = tasks; *at;) {
-        size_t n = strcspn(at, "|");
-        if (!task || (strlen(task) == n && strncmp(task, at, n) == 0)) {
-            out->task = arena_strndup(&m->arena, at, n);
-            break;
-        }
-        at += n + (at[n] == '|');
-    }
-    if (!out->task)
-        FAIL(e, ERR_USAGE, "unknown task \"%.60s\" of %s: there are %s", task ? task : "",
-             m->dataset->name, tasks);
-    enum err_code code = m->dataset->labels(m, out->task, out, e);
+    else
+        FAIL(e, ERR_USAGE, "unknown task \"%.60s\" of %s: there are %s|sex|age", task ? task : "",
+             m->dataset->name, own);
     if (code != ERR_OK)
         err_context(e, "labels of %s", m->root);
     return code;

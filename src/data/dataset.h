@@ -85,6 +85,7 @@ struct label_set {
                                      NaN, and NULL where all are known */
     uint8_t *labelled;         /* [count] 1 if the record takes part in the task: it has at least
                                      one label of it, or explicit zeros (a column per class) */
+    uint64_t hash;             /* of targets that manifest.hash does not cover; 0: it does */
     const double *positive_weights; /* [K] what the data set says that a positive should weigh in
                                        training, or NULL; what is not above 0 and
                                        finite cannot be one */
@@ -139,12 +140,20 @@ void manifest_close(struct manifest *m); /* accepts a zeroed struct */
 void manifest_problem_add(struct manifest *m, const char *id, const char *code, const char *format,
                           ...) __attribute__((format(printf, 4, 5)));
 
-/* Class names and targets of a task (NULL: the default); memory lives in the manifest's arena.
+/* Class names and targets of a task (NULL: the default); memory lives in the manifest's arena. Every
+ * kind of data set has the tasks "sex" and "age" as well, where its records tell them (targets.h).
  * The classes of PTB-XL tasks are those of scp_statements.csv and those of the task "scored" are
  * fixed, so that a model's labels do not depend on which records a subset holds.
  * Errors: ERR_USAGE for an unknown task (naming those there are), ERR_LABELS. */
 enum err_code manifest_labels(struct manifest *m, const char *task, struct label_set *out,
                               struct err *e);
+
+/* Target k of entry i: 0, 1, or a value; NaN where it is not known. */
+float label_set_target(const struct label_set *set, int64_t i, int64_t k);
+
+/* Tasks that manifest_labels knows here: those of the kind, then sex and age where a record tells them.
+ * Ends with NULL; the manifest's arena. */
+const char *const *manifest_tasks(struct manifest *m);
 
 /* Folds 1-8 train, 9 validation, 10 test. */
 bool entry_in_split(const struct manifest_entry *entry, enum data_split split);

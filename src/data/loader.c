@@ -94,10 +94,9 @@ static enum err_code row_fill(struct loader *l, struct worker *w, struct batch *
         if (l->augment)
             augment_chain_apply(l->augment, &view, o->seed, epoch, (uint64_t)item, v);
     }
-    const uint8_t *targets =
-        l->labels ? l->labels->targets + store_entry(l->store, sample) * l->K : NULL;
-    for (int64_t k = 0; targets && k < l->K; k++)
-        batch->targets[b * l->K + k] = (float)targets[k];
+    for (int64_t k = 0; l->labels && k < l->K; k++)
+        batch->targets[b * l->K + k] =
+            label_set_target(l->labels, store_entry(l->store, sample), k);
     if (w->arena.used_bytes > 0)
         arena_reset(&w->arena);
     return ERR_OK;

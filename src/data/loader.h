@@ -81,7 +81,7 @@ struct batch {
     int64_t epoch, index;
     int64_t count;    /* items in it, always B (see drop_last): records, or pairs of segments */
     float *x;         /* [V,B,L,T] */
-    float *targets;   /* [B,K] or NULL */
+    float *targets;   /* [B,K] as label_set_target, or NULL */
     int64_t *samples; /* [B] index in the store */
     int64_t *items;   /* [B] what random numbers of the item are addressed by: the same, but with
                        * pairs that of pair p of record i is i + p * store_count */

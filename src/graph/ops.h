@@ -104,6 +104,8 @@ struct tensor *t_mse_patch(struct tape *t, struct tensor *pred, struct tensor *t
  * -> mean binary cross-entropy [1] */
 struct tensor *t_bce(struct tape *t, struct tensor *logits, struct tensor *target,
                      struct tensor *weight);
+/* x [B,K], target [B,K] (no gradient; NaN: not counted) -> mean squared error [1] */
+struct tensor *t_mse(struct tape *t, struct tensor *x, struct tensor *target);
 /* z [2B,D] rows of length one -> loss [1]. Source: Chen et al. 2020 eq. 1 */
 struct tensor *t_ntxent(struct tape *t, struct tensor *z, double temperature);
 /* x -> mean of its squares [1] */

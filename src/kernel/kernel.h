@@ -279,6 +279,10 @@ struct backend {
                     int64_t B, int64_t K);
     void (*bce_bwd)(void *dlogits, const void *dloss, const void *logits, const void *target,
                     const void *weight, int64_t B, int64_t K, int add);
+    /* Mean squared error of x[n] against target[n], NaN = not counted (0 if none is). */
+    void (*mse_fwd)(void *loss, const void *x, const void *target, int64_t n);
+    void (*mse_bwd)(void *dx, const void *dloss, const void *x, const void *target, int64_t n,
+                    int add);
     /* NT-Xent over z[2B,D], rows of length one, views of record b at rows b and B+b; mean over the
      * 2B anchors. prob[2B,2B] is saved. Source: Chen et al. 2020 (SimCLR) eq. 1. */
     void (*ntxent_fwd)(void *loss, void *prob, const void *z, int64_t B, int64_t D,

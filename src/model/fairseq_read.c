@@ -458,6 +458,7 @@ static enum err_code own_labels(const struct pickle_value *own, const struct fai
     if (code == ERR_OK) {
         out->task = keep(arena, out->task);
         out->code_system = keep(arena, out->code_system);
+        out->unit = keep(arena, out->unit);
     }
     for (int64_t k = 0; k < out->count && code == ERR_OK; k++) {
         out->names[k] = keep(arena, out->names[k]);

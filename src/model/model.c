@@ -150,7 +150,9 @@ struct tensor *model_loss(struct build *b, const struct model *m, int64_t B)
         tape_bind(weight, m->positive_weights);
     }
     struct tensor *tokens = model_encode(b, m, signal, NULL).tokens;
-    return t_bce(b->tape, model_logits(b, m, model_features(b, m, tokens)), target, weight);
+    struct tensor *logits = model_logits(b, m, model_features(b, m, tokens));
+    return m->classes.values ? t_mse(b->tape, logits, target)
+                             : t_bce(b->tape, logits, target, weight);
 }
 
 void model_loss_bind(struct tape *t, const float *signal, const float *target)
@@ -212,6 +214,14 @@ static enum err_code classes_copy(struct model *m, const struct model_classes *f
     to->task = arena_strdup(a, from->task ? from->task : "");
     to->code_system = arena_strdup(a, from->code_system ? from->code_system : "");
     size_t K = (size_t)from->count;
+    to->values = from->values;
+    to->unit = from->unit ? arena_strdup(a, from->unit) : NULL;
+    if (to->values) {
+        to->means = arena_push_array(a, K, sizeof *to->means);
+        to->deviations = arena_push_array(a, K, sizeof *to->deviations);
+        memcpy(to->means, from->means, K * sizeof *to->means);
+        memcpy(to->deviations, from->deviations, K * sizeof *to->deviations);
+    }
     to->names = arena_push_array(a, K, sizeof *to->names);
     to->codes = arena_push_array(a, K, sizeof *to->codes);
     to->titles = arena_push_array(a, K, sizeof *to->titles);
@@ -225,6 +235,9 @@ static enum err_code classes_copy(struct model *m, const struct model_classes *f
         enum aggregation kind;
         if (!aggregation_parse(name, &kind))
             FAIL(e, ERR_MODEL, "class %s: aggregation \"%.40s\": expected mean_logit, mean or max",
+                 to->names[k], name);
+        if (to->values && kind != AGGREGATE_MEAN_LOGIT)
+            FAIL(e, ERR_MODEL, "value %s: aggregation %s: a value is the mean over windows",
                  to->names[k], name);
         to->aggregation[k] = aggregation_names[kind];
         to->thresholds[k] = from->thresholds ? from->thresholds[k] : 0;

@@ -35,6 +35,10 @@ struct network_config {
 struct model_classes {
     int64_t count; /* K; 0: no head */
     const char *task, *code_system;
+    bool
+        values; /* they are values (regression), not classes: an output z stands for mean + deviation z */
+    const char *unit;           /* of values, "years"; NULL: none told */
+    double *means, *deviations; /* [K] of values, of the training records; NULL: of classes */
     const char **names, **codes, **titles; /* [K] */
     const char *
         *aggregation;   /* [K] how windows make a record (aggregate.h); NULL: mean_logit all */
@@ -104,8 +108,9 @@ struct tensor *model_features(struct build *b, const struct model *m, struct ten
 struct tensor *model_pool(struct build *b, const struct model *m, const struct encoding *encoding);
 /* Of features as model_pool gives them. */
 struct tensor *model_logits(struct build *b, const struct model *m, struct tensor *features);
-/* The loss of classification, from inputs "signal" [B,L,T] to binary cross-entropy with "target"
- * [B,K] (NaN: not counted), positives weighted by m->positive_weights; and the binding of both. */
+/* The loss of the model's task, from inputs "signal" [B,L,T] and "target" [B,K] (NaN: not counted):
+ * binary cross-entropy, positives weighted by m->positive_weights; of values the mean squared error, the
+ * targets in deviations from the mean. And the binding of both. */
 struct tensor *model_loss(struct build *b, const struct model *m, int64_t B);
 void model_loss_bind(struct tape *t, const float *signal, const float *target);
 

@@ -33,6 +33,10 @@ struct cJSON *model_classes_json(const struct model *m)
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "task", c->task ? c->task : "");
     cJSON_AddStringToObject(json, "code_system", c->code_system ? c->code_system : "");
+    if (c->values)
+        cJSON_AddStringToObject(json, "kind", "values");
+    if (c->values && c->unit)
+        cJSON_AddStringToObject(json, "unit", c->unit);
     cJSON *list = cJSON_AddArrayToObject(json, "classes");
     for (int64_t k = 0; k < c->count; k++) {
         cJSON *item = cJSON_CreateObject();
@@ -43,6 +47,10 @@ struct cJSON *model_classes_json(const struct model *m)
             cJSON_AddStringToObject(item, "aggregation", c->aggregation[k]);
         if (c->thresholds && c->thresholds[k] > 0)
             cJSON_AddNumberToObject(item, "threshold", c->thresholds[k]);
+        if (c->values) {
+            cJSON_AddNumberToObject(item, "mean", c->means[k]);
+            cJSON_AddNumberToObject(item, "deviation", c->deviations[k]);
+        }
         cJSON_AddItemToArray(list, item);
     }
     return json;
@@ -229,6 +237,22 @@ static const char *class_text(const cJSON *item, const char *key)
     return cJSON_IsString(x) && x->valuestring[0] ? x->valuestring : NULL;
 }
 
+/* Of values: where their outputs lie. */
+static enum err_code scale_from_json(const cJSON *item, int k, struct model_classes *out,
+                                     struct err *e)
+{
+    const cJSON *mean = cJSON_GetObjectItemCaseSensitive(item, "mean"),
+                *deviation = cJSON_GetObjectItemCaseSensitive(item, "deviation");
+    if (!cJSON_IsNumber(mean) || !isfinite((float)mean->valuedouble) ||
+        !cJSON_IsNumber(deviation) || !(deviation->valuedouble > 0) ||
+        !isfinite((float)deviation->valuedouble))
+        FAIL(e, ERR_MODEL, "ecgfm.classes: value %s has no mean and deviation above 0",
+             out->names[k]);
+    out->means[k] = mean->valuedouble;
+    out->deviations[k] = deviation->valuedouble;
+    return ERR_OK;
+}
+
 enum err_code model_classes_from_json(const cJSON *json, struct arena *a, struct model_classes *out,
                                       struct err *e)
 {
@@ -240,11 +264,18 @@ enum err_code model_classes_from_json(const cJSON *json, struct arena *a, struct
     out->count = K;
     out->task = class_text(json, "task");
     out->code_system = class_text(json, "code_system");
+    const cJSON *kind = cJSON_GetObjectItemCaseSensitive(json, "kind");
+    out->values = cJSON_IsString(kind) && strcmp(kind->valuestring, "values") == 0;
+    out->unit = class_text(json, "unit");
+    if (kind && !out->values)
+        FAIL(e, ERR_MODEL, "ecgfm.classes: \"kind\" is none that this program knows");
     out->names = arena_push_array(a, (size_t)K, sizeof *out->names);
     out->codes = arena_push_array(a, (size_t)K, sizeof *out->codes);
     out->titles = arena_push_array(a, (size_t)K, sizeof *out->titles);
     out->aggregation = arena_push_array(a, (size_t)K, sizeof *out->aggregation);
     out->thresholds = arena_push_array(a, (size_t)K, sizeof *out->thresholds);
+    out->means = out->values ? arena_push_array(a, (size_t)K, sizeof *out->means) : NULL;
+    out->deviations = out->values ? arena_push_array(a, (size_t)K, sizeof *out->deviations) : NULL;
     int k = 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, list)
@@ -264,6 +295,8 @@ enum err_code model_classes_from_json(const cJSON *json, struct arena *a, struct
             FAIL(e, ERR_MODEL, "ecgfm.classes: threshold of %s: expected between 0 and 1",
                  out->names[k]);
         out->thresholds[k] = threshold ? threshold->valuedouble : 0;
+        if (out->values)
+            TRY(scale_from_json(item, k, out, e));
         k++;
     }
     return ERR_OK;

@@ -372,3 +372,9 @@ void scored_explain(const struct scorer *s, const struct scored *r, struct err *
 }
 
 float score_from_logit(float logit) { return (float)(1.0 / (1.0 + exp(-(double)logit))); }
+
+float score_from_output(const struct model_classes *c, int64_t k, float output)
+{
+    return c->values ? (float)(c->means[k] + c->deviations[k] * (double)output)
+                     : score_from_logit(output);
+}

@@ -81,5 +81,7 @@ void scored_explain(const struct scorer *s, const struct scored *r, struct err *
 
 /* 1 / (1 + exp(-logit)), computed in double. */
 float score_from_logit(float logit);
+/* What output k of a head stands for: the probability of a class, or a value in its unit. */
+float score_from_output(const struct model_classes *c, int64_t k, float output);
 
 #endif

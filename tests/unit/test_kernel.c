@@ -634,6 +634,23 @@ static void bce_bwd(struct run *r, const int64_t *s)
     r->k->bce_bwd(dlogits, dloss, logits, target, s[2] ? weight : NULL, s[0], s[1], (int)s[3]);
 }
 
+static void mse_fwd(struct run *r, const int64_t *s)
+{
+    void *loss = run_out(r, 1), *x = run_in(r, s[0], -3, 3), *target = run_in(r, s[0], -3, 3);
+    set_unknown(r, target, s[0]);
+    run_seal(r);
+    r->k->mse_fwd(loss, x, target, s[0]);
+}
+
+static void mse_bwd(struct run *r, const int64_t *s)
+{
+    void *dx = run_out(r, s[0]), *dloss = run_in(r, 1, 1, 2);
+    void *x = run_in(r, s[0], -3, 3), *target = run_in(r, s[0], -3, 3);
+    set_unknown(r, target, s[0]);
+    run_seal(r);
+    r->k->mse_bwd(dx, dloss, x, target, s[0], (int)s[1]);
+}
+
 static void *unit_rows(struct run *r, int64_t M, int64_t D)
 {
     void *z = run_in(r, M * D, -1, 1);
@@ -1056,6 +1073,8 @@ static const struct kernel_case cases[] = {
     {CASE(mse_patch_bwd), {{1, 1, 1, 2, 0, 0}, {3, 11, 4, 25, 1, 1}, {7, 40, 30, 300, 1, 0}}},
     {CASE(bce_fwd), {{2, 1, 0}, {7, 5, 1}, {64, 71, 0}}},
     {CASE(bce_bwd), {{2, 1, 0, 0}, {7, 5, 1, 1}, {64, 71, 0, 0}}},
+    {CASE(mse_fwd), {{2}, {35}, {4544}}},
+    {CASE(mse_bwd), {{2, 0}, {35, 1}, {4544, 0}}},
     {CASE(ntxent_fwd), {{1, 3}, {5, 17}, {100, 64}}},
     {CASE(ntxent_bwd), {{1, 3, 0}, {5, 17, 1}, {100, 64, 0}}},
     {CASE(quantize_fwd),
@@ -1425,6 +1444,9 @@ static void losses_by_hand(void **state)
     const double logits[4] = {0, 100, -100, 3}, target[4] = {1, 1, 1, NAN};
     backend_ref64.bce_fwd(&loss, logits, target, NULL, 2, 2);
     assert_true(fabs(loss - (log(2) + 0 + 100) / 3) < 1e-12);
+    const double value[4] = {1, 7, -2, 5}, truth[4] = {3, NAN, -2, 2}; /* errors -2, 0, 3 */
+    backend_ref64.mse_fwd(&loss, value, truth, 4);
+    assert_true(fabs(loss - 13.0 / 3) < 1e-12);
     const double pred[4] = {0, 0, 0, 0}, patches[8] = {9, 9, 9, 9, 1, 2, 3, 4};
     const int32_t index[1] = {1};
     backend_ref64.mse_patch_fwd(&loss, pred, patches, index, 1, 2, 1, 4, 0);
