@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "model/scorer.h"
+#include "train/fraction.h"
 #include "train/recipe.h"
 #include "train/weights.h"
 
@@ -25,6 +26,9 @@ const struct option adapt_rows[] = {
     OPT_CHOICE(adapt_options, aggregation, "mean_logit", "mean_logit|mean|max",
                "what the windows of a longer recording make of a class: mean of logits, mean or "
                "greatest of probabilities"),
+    OPT_FLOAT(adapt_options, label_fraction, "1", 1e-6, 1, NULL,
+              "part of the labelled training records that is used: fixed subsets, the same for "
+              "every seed, a smaller one inside a larger one"),
     OPTION_END};
 
 static bool weights_are_random(const struct adapt *a)
@@ -139,6 +143,103 @@ static enum err_code positive_weights_set(struct adapt *a, const struct adapt_da
     return ERR_OK;
 }
 
+/* --- part of the labels ------------------------------------------------------------------------- */
+
+/* Positives of each class among the training records [K]. */
+static void count_positives(struct experiment *x, const struct adapt_data *data, int64_t *positives)
+{
+    int64_t K = x->labels.class_count, n = data->count[SPLIT_TRAIN];
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < K; k++)
+            positives[k] +=
+                x->labels
+                    .targets[store_entry(x->stores[SPLIT_TRAIN], data->subset[SPLIT_TRAIN][i]) * K +
+                             k] != 0;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int64_t count_patients(const struct fraction_names *names, int64_t n)
+{
+    int64_t patients = 0;
+    const char **sorted = calloc((size_t)n + 1, sizeof *sorted);
+    ASSERT(sorted, "out of memory");
+    for (int64_t i = 0; i < n; i++)
+        sorted[i] = names[i].patient;
+    qsort(sorted, (size_t)n, sizeof *sorted, by_text);
+    for (int64_t i = 0; i < n; i++)
+        patients += i == 0 || strcmp(sorted[i - 1], sorted[i]) != 0;
+    free(sorted);
+    return patients;
+}
+
+static struct fraction_names *training_names(struct experiment *x, const struct adapt_data *data)
+{
+    int64_t n = data->count[SPLIT_TRAIN];
+    struct fraction_names *names = arena_push_array(&x->manifest.arena, (size_t)n, sizeof *names);
+    ASSERT(names, "out of memory");
+    for (int64_t i = 0; i < n; i++) {
+        const struct manifest_entry *entry =
+            experiment_entry(x, SPLIT_TRAIN, data->subset[SPLIT_TRAIN][i]);
+        names[i] = (struct fraction_names){entry->patient ? entry->patient : entry->id, entry->id};
+    }
+    return names;
+}
+
+/* What metrics.json says of the subset; what is not there to learn is told here. */
+static enum err_code fraction_describe(struct adapt *a, const struct adapt_data *data,
+                                       int64_t whole, struct err *e)
+{
+    struct experiment *x = &a->experiment;
+    int64_t K = x->labels.class_count, n = data->count[SPLIT_TRAIN], learnable = 0;
+    int64_t *positives = arena_push_array(&x->manifest.arena, (size_t)K, sizeof *positives);
+    ASSERT(positives, "out of memory");
+    memset(positives, 0, (size_t)K * sizeof *positives);
+    count_positives(x, data, positives);
+    struct buf missing = {0};
+    int64_t patients = count_patients(training_names(x, data), n), without = 0;
+    cJSON *json = a->fraction = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "fraction", a->options.label_fraction);
+    cJSON_AddNumberToObject(json, "records", (double)n);
+    cJSON_AddNumberToObject(json, "of_records", (double)whole);
+    cJSON_AddNumberToObject(json, "patients", (double)patients);
+    cJSON *by_class = cJSON_AddObjectToObject(json, "positives");
+    for (int64_t k = 0; k < K; k++) {
+        const char *name = x->labels.class_names[k];
+        cJSON_AddNumberToObject(by_class, name, (double)positives[k]);
+        learnable += positives[k] > 0 && positives[k] < n;
+        if (positives[k] == 0)
+            buf_printf(&missing, "%s%s", without++ ? ", " : "", name);
+    }
+    log_info("label fraction %g: %lld of %lld training records, of %lld patients",
+             a->options.label_fraction, (long long)n, (long long)whole, (long long)patients);
+    if (without > 0 && x->labels.kind == LABEL_CLASSES)
+        log_warning("label fraction %g: %lld of %lld classes have no positive among %lld training "
+                    "records: %.400s",
+                    a->options.label_fraction, (long long)without, (long long)K, (long long)n,
+                    missing.data);
+    buf_free(&missing);
+    if (learnable == 0 && x->labels.kind == LABEL_CLASSES)
+        FAIL(e, ERR_LABELS,
+             "label fraction %g: no class has positives and negatives among %lld training records "
+             "of %lld; use a larger one",
+             a->options.label_fraction, (long long)n, (long long)whole);
+    return ERR_OK;
+}
+
+static enum err_code fraction_set(struct adapt *a, struct adapt_data *data, struct err *e)
+{
+    int64_t n = data->count[SPLIT_TRAIN], keep = fraction_count(a->options.label_fraction, n);
+    if (a->options.label_fraction >= 1)
+        return ERR_OK;
+    fraction_take(data->subset[SPLIT_TRAIN], training_names(&a->experiment, data), n, keep);
+    data->count[SPLIT_TRAIN] = keep;
+    return fraction_describe(a, data, n, e);
+}
+
 enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e)
 {
     struct experiment *x = &a->experiment;
@@ -171,6 +272,7 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
     }
     cJSON_Delete(spec);
     TRY(code);
+    TRY(fraction_set(a, data, e));
     TRY(positive_weights_set(a, data, e));
     const char *weights = random ? NULL : model_path(&a->set->arena, a->options.weights);
     return experiment_describe(x, weights, e);
@@ -220,6 +322,8 @@ enum err_code adapt_finish(struct adapt *a, const struct adapt_data *data, struc
         cJSON_AddStringToObject(extra, "split", "test");
         cJSON_AddNumberToObject(extra, "training_records", (double)data->count[SPLIT_TRAIN]);
         cJSON_AddNumberToObject(extra, "validation_records", (double)data->count[SPLIT_VALIDATION]);
+        if (a->fraction)
+            cJSON_AddItemToObject(extra, "label_fraction", cJSON_Duplicate(a->fraction, true));
         if (a->result.positive_weights)
             cJSON_AddItemToObject(extra, "positive_weights",
                                   cJSON_CreateFloatArray(a->result.positive_weights, (int)K));
@@ -233,6 +337,7 @@ enum err_code adapt_finish(struct adapt *a, const struct adapt_data *data, struc
 
 void adapt_free(struct adapt *a)
 {
+    cJSON_Delete(a->fraction);
     evaluation_free(&a->evaluation);
     model_free(&a->result);
     experiment_close(&a->experiment);

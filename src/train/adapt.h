@@ -10,6 +10,7 @@ struct adapt_options {
     int64_t bootstrap;
     const char *positive_weights; /* a file, "balance" or "data"; NULL: none */
     const char *aggregation;      /* of every class, see model/aggregate.h */
+    double label_fraction;        /* of the training records, see fraction.h */
 };
 extern const struct option adapt_rows[];
 
@@ -32,6 +33,7 @@ struct adapt {
     struct option_set *set;
     struct model result;
     struct evaluation evaluation; /* of the test fold */
+    struct cJSON *fraction;       /* what subset of the labels is used; NULL: all */
 };
 
 /* Adds the options of the command to the set, with *a as their target. */
