@@ -74,6 +74,10 @@ struct tensor *t_fill(struct tape *t, struct tensor *x, struct tensor *fill, str
  * whole, at most `most` */
 struct tensor *t_fold_lengths(struct tape *t, struct tensor *lengths, int64_t width, int64_t stride,
                               int64_t most);
+/* x [B,T,4H], w [4H,H] -> [B,T,H]: a layer of long short-term memory, from rest. x is what input and
+ * biases bring to the gates input, forget, cell, output, H of each; w brings what the token before gave.
+ * PyTorch's weight_hh is w, its weight_ih and the sum of its two biases make x (t_linear). */
+struct tensor *t_lstm(struct tape *t, struct tensor *x, struct tensor *w);
 /* x [B,N,D], lengths [B] index, 0 to N -> x with zero in the tokens after */
 struct tensor *t_clear_after(struct tape *t, struct tensor *x, struct tensor *lengths);
 /* signal [B,L,T] -> [B,T/P,L*P] with all_leads, else [B,L*T/P,P] (lead-major tokens) */

@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "kernel/dnnl_bridge.h"
+#include "kernel/lstm.h"
 #include "kernel/split.h"
 #include "kernel/vector.h"
 
@@ -542,6 +543,21 @@ static void dropout(void *y_, const void *x_, int64_t n, int64_t group_size, dou
     });
 }
 
+/* ---- recurrence -------------------------------------------------------------------------------- */
+
+static void lstm_fwd(void *y, void *gates, void *cells, const void *x, const void *w, int64_t B,
+                     int64_t T, int64_t H)
+{
+    cpu_lstm_fwd(&backend, y, gates, cells, x, w, B, T, H);
+}
+
+static void lstm_bwd(void *dx, void *dw, const void *dy, const void *y, const void *gates,
+                     const void *cells, const void *w, int64_t B, int64_t T, int64_t H, int add_x,
+                     int add_w)
+{
+    cpu_lstm_bwd(&backend, dx, dw, dy, y, gates, cells, w, B, T, H, add_x, add_w);
+}
+
 /* ---- losses ---------------------------------------------------------------------------------- */
 
 static void mse_patch_fwd(void *loss, const void *pred_, const void *target_, const int32_t *index,
@@ -710,6 +726,8 @@ static void backend_build(void)
     cpu_ssm_members(&backend);
     cpu_conv_members(&backend);
     cpu_contrast_members(&backend);
+    backend.lstm_fwd = lstm_fwd;
+    backend.lstm_bwd = lstm_bwd;
     backend.pool_fwd = pool_fwd;
     backend.pool_bwd = pool_bwd;
     backend.attend_fwd = attend_fwd;

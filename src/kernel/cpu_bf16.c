@@ -1,4 +1,5 @@
 #include "kernel/bf16.h"
+#include "kernel/lstm.h"
 #include "kernel/split.h"
 
 #include <pthread.h>
@@ -99,6 +100,20 @@ static void values(void *y_, const uint16_t *x, int64_t n)
 }
 
 static struct backend backend;
+
+static void lstm_fwd(void *y, void *gates, void *cells, const void *x, const void *w, int64_t B,
+                     int64_t T, int64_t H)
+{
+    cpu_lstm_fwd(&backend, y, gates, cells, x, w, B, T, H);
+}
+
+static void lstm_bwd(void *dx, void *dw, const void *dy, const void *y, const void *gates,
+                     const void *cells, const void *w, int64_t B, int64_t T, int64_t H, int add_x,
+                     int add_w)
+{
+    cpu_lstm_bwd(&backend, dx, dw, dy, y, gates, cells, w, B, T, H, add_x, add_w);
+}
+
 static bool available;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -120,6 +135,8 @@ static void backend_build(void)
     backend.activation_bwd = activation_bwd;
     backend.attention_fwd = attention_fwd;
     backend.attention_bwd = attention_bwd;
+    backend.lstm_fwd = lstm_fwd;
+    backend.lstm_bwd = lstm_bwd;
     backend.bf16_round = round_values;
     backend.bf16_value = values;
 }

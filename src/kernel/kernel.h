@@ -206,6 +206,17 @@ struct backend {
     void (*glu_fwd)(void *y, const void *x, int64_t M, int64_t D);
     void (*glu_bwd)(void *dx, const void *dy, const void *x, int64_t M, int64_t D, int add);
 
+    /* A layer of long short-term memory, from rest. x[B,T,4H] is what the input and the biases bring to
+     * the gates input, forget, cell, output (PyTorch's order), H of each after the other; w[4H,H]
+     * brings what the token before gave. gates[B,T,4H] after their sigmoids (cell: tanh) and cells[B,T,H]
+     * are saved for bwd; both may be NULL. Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000. */
+    void (*lstm_fwd)(void *y, void *gates, void *cells, const void *x, const void *w, int64_t B,
+                     int64_t T, int64_t H);
+    /* y[B,T,H] as fwd gave it. dx or dw may be NULL. */
+    void (*lstm_bwd)(void *dx, void *dw, const void *dy, const void *y, const void *gates,
+                     const void *cells, const void *w, int64_t B, int64_t T, int64_t H, int add_x,
+                     int add_w);
+
     /* y[B,T,O] = act(conv(x[B,T,C], w[O,C/groups,width]) + b[O]); b may be NULL. */
     void (*conv_fwd)(void *y, const void *x, const void *w, const void *b, const struct conv *s,
                      enum activation act);

@@ -156,6 +156,14 @@ struct vector_kernels {
     void (*glu_fwd)(float *y, const float *x, int64_t M, int64_t D);
     void (*glu_bwd)(float *dx, const float *dy, const float *x, int64_t M, int64_t D, int add);
 
+    /* One token of one record of an LSTM (struct backend). gates[4H] become what they are after sigmoid
+     * or tanh; before[H] is the cell of the token before, NULL: zero. */
+    void (*lstm_cell_fwd)(float *y, float *cell, float *gates, const float *before, int64_t H);
+    /* slopes[4H] of the gates before sigmoid or tanh, from the gradient dy of y; dcell[H], that of the cell
+     * by later tokens, becomes that of the cell before. */
+    void (*lstm_cell_bwd)(float *slopes, float *dcell, const float *dy, const float *gates,
+                          const float *cell, const float *before, int64_t H);
+
     void (*adamw)(float *w, const float *g, float *m, float *v, int64_t n,
                   const struct adamw_params *p);
     double (*sum_squares)(const float *x, int64_t n);

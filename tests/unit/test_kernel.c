@@ -785,6 +785,33 @@ static void similarity_bwd(struct run *r, const int64_t *s)
                          negatives, M, D, K, 0.1, (int)s[3], (int)s[4]);
 }
 
+static void lstm_fwd(struct run *r, const int64_t *s)
+{
+    int64_t B = s[0], T = s[1], H = s[2];
+    void *y = run_out(r, B * T * H);
+    void *gates = s[3] ? run_out(r, B * T * 4 * H) : NULL;
+    void *cells = s[3] ? run_out(r, B * T * H) : NULL;
+    void *x = run_in(r, B * T * 4 * H, -3, 3), *w = run_in(r, 4 * H * H, -0.3, 0.3);
+    if (H > 1) /* far beyond what an exponential holds */
+        run_set(x, r->k, 0, -200);
+    run_set(x, r->k, H, 200);
+    run_seal(r);
+    r->k->lstm_fwd(y, gates, cells, x, w, B, T, H);
+}
+
+/* s[5]: 1 without dx, 2 without dw */
+static void lstm_bwd(struct run *r, const int64_t *s)
+{
+    int64_t B = s[0], T = s[1], H = s[2];
+    void *dx = run_out(r, B * T * 4 * H), *dw = run_out(r, 4 * H * H);
+    void *dy = run_in(r, B * T * H, -1, 1), *y = run_in(r, B * T * H, -1, 1);
+    void *gates = run_in(r, B * T * 4 * H, 0, 1), *cells = run_in(r, B * T * H, -2, 2);
+    void *w = run_in(r, 4 * H * H, -0.3, 0.3);
+    run_seal(r);
+    r->k->lstm_bwd(s[5] == 1 ? NULL : dx, s[5] == 2 ? NULL : dw, dy, y, gates, cells, w, B, T, H,
+                   (int)s[3], (int)s[4]);
+}
+
 /* index[M,K] below N: some none, some twice. */
 static int32_t *run_picks(struct run *r, int64_t M, int64_t N, int64_t K)
 {
@@ -1086,6 +1113,9 @@ static const struct kernel_case cases[] = {
     {CASE(similarity_fwd), {{2, 1, 1}, {5, 37, 3}, {70, 256, 100}}},
     {CASE(similarity_bwd),
      {{2, 1, 1, 0, 0}, {5, 37, 3, 1, 1, 1}, {70, 256, 100, 1, 0, 2}, {70, 193, 100, 0, 1}}},
+    {CASE(lstm_fwd), {{1, 1, 1, 1}, {3, 7, 5, 0}, {5, 19, 37, 1}, {2, 3, 128, 0}}},
+    {CASE(lstm_bwd),
+     {{1, 1, 1, 0, 0, 0}, {3, 7, 5, 1, 1, 0}, {5, 19, 37, 0, 1, 1}, {5, 19, 37, 0, 0, 2}}},
     {CASE(pick_fwd), {{1, 1, 1}, {7, 5, 9}, {301, 250, 129}}},
     {CASE(pick_bwd), {{1, 1, 1}, {7, 5, 9}, {301, 250, 129}}},
     {CASE(first_class_fwd), {{1, 1}, {7, 5}, {701, 101}}},
