@@ -299,6 +299,7 @@ static enum err_code compare(const struct invocation *call, struct comparison *c
 {
     struct manifest manifest = {0}; /* predictions borrow from it */
     struct predictions first = {0}, second = {0};
+    const struct bootstrap_options options = bootstrap_of(call);
     enum err_code code = ERR_OK;
     if (call->argument_count != 1 || values.predictions || values.scores)
         code = RAISE(e, ERR_USAGE,
@@ -309,41 +310,58 @@ static enum err_code compare(const struct invocation *call, struct comparison *c
     if (code == ERR_OK)
         code = read_either(call->arguments[0], &manifest, &second, e);
     if (code == ERR_OK)
-        code = comparison_make(c, &first, &second, e);
+        code = comparison_make(c, &first, &second, &options, e);
     predictions_free(&first);
     predictions_free(&second);
     manifest_close(&manifest);
     return code;
 }
 
-static void print_auroc(double first, double second)
+/* Both values, their difference, its interval, and p. */
+static void print_difference(double first, double second, struct interval interval, double p)
 {
+    char text[48] = "-", chance[24] = "-";
+    if (!isnan(interval.low))
+        snprintf(text, sizeof text, "%.4f to %.4f", interval.low, interval.high);
+    if (!isnan(p))
+        snprintf(chance, sizeof chance, p < 0.0001 ? "<0.0001" : "%.4f", p);
     if (isnan(first) || isnan(second))
-        printf("  %7s  %7s  %8s", "-", "-", "-");
+        printf("  %7s  %7s  %10s", "-", "-", "-");
     else
-        printf("  %7.4f  %7.4f  %8.5f", first, second, first - second);
+        printf("  %7.4f  %7.4f  %+10.5f", first, second, second - first);
+    printf("  %18s  %7s", text, chance);
 }
 
 static void print_comparison(const struct comparison *c)
 {
-    int width = 8;
+    char title[32];
+    int width = 11;
     for (int64_t k = 0; k < c->class_count; k++)
         width = (int)strlen(c->classes[k].name) > width ? (int)strlen(c->classes[k].name) : width;
     width = width < 40 ? width : 40;
-    printf("%-*s  %7s  %7s  %8s  %9s  %9s  %9s\n", width, "class", "first", "second", "loss",
-           "mean |dp|", "max |dp|", "decisions");
+    snprintf(title, sizeof title, "%.4g %%", 100 * c->options.level);
+    printf("%-*s  %7s  %7s  %10s  %18s  %7s  %9s  %9s  %9s\n", width, "class", "first", "second",
+           "difference", title, "p", "mean |dp|", "max |dp|", "decisions");
     for (int64_t k = 0; k < c->class_count; k++) {
         const struct class_comparison *x = &c->classes[k];
         printf("%-*.40s", width, x->name);
-        print_auroc(x->auroc[0], x->auroc[1]);
+        print_difference(x->auroc[0], x->auroc[1], x->difference.interval, x->difference.p);
         printf("  %9.6f  %9.6f  %9lld\n", x->mean_change, x->largest_change, (long long)x->changed);
     }
     printf("%-*s", width, "macro");
-    print_auroc(c->macro_auroc[0], c->macro_auroc[1]);
+    print_difference(c->macro_auroc[0], c->macro_auroc[1], c->macro_auroc_interval,
+                     c->macro_auroc_p);
     printf("  %9.6f  %9.6f  %9lld\n", c->mean_change, c->largest_change, (long long)c->changed);
+    printf("%-*s", width, "macro AUPRC");
+    print_difference(c->macro_auprc[0], c->macro_auprc[1], c->macro_auprc_interval,
+                     c->macro_auprc_p);
+    printf("\n");
     printf("%lld records; %lld of %lld decisions changed (%.3f %%)\n", (long long)c->count,
            (long long)c->changed, (long long)c->decisions,
            100 * (double)c->changed / (double)c->decisions);
+    log_info("AUROC; p and intervals of a class after DeLong, of the averages by %lld paired "
+             "bootstrap draws; not corrected for the number of classes",
+             (long long)c->options.draws);
     if (c->only_first + c->only_second > 0)
         printf("%lld records are scored by the first only, %lld by the second only\n",
                (long long)c->only_first, (long long)c->only_second);
@@ -445,17 +463,24 @@ const struct command command_eval = {
         "--require may ask for n, classes, macro_METRIC, METRIC.CLASS, and for the ends of "
         "intervals: macro_auroc_low, auroc_low.CLASS, macro_auroc_high and so on. Exit code 0: all "
         "hold; 1: one does not; 2: there is no such metric.\n"
-        "--compare says what a precision, a storage or another machine costs: FIRST and SECOND are "
-        "predictions or scores of the same records. Printed are the macro AUROC of each, how far "
-        "scores moved and how many decisions (score >= 0.5) changed. There --require may ask for "
-        "n, "
-        "only_first, only_second, macro_auroc_first, macro_auroc_second, macro_auroc_loss, "
-        "mean_change, largest_change, decisions, changed and same_decisions.",
+        "--compare says whether SECOND is better than FIRST, and what a precision, a storage or "
+        "another machine costs: both are predictions or scores of the same records. Printed are "
+        "the "
+        "AUROC of each, the difference (second less first) with its interval and two-sided p (of a "
+        "class after DeLong, of the averages from paired bootstrap draws), how far scores moved "
+        "and "
+        "how many decisions (score >= 0.5) changed. There --require may ask for n, only_first, "
+        "only_second, macro_auroc_first, macro_auroc_second, macro_auroc_loss, "
+        "macro_auroc_difference and its _low, _high and _p, the same of macro_auprc, "
+        "auroc_difference.CLASS and its like, mean_change, largest_change, decisions, changed and "
+        "same_decisions.",
     .examples = "ecgfm eval --predictions RUN/predictions.csv\n"
                 "ecgfm eval --predictions scores.npy --labels labels.npy --classes classes.txt "
                 "--interval ptbxl\n"
                 "ecgfm eval --predictions RUN/predictions.csv --require 'macro_auroc>=0.80'\n"
                 "ecgfm eval --scores scores.jsonl --data ptb-xl --task super --split test\n"
+                "ecgfm eval --compare scratch/predictions.csv cpc/predictions.csv --require "
+                "'macro_auroc_difference_low>0'\n"
                 "ecgfm eval --compare f32.jsonl int8.jsonl --data ptb-xl --require "
                 "'macro_auroc_loss<=0.002,same_decisions>=0.99'",
     .options = eval_register,

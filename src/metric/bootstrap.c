@@ -18,6 +18,7 @@ struct class_members {
 
 struct run {
     const struct ranking *rankings;
+    const struct ranking *base; /* what is subtracted; NULL: nothing */
     const struct bootstrap_options *options;
     struct class_members *classes; /* those with both labels, rarest first */
     int64_t class_count, defined_count, record_count;
@@ -125,6 +126,8 @@ static void one_draw(void *context, int64_t draw)
             double value = NAN;
             if (ranking_has_both(r))
                 value = metrics[run->rows[row]]->compute(r, weights);
+            if (run->base && !isnan(value))
+                value -= metrics[run->rows[row]]->compute(&run->base[k], weights);
             draws_of(run, row, k)[draw] = value;
             if (!isnan(value)) {
                 sum += value;
@@ -168,12 +171,18 @@ void interval_to_text(double value, struct interval interval, char out[INTERVAL_
 }
 
 /* Reorders the draws. Those without a value are left out. */
-static struct interval interval_of(double *draws, int64_t count, double level)
+static struct interval interval_of(double *draws, int64_t count, double level, double *p)
 {
-    int64_t kept = 0;
+    int64_t kept = 0, sides[2] = {0, 0};
     for (int64_t i = 0; i < count; i++)
         if (!isnan(draws[i]))
             draws[kept++] = draws[i];
+    for (int64_t i = 0; i < kept; i++) {
+        sides[0] += draws[i] <= 0;
+        sides[1] += draws[i] >= 0;
+    }
+    int64_t rarer = sides[0] < sides[1] ? sides[0] : sides[1];
+    *p = kept ? fmin(1, 2 * (double)(1 + rarer) / (double)(1 + kept)) : NAN;
     qsort(draws, (size_t)kept, sizeof *draws, rising);
     return (struct interval){quantile_sorted(draws, kept, (1 - level) / 2),
                              quantile_sorted(draws, kept, (1 + level) / 2)};
@@ -194,39 +203,47 @@ static enum err_code run_draws(struct run *run, struct bootstrap *b, struct err 
 
     for (int row = 0; row < run->row_count; row++) {
         struct interval *intervals = b->intervals + run->rows[row] * run->class_count;
+        double *p = b->p + run->rows[row] * run->class_count;
         for (int64_t k = 0; k < run->class_count; k++)
-            intervals[k] = interval_of(draws_of(run, row, k), options->draws, options->level);
+            intervals[k] =
+                interval_of(draws_of(run, row, k), options->draws, options->level, &p[k]);
         b->macro_mean[run->rows[row]] =
             macro_average(draws_of(run, row, run->class_count), options->draws, NULL);
-        b->macro[run->rows[row]] =
-            interval_of(draws_of(run, row, run->class_count), options->draws, options->level);
+        b->macro[run->rows[row]] = interval_of(draws_of(run, row, run->class_count), options->draws,
+                                               options->level, &b->macro_p[run->rows[row]]);
     }
     b->redraws = atomic_load(&run->redraws);
     b->incomplete = atomic_load(&run->incomplete);
     return ERR_OK;
 }
 
-enum err_code bootstrap_run(struct bootstrap *b, const struct ranking *rankings,
-                            int64_t class_count, const struct bootstrap_options *options,
-                            struct err *e)
+static enum err_code bootstrap(struct bootstrap *b, const struct ranking *base,
+                               const struct ranking *rankings, int64_t class_count,
+                               const struct bootstrap_options *options, struct err *e)
 {
     ASSERT(options->level > 0 && options->level < 1 && options->draws >= 0, "bootstrap options");
     memset(b, 0, sizeof *b);
     b->class_count = class_count;
     size_t cells = (size_t)metric_count() * (size_t)class_count;
     b->intervals = calloc(cells + 1, sizeof *b->intervals);
-    if (!b->intervals)
+    b->p = calloc(cells + 1, sizeof *b->p);
+    if (!b->intervals || !b->p) {
+        bootstrap_free(b);
         FAIL(e, ERR_MEMORY, "out of memory for %zu intervals", cells);
-    for (size_t i = 0; i < cells; i++)
+    }
+    for (size_t i = 0; i < cells; i++) {
         b->intervals[i] = (struct interval){NAN, NAN};
+        b->p[i] = NAN;
+    }
     for (int i = 0; i < METRIC_COUNT_MAX; i++) {
         b->macro[i] = (struct interval){NAN, NAN};
-        b->macro_mean[i] = NAN;
+        b->macro_mean[i] = b->macro_p[i] = NAN;
     }
     if (options->draws == 0 || class_count == 0 || rankings[0].count == 0)
         return ERR_OK;
 
     struct run run = {.rankings = rankings,
+                      .base = base,
                       .options = options,
                       .class_count = class_count,
                       .record_count = rankings[0].count};
@@ -241,8 +258,23 @@ enum err_code bootstrap_run(struct bootstrap *b, const struct ranking *rankings,
     return code;
 }
 
+enum err_code bootstrap_run(struct bootstrap *b, const struct ranking *rankings,
+                            int64_t class_count, const struct bootstrap_options *options,
+                            struct err *e)
+{
+    return bootstrap(b, NULL, rankings, class_count, options, e);
+}
+
+enum err_code bootstrap_difference(struct bootstrap *b, const struct ranking *first,
+                                   const struct ranking *second, int64_t class_count,
+                                   const struct bootstrap_options *options, struct err *e)
+{
+    return bootstrap(b, first, second, class_count, options, e);
+}
+
 void bootstrap_free(struct bootstrap *b)
 {
+    free(b->p);
     free(b->intervals);
     memset(b, 0, sizeof *b);
 }

@@ -40,14 +40,23 @@ struct bootstrap {
     struct interval *intervals; /* [metric_count(), K], of the metrics that ask for one */
     struct interval macro[METRIC_COUNT_MAX];
     double macro_mean[METRIC_COUNT_MAX]; /* of the draws; NaN if there is none */
-    int64_t redraws;                     /* draws thrown away in all */
-    int64_t incomplete;                  /* draws that had to leave a class out */
+    double *p;                           /* [metric_count(), K], of a difference: see below */
+    double macro_p[METRIC_COUNT_MAX];
+    int64_t redraws;    /* draws thrown away in all */
+    int64_t incomplete; /* draws that had to leave a class out */
 };
 
 /* rankings [K] are of the same records. Owns: bootstrap_free. Errors: ERR_MEMORY. */
 enum err_code bootstrap_run(struct bootstrap *b, const struct ranking *rankings,
                             int64_t class_count, const struct bootstrap_options *options,
                             struct err *e);
+/* Paired: the intervals are those of the difference of each metric, second less first, where both are of
+ * the same records with the same labels and each draw is one for both. p is two-sided, twice the share of
+ * draws that lie at 0 or beyond on the rarer side, with one counted that is not there, so that it is never 0:
+ * min(1, 2 (1 + min(#<=0, #>=0)) / (1 + #)). Errors: ERR_MEMORY. */
+enum err_code bootstrap_difference(struct bootstrap *b, const struct ranking *first,
+                                   const struct ranking *second, int64_t class_count,
+                                   const struct bootstrap_options *options, struct err *e);
 void bootstrap_free(struct bootstrap *b); /* accepts a zeroed struct */
 
 /* The q-th quantile of sorted values, linear between neighbours; NaN if count is 0. */

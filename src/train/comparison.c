@@ -14,8 +14,9 @@
 struct match {
     const struct predictions *first, *second;
     int64_t *rows, *classes;
-    double *scores;  /* [n] of one class */
-    uint8_t *labels; /* [n] */
+    double *scores;              /* [n] of one class */
+    uint8_t *labels;             /* [n] */
+    struct ranking *rankings[2]; /* [K] by side */
 };
 
 struct named_row {
@@ -74,8 +75,8 @@ static double score_at(const struct match *m, int side, int64_t i, int64_t k)
                 : p->scores[i * p->class_count + k];
 }
 
-static enum err_code class_auroc(const struct match *m, const struct comparison *c, int side,
-                                 int64_t k, double *out, struct err *e)
+static enum err_code rank_class(const struct match *m, const struct comparison *c, int side,
+                                int64_t k, struct ranking *out, struct err *e)
 {
     int64_t n = 0;
     for (int64_t i = 0; i < m->first->count; i++)
@@ -83,12 +84,7 @@ static enum err_code class_auroc(const struct match *m, const struct comparison 
             m->scores[n] = score_at(m, side, i, k);
             m->labels[n++] = m->first->labels[i * c->class_count + k] > 0;
         }
-    struct ranking r = {0};
-    enum err_code code = ranking_init(&r, m->scores, m->labels, n, e);
-    if (code == ERR_OK)
-        *out = metric_auroc.compute(&r, NULL);
-    ranking_free(&r);
-    return code;
+    return ranking_init(out, m->scores, m->labels, n, e);
 }
 
 /* Sums of the changes of a class go to out->mean_change. */
@@ -119,8 +115,36 @@ static enum err_code compare_class(const struct match *m, struct comparison *c, 
     c->mean_change += out->mean_change;
     c->changed += out->changed;
     out->mean_change /= (double)c->count;
-    for (int side = 0; side < 2; side++)
-        TRY(class_auroc(m, c, side, k, &out->auroc[side], e));
+    for (int side = 0; side < 2; side++) {
+        TRY(rank_class(m, c, side, k, &m->rankings[side][k], e));
+        out->auroc[side] = metric_auroc.compute(&m->rankings[side][k], NULL);
+    }
+    return delong_compare(&out->difference, &m->rankings[0][k], &m->rankings[1][k],
+                          c->options.level, e);
+}
+
+/* The averages over the classes, and whether they differ. */
+static enum err_code compare_averages(const struct match *m, struct comparison *c, struct err *e)
+{
+    int auroc = metric_index("auroc"), auprc = metric_index("auprc");
+    double *values = arena_push_array(&c->arena, (size_t)c->class_count, sizeof *values);
+    struct bootstrap b;
+    if (!values)
+        FAIL(e, ERR_MEMORY, "out of memory for %lld classes", (long long)c->class_count);
+    for (int side = 0; side < 2; side++) {
+        for (int64_t k = 0; k < c->class_count; k++)
+            values[k] = c->classes[k].auroc[side];
+        c->macro_auroc[side] = macro_average(values, c->class_count, &c->auroc_classes);
+        for (int64_t k = 0; k < c->class_count; k++)
+            values[k] = metric_auprc.compute(&m->rankings[side][k], NULL);
+        c->macro_auprc[side] = macro_average(values, c->class_count, NULL);
+    }
+    TRY(bootstrap_difference(&b, m->rankings[0], m->rankings[1], c->class_count, &c->options, e));
+    c->macro_auroc_interval = b.macro[auroc];
+    c->macro_auroc_p = b.macro_p[auroc];
+    c->macro_auprc_interval = b.macro[auprc];
+    c->macro_auprc_p = b.macro_p[auprc];
+    bootstrap_free(&b);
     return ERR_OK;
 }
 
@@ -133,8 +157,10 @@ static enum err_code compare(struct match *m, struct comparison *c, struct err *
     m->classes = arena_push_array(&c->arena, K, sizeof *m->classes);
     m->scores = arena_push_array(&c->arena, n, sizeof *m->scores);
     m->labels = arena_push_array(&c->arena, n, sizeof *m->labels);
-    double *side_auroc = arena_push_array(&c->arena, K, sizeof *side_auroc);
-    if (!c->classes || !m->rows || !m->classes || !m->scores || !m->labels || !side_auroc)
+    for (int side = 0; side < 2; side++)
+        m->rankings[side] = arena_push_array(&c->arena, K, sizeof *m->rankings[side]);
+    if (!c->classes || !m->rows || !m->classes || !m->scores || !m->labels || !m->rankings[0] ||
+        !m->rankings[1])
         FAIL(e, ERR_MEMORY, "out of memory for %zu records", n);
     TRY(match_classes(m, e));
     TRY(match_rows(m, c, e));
@@ -144,21 +170,22 @@ static enum err_code compare(struct match *m, struct comparison *c, struct err *
         TRY(compare_class(m, c, k, e));
     }
     c->mean_change /= (double)c->decisions;
-    for (int side = 0; side < 2; side++) {
-        for (size_t k = 0; k < K; k++)
-            side_auroc[k] = c->classes[k].auroc[side];
-        c->macro_auroc[side] = macro_average(side_auroc, c->class_count, &c->auroc_classes);
-    }
-    return ERR_OK;
+    return compare_averages(m, c, e);
 }
 
 enum err_code comparison_make(struct comparison *c, const struct predictions *first,
-                              const struct predictions *second, struct err *e)
+                              const struct predictions *second,
+                              const struct bootstrap_options *options, struct err *e)
 {
     memset(c, 0, sizeof *c);
     arena_init(&c->arena, "comparison", 0);
+    c->options = *options;
     struct match m = {.first = first, .second = second};
-    return compare(&m, c, e);
+    enum err_code code = compare(&m, c, e);
+    for (int64_t k = 0; m.rankings[0] && m.rankings[1] && k < c->class_count; k++)
+        for (int side = 0; side < 2; side++)
+            ranking_free(&m.rankings[side][k]);
+    return code;
 }
 
 void comparison_free(struct comparison *c)
@@ -169,60 +196,90 @@ void comparison_free(struct comparison *c)
 
 /* ---- values by name ---- */
 
-static const char *const value_names[] = {"n",
-                                          "only_first",
-                                          "only_second",
-                                          "macro_auroc_first",
-                                          "macro_auroc_second",
-                                          "macro_auroc_loss",
-                                          "mean_change",
-                                          "largest_change",
-                                          "decisions",
-                                          "changed",
-                                          "same_decisions",
-                                          NULL};
+struct comparison_value {
+    const char *name;
+    double value;
+};
+enum { VALUES = 21 };
 
-static double value_at(const struct comparison *c, int i)
+static void list_values(const struct comparison *c, struct comparison_value out[VALUES + 1])
 {
-    switch (i) {
-    case 0:
-        return (double)c->count;
-    case 1:
-        return (double)c->only_first;
-    case 2:
-        return (double)c->only_second;
-    case 3:
-        return c->macro_auroc[0];
-    case 4:
-        return c->macro_auroc[1];
-    case 5:
-        return c->macro_auroc[0] - c->macro_auroc[1];
-    case 6:
-        return c->mean_change;
-    case 7:
-        return c->largest_change;
-    case 8:
-        return (double)c->decisions;
-    case 9:
-        return (double)c->changed;
-    default:
-        return 1 - (double)c->changed / (double)c->decisions;
+    const struct comparison_value list[VALUES + 1] = {
+        {"n", (double)c->count},
+        {"only_first", (double)c->only_first},
+        {"only_second", (double)c->only_second},
+        {"macro_auroc_first", c->macro_auroc[0]},
+        {"macro_auroc_second", c->macro_auroc[1]},
+        {"macro_auroc_loss", c->macro_auroc[0] - c->macro_auroc[1]},
+        {"mean_change", c->mean_change},
+        {"largest_change", c->largest_change},
+        {"decisions", (double)c->decisions},
+        {"changed", (double)c->changed},
+        {"same_decisions", 1 - (double)c->changed / (double)c->decisions},
+        {"macro_auroc_difference", c->macro_auroc[1] - c->macro_auroc[0]},
+        {"macro_auroc_difference_low", c->macro_auroc_interval.low},
+        {"macro_auroc_difference_high", c->macro_auroc_interval.high},
+        {"macro_auroc_difference_p", c->macro_auroc_p},
+        {"macro_auprc_first", c->macro_auprc[0]},
+        {"macro_auprc_second", c->macro_auprc[1]},
+        {"macro_auprc_difference", c->macro_auprc[1] - c->macro_auprc[0]},
+        {"macro_auprc_difference_low", c->macro_auprc_interval.low},
+        {"macro_auprc_difference_high", c->macro_auprc_interval.high},
+        {"macro_auprc_difference_p", c->macro_auprc_p},
+        {NULL, 0},
+    };
+    memcpy(out, list, sizeof list);
+}
+
+/* "auroc_difference_p.CLASS" and its like; false for any other name. */
+static bool class_value(const struct comparison *c, const char *name, double *out)
+{
+    const char *dot = strchr(name, '.');
+    if (!dot || !str_starts_with(name, "auroc_"))
+        return false;
+    for (int64_t k = 0; k < c->class_count; k++) {
+        const struct class_comparison *x = &c->classes[k];
+        const struct comparison_value list[] = {
+            {"auroc_first", x->auroc[0]},
+            {"auroc_second", x->auroc[1]},
+            {"auroc_difference", x->difference.difference},
+            {"auroc_difference_low", x->difference.interval.low},
+            {"auroc_difference_high", x->difference.interval.high},
+            {"auroc_difference_p", x->difference.p},
+        };
+        for (size_t i = 0; strcmp(dot + 1, x->name) == 0 && i < sizeof list / sizeof *list; i++)
+            if (strlen(list[i].name) == (size_t)(dot - name) &&
+                memcmp(list[i].name, name, (size_t)(dot - name)) == 0) {
+                *out = list[i].value;
+                return true;
+            }
     }
+    return false;
 }
 
 enum err_code comparison_value(const struct comparison *c, const char *name, double *out,
                                struct err *e)
 {
-    for (int i = 0; value_names[i]; i++)
-        if (strcmp(value_names[i], name) == 0) {
-            *out = value_at(c, i);
+    struct comparison_value list[VALUES + 1];
+    const char *names[VALUES + 1];
+    list_values(c, list);
+    for (int i = 0; i <= VALUES; i++)
+        names[i] = list[i].name;
+    for (int i = 0; names[i]; i++)
+        if (strcmp(names[i], name) == 0) {
+            *out = list[i].value;
             return ERR_OK;
         }
-    int nearest = str_nearest(name, value_names);
+    if (class_value(c, name, out))
+        return ERR_OK;
+    int nearest = str_nearest(name, names);
     if (nearest >= 0)
         FAIL(e, ERR_USAGE, "--compare has no \"%.80s\"; did you mean \"%s\"?", name,
-             value_names[nearest]);
-    FAIL(e, ERR_USAGE, "--compare has no \"%.80s\"; there are such as macro_auroc_loss", name);
+             names[nearest]);
+    FAIL(e, ERR_USAGE,
+         "--compare has no \"%.80s\"; there are such as macro_auroc_difference_low and "
+         "auroc_difference_p.CLASS",
+         name);
 }
 
 static void add_number(cJSON *object, const char *name, double value)
@@ -234,23 +291,32 @@ static void add_number(cJSON *object, const char *name, double value)
 cJSON *comparison_to_json(const struct comparison *c)
 {
     cJSON *json = cJSON_CreateObject();
-    for (int i = 0; value_names[i]; i++)
-        add_number(json, value_names[i], value_at(c, i));
+    struct comparison_value list[VALUES + 1];
+    list_values(c, list);
+    for (int i = 0; list[i].name; i++)
+        add_number(json, list[i].name, list[i].value);
+    add_number(json, "bootstrap_draws", (double)c->options.draws);
+    add_number(json, "level", c->options.level);
     add_number(json, "threshold", METRIC_THRESHOLD);
     add_number(json, "auroc_classes", (double)c->auroc_classes);
     cJSON_AddStringToObject(json, "largest_record", c->largest_id);
     cJSON_AddStringToObject(json, "largest_class", c->largest_class);
-    cJSON *list = cJSON_AddArrayToObject(json, "classes");
+    cJSON *classes = cJSON_AddArrayToObject(json, "classes");
     for (int64_t k = 0; k < c->class_count; k++) {
         const struct class_comparison *x = &c->classes[k];
         cJSON *item = cJSON_CreateObject();
         cJSON_AddStringToObject(item, "name", x->name);
         add_number(item, "auroc_first", x->auroc[0]);
         add_number(item, "auroc_second", x->auroc[1]);
+        add_number(item, "auroc_difference", x->difference.difference);
+        add_number(item, "auroc_difference_se", x->difference.error);
+        add_number(item, "auroc_difference_low", x->difference.interval.low);
+        add_number(item, "auroc_difference_high", x->difference.interval.high);
+        add_number(item, "auroc_difference_p", x->difference.p);
         add_number(item, "mean_change", x->mean_change);
         add_number(item, "largest_change", x->largest_change);
         add_number(item, "changed", (double)x->changed);
-        cJSON_AddItemToArray(list, item);
+        cJSON_AddItemToArray(classes, item);
     }
     return json;
 }

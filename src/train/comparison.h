@@ -1,11 +1,14 @@
-/* Two sets of scores of the same records against each other and their labels: what another precision,
- * storage or machine costs.
+/* Two sets of scores of the same records against each other and their labels: whether one model is
+ * better than another, and what another precision, storage or machine costs.
  *
- * Nouns: `first` is what is compared with, `second` what is judged; a `decision` is a score at or above
- * METRIC_THRESHOLD. Only records that both score are compared. */
+ * Nouns: `first` is what is compared with, `second` what is judged; a `difference` is second less first;
+ * a `decision` is a score at or above METRIC_THRESHOLD. Only records that both score are compared.
+ * Differences of one class's AUROC are tested after DeLong, averages over classes by the paired
+ * bootstrap (metric/paired.h, metric/bootstrap.h). */
 #ifndef ECGFM_TRAIN_COMPARISON_H
 #define ECGFM_TRAIN_COMPARISON_H
 
+#include "metric/paired.h"
 #include "train/predictions.h"
 
 struct cJSON;
@@ -13,6 +16,7 @@ struct cJSON;
 struct class_comparison {
     const char *name;
     double auroc[2]; /* NaN: undefined */
+    struct delong difference;
     double mean_change, largest_change;
     int64_t changed; /* decisions */
 };
@@ -25,21 +29,27 @@ struct comparison {
     int64_t class_count;              /* K */
     struct class_comparison *classes; /* [K] */
     int64_t auroc_classes;            /* in the averages: defined for these records */
-    double macro_auroc[2];
+    double macro_auroc[2], macro_auprc[2];
+    struct bootstrap_options options;
+    struct interval macro_auroc_interval, macro_auprc_interval; /* of the differences */
+    double macro_auroc_p, macro_auprc_p;
     double mean_change, largest_change; /* of |p - q| over records and classes */
     const char *largest_id, *largest_class;
     int64_t decisions, changed;
 };
 
 /* Records are matched by id, classes by name; both must have the same classes, and the same labels.
- * Owns: comparison_free, also after an error. Errors: ERR_LABELS, ERR_NOT_FOUND if no record is in
+ * options are those of the paired bootstrap; their level is also that of DeLong's intervals. Owns: comparison_free, also after an error. Errors: ERR_LABELS, ERR_NOT_FOUND if no record is in
  * both, ERR_NUMERIC, ERR_MEMORY. */
 enum err_code comparison_make(struct comparison *c, const struct predictions *first,
-                              const struct predictions *second, struct err *e);
+                              const struct predictions *second,
+                              const struct bootstrap_options *options, struct err *e);
 void comparison_free(struct comparison *c); /* accepts a zeroed struct */
 
 /* A value by name: n, only_first, only_second, macro_auroc_first, macro_auroc_second,
- * macro_auroc_loss (first less second), mean_change, largest_change, decisions, changed,
+ * macro_auroc_loss (first less second), macro_auroc_difference (second less first) and its _low, _high
+ * and _p, the same of macro_auprc, and of a class auroc_difference.CLASS, auroc_difference_low.CLASS,
+ * auroc_difference_high.CLASS and auroc_difference_p.CLASS; mean_change, largest_change, decisions, changed,
  * same_decisions (the share that did not change). Errors: ERR_USAGE with the nearest name. */
 enum err_code comparison_value(const struct comparison *c, const char *name, double *out,
                                struct err *e);

@@ -15,7 +15,7 @@ r2,10,2,0,0,0.8,0.3
 r3,10,3,1,1,0.3,0.6
 END
 ecgfm eval --compare a.csv b.csv
-ecgfm eval --compare a.csv b.csv --json --out out.json >printed.json && cmp printed.json out.json
+ecgfm eval -q --compare a.csv b.csv --json --out out.json >printed.json && cmp printed.json out.json
 eval() { ecgfm eval -q --compare a.csv b.csv "$@" >/dev/null 2>>talk; echo "$?"; }
 set +e
 eval --require 'macro_auroc_loss<=0.125,same_decisions>=0.875,only_first<=1,only_second<=1,n>=4'
@@ -23,6 +23,9 @@ eval --require 'macro_auroc_loss<0.125'
 eval --require 'same_decisions>0.9'
 eval --require 'changed<=0'
 eval --require 'same_decision>0.9'
+eval --require 'macro_auroc_difference>=-0.125,macro_auroc_difference_low<0,macro_auroc_difference_high>=0'
+eval --require 'auroc_difference_p.A>0.05'
+eval --require 'auroc_difference_p.C<0.05'
 cat talk
 echo "other classes and labels"
 sed 's/y_B/y_C/;s/p_B/p_C/' b.csv >c.csv
@@ -42,4 +45,4 @@ for f in $(cd set && ls records100/*/*.hea); do
 done >one.jsonl
 sed '3s/.*/{"file": "x.hea", "status": "refused", "code": "truncated", "reason": "short"}/; s/"MI": 0.5/"MI": 0.4375/' one.jsonl >two.jsonl
 ecgfm eval --compare one.jsonl two.jsonl
-ecgfm eval --compare one.jsonl two.jsonl --data set --split all --quiet | tail -3
+ecgfm eval --compare one.jsonl two.jsonl --data set --split all --quiet | tail -4
