@@ -1,20 +1,35 @@
-/* Convolution over tokens, as many out as in, channels in groups: zero padding of width / 2 in front,
- * the rest behind. With a magnitude the weights are normed by tap inside the kernels, so that packing
+/* Convolution over tokens, channels in groups: zero padding of width / 2 in front, the rest behind, or
+ * none. With a magnitude the weights are normed by tap inside the kernels, so that packing
  * multiplies them out once, and in training no second copy of them is kept. */
 #include "graph/ops.h"
 #include "kernel/storage.h"
 
 enum { TAPS_MAX = 1024 }; /* with a magnitude */
 
-struct tensor *t_conv(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
-                      struct tensor *magnitude, int64_t groups, enum activation act)
+static struct tensor *record(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
+                             struct tensor *magnitude, int64_t groups, int64_t stride, bool padded,
+                             enum activation act)
 {
     /* The gradient of an activation needs what it was given. */
     bool fused = !tape_is_training(t);
+    int64_t skip = padded ? 0 : w->shape[2] / 2;
     struct tensor *y =
         tape_record(t, &op_conv, 4, (struct tensor *[]){x, w, b, magnitude},
-                    &(struct op_attributes){.i = {groups, fused ? act : ACTIVATION_NONE}});
+                    &(struct op_attributes){
+                        .i = {groups, fused ? act : ACTIVATION_NONE, stride - 1, skip}});
     return fused || act == ACTIVATION_NONE ? y : t_activation(t, y, act);
+}
+
+struct tensor *t_conv(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
+                      struct tensor *magnitude, int64_t groups, enum activation act)
+{
+    return record(t, x, w, b, magnitude, groups, 1, true, act);
+}
+
+struct tensor *t_conv_strided(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
+                              int64_t groups, int64_t stride, bool padded, enum activation act)
+{
+    return record(t, x, w, b, NULL, groups, stride, padded, act);
 }
 
 static struct conv sizes(const struct node *n)
@@ -25,7 +40,9 @@ static struct conv sizes(const struct node *n)
                          .C = x->shape[2],
                          .O = w->shape[0],
                          .width = w->shape[2],
-                         .groups = n->attr.i[0]};
+                         .groups = n->attr.i[0],
+                         .stride = n->attr.i[2] + 1,
+                         .skip = n->attr.i[3]};
 }
 
 static const struct tensor *magnitude(const struct node *n)
@@ -42,6 +59,8 @@ static void prepare(struct node *n)
                s.groups > 0 && s.C % s.groups == 0 && s.O % s.groups == 0 &&
                    w->shape[1] == s.C / s.groups,
                "channels of x are not groups times those of w");
+    node_check(n, s.stride > 0 && s.skip >= 0 && s.skip <= s.width / 2 && s.T > 2 * s.skip,
+               "no stride, or fewer tokens than the width");
     node_check(n, !b || b->numel == s.O, "bias is not [O]");
     node_check(n, !g || (g->numel == s.width && s.width <= TAPS_MAX),
                "magnitude is not [width], at most 1024");
@@ -50,7 +69,7 @@ static void prepare(struct node *n)
         n->saved_numel[1] = n->training && (w->needs_grad || g->needs_grad) ? w->numel : 0;
     }
     node_check(n, !n->training || n->attr.i[1] == ACTIVATION_NONE, "activation while training");
-    node_output(n, 3, (int64_t[]){s.B, s.T, s.O});
+    node_output(n, 3, (int64_t[]){s.B, conv_tokens(&s), s.O});
 }
 
 static void *norms(const struct backend *k, void *taps, int64_t width)
@@ -104,7 +123,7 @@ static void backward(const struct backend *k, const struct node *n, const struct
     } else if (w->grad)
         k->conv_bwd_w(w->grad, db, n->output->grad, x->data, &s, n->add[1]);
     else if (db)
-        k->add_rows_bwd(db, n->output->grad, s.B * s.T, s.O);
+        k->add_rows_bwd(db, n->output->grad, s.B * conv_tokens(&s), s.O);
 }
 
 static size_t pack_bytes(const struct backend *k, const struct node *n)
@@ -137,6 +156,14 @@ static const struct op_case cases[] = {
      {{0, 3, {2, 7, 6}, 0}, {0, 3, {4, 3, 4}, 0}, {0, 1, {4}, 0}, {0, 1, {4}, 0}},
      {{2}, {0}},
      0},
+    /* strides, with and without padding; wider than the record; in groups */
+    {3, {{0, 3, {3, 13, 6}, 0}, {0, 3, {5, 6, 5}, 0}, {0, 1, {5}, 0}}, {{1, 0, 1}, {0}}, 0},
+    {3, {{0, 3, {2, 40, 3}, 0}, {0, 3, {20, 3, 7}, 0}, {0, 1, {20}, 0}}, {{1, 0, 2, 3}, {0}}, 0},
+    {3, {{0, 3, {2, 9, 33}, 0}, {0, 3, {37, 33, 1}, 0}, {0, 0, {0}, 0}}, {{1, 0, 1}, {0}}, 0},
+    {3, {{0, 3, {3, 2, 4}, 0}, {0, 3, {3, 4, 5}, 0}, {0, 0, {0}, 0}}, {{1, 0, 0}, {0}}, 0},
+    {3, {{0, 3, {2, 8, 5}, 0}, {0, 3, {4, 5, 2}, 0}, {0, 0, {0}, 0}}, {{1, 0, 2}, {0}}, 0},
+    {3, {{0, 3, {2, 11, 6}, 0}, {0, 3, {4, 3, 4}, 0}, {0, 1, {4}, 0}}, {{2, 0, 2}, {0}}, 0},
+    {3, {{0, 3, {2, 11, 6}, 0}, {0, 3, {4, 3, 5}, 0}, {0, 1, {4}, 0}}, {{2, 0, 1, 2}, {0}}, 0},
     {4,
      {{0, 3, {1, 20, 16}, 0}, {0, 3, {18, 8, 33}, 0}, {0, 0, {0}, 0}, {0, 1, {33}, 0}},
      {{2}, {0}},
@@ -145,7 +172,7 @@ static const struct op_case cases[] = {
 
 const struct op op_conv = {
     .name = "conv",
-    .help = "convolution over tokens in groups of channels, as many tokens out as in",
+    .help = "convolution over tokens in groups of channels, with a stride",
     .backward_needs = 1u << 0 | 1u << 1,
     .backward_rounds = 1u << 0,
     .always_adds = 1u << 2 | 1u << 3,

@@ -13,7 +13,8 @@ struct tensor *t_linear(struct tape *t, struct tensor *x, struct tensor *w, stru
 static void prepare(struct node *n)
 {
     const struct tensor *x = n->input[0], *w = n->input[1], *b = n->input[2];
-    node_check(n, w->rank == 2 && tensor_width(x) == w->shape[1], "width of x is not that of w");
+    node_check(n, w->numel == w->shape[0] * w->shape[1] && tensor_width(x) == w->shape[1],
+               "width of x is not that of w");
     node_check(n, !b || (b->rank == 1 && b->shape[0] == w->shape[0]), "bias is not [N]");
     node_check(n, !n->training || n->attr.i[0] == ACTIVATION_NONE, "activation while training");
     int64_t shape[TENSOR_RANK_MAX];

@@ -10,7 +10,7 @@
 #include "graph/ops.def"
 #undef OP
 
-/* x [..,K], w [N,K], b [N] or NULL -> act(x w^T + b) [..,N] */
+/* x [..,K], w [N,K] or [N,K,1], b [N] or NULL -> act(x w^T + b) [..,N] */
 struct tensor *t_linear(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
                         enum activation act);
 /* x [B,T,C], w [O,C/groups,width], b [O] or NULL -> act of the convolution over tokens [B,T,O]:
@@ -26,6 +26,22 @@ struct tensor *t_ssm(struct tape *t, struct tensor *x, struct tensor *step, stru
 /* x [..,2D] -> [..,D]: the first half times the logistic function of the second. Source: Dauphin et
  * al. 2017 */
 struct tensor *t_glu(struct tape *t, struct tensor *x);
+/* The same without weight norm, centred on every `stride`-th token: N = (T - 1) / stride + 1 rounded down
+ * [B,N,O]; not padded (odd widths): only where all taps meet tokens, N = (T - width) / stride + 1. */
+struct tensor *t_conv_strided(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
+                              int64_t groups, int64_t stride, bool padded, enum activation act);
+/* x [..,C], g, b, mean, var [C], residual like x or NULL -> act of x normalized by channel over all rows,
+ * plus residual; act: none or ReLU. mean and var are the running statistics (parameters, no gradient).
+ * While training with a g that learns, statistics are those of the batch and the running ones move by a
+ * tenth towards them (PyTorch's BatchNorm1d, the variance unbiased); else the running ones are used, so
+ * that a record does not depend on company. Source: Ioffe and Szegedy 2015 */
+struct tensor *t_batchnorm(struct tape *t, struct tensor *x, struct tensor *g, struct tensor *b,
+                           struct tensor *mean, struct tensor *var, struct tensor *residual,
+                           double epsilon, enum activation act);
+/* x [B,T,C] -> [B,N,C]: mean or maximum of windows of tokens, `padding` tokens (at most half the width)
+ * at either end, N as PyTorch's MaxPool1d and AvgPool1d with ceil_mode have it. */
+struct tensor *t_pool_windows(struct tape *t, struct tensor *x, enum pool_kind kind, int64_t width,
+                              int64_t stride, int64_t padding, bool ceil);
 /* x -> act(x), same shape */
 struct tensor *t_activation(struct tape *t, struct tensor *x, enum activation act);
 /* The same, then dropout of the elements where gradients flow. x has no other use. */

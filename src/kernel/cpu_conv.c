@@ -1,4 +1,8 @@
-/* Convolution over tokens, on threads, in one of two ways that the weights' shape alone decides.
+/* Convolution over tokens, on threads, in one of three ways that the weights' shape alone decides.
+ *
+ * By rows, where the kernel is short and there are no groups: `width` tokens beside each other are one
+ * row of width C numbers, so that a record with zeros at its ends, read in rows that overlap, is the
+ * first operand of a plain product.
  *
  * Directly: a product with the signal read at every shift (sequence_kernels.inc).
  *
@@ -43,6 +47,182 @@ static const float *group_values(float *values, const struct weight *w, const st
         vector_in_use()->column_scale(values, values, s->taps, NULL, NULL,
                                       group_out(s) * group_in(s), s->width, 0);
     return values;
+}
+
+static void multiply(const struct product *p) { split_product(p, 16, vector_in_use()->gemm); }
+
+/* ---- by rows --------------------------------------------------------------------------------- */
+
+/* Kernels as long as the longest in use; longer ones without groups go on as they were. */
+static bool by_rows(const struct conv *s)
+{
+    return s->groups == 1 && (s->width < 8 || s->stride > 1 || s->skip);
+}
+
+/* Zero tokens before a record. */
+static int64_t front(const struct conv *s) { return s->width / 2 - s->skip; }
+
+/* Tokens from one record to the next where several lie one after the other, zeros between them: whole
+ * strides. The zeros before the next are also behind this one. */
+static int64_t record_step(const struct conv *s)
+{
+    int64_t end = (conv_tokens(s) - 1) * s->stride + s->width - front(s);
+    int64_t tokens = end > s->T + front(s) ? end : s->T + front(s);
+    return (tokens + s->stride - 1) / s->stride * s->stride;
+}
+
+static int64_t panel_floats(int64_t N, int64_t K)
+{
+    int64_t columns = vector_in_use()->pack_columns;
+    return (N + columns - 1) / columns * columns * K;
+}
+
+/* A matrix [K,N] on its way into the product's order; rows up to `at` are there. */
+struct packing {
+    float *to;
+    int64_t N, K, at;
+};
+
+/* The next row, k, of the panels: x[n step]. */
+static void pack_row(struct packing *p, const float *x, int64_t step, float factor)
+{
+    int64_t columns = vector_in_use()->pack_columns;
+    for (int64_t n = 0; n < p->N; n += columns) {
+        float *to = p->to + n * p->K + p->at * columns;
+        int64_t count = min_i64(p->N - n, columns);
+        for (int64_t i = 0; i < count; i++)
+            to[i] = factor * x[(n + i) * step];
+        memset(to + count, 0, sizeof *to * (size_t)(columns - count));
+    }
+    p->at++;
+}
+
+/* Weights [O,C,width] as [width C, O]. */
+static void rows_pack(float *packed, const float *w, const struct conv *s)
+{
+    const float *taps = s->taps;
+    struct packing p = {packed, s->O, s->width * s->C, 0};
+    for (int64_t i = 0; i < s->width; i++)
+        for (int64_t c = 0; c < s->C; c++)
+            pack_row(&p, w + c * s->width + i, s->C * s->width, taps ? taps[i] : 1);
+}
+
+/* Of one record to room for front + T + `behind` tokens. */
+static void pad(float *to, const float *x, int64_t before, int64_t tokens, int64_t behind,
+                int64_t C)
+{
+    memset(to, 0, sizeof *to * (size_t)(before * C));
+    memcpy(to + before * C, x, sizeof *to * (size_t)(tokens * C));
+    memset(to + (before + tokens) * C, 0, sizeof *to * (size_t)(behind * C));
+}
+
+static void rows_fwd(float *y, const float *x, const float *packed, const float *bias,
+                     const struct conv *s, enum activation act)
+{
+    const struct vector_kernels *v = vector_in_use();
+    int64_t N = conv_tokens(s), room = record_step(s) + s->width;
+    int64_t before = front(s), behind = room - before - s->T;
+    PARALLEL_SHARES(s->B, 1, s->B * N * s->O * s->C * s->width / 16, {
+        float *padded = kernel_scratch(SCRATCH_TASK, room * s->C);
+        for (int64_t b = from; b < to; b++) {
+            pad(padded, x + b * s->T * s->C, before, s->T, behind, s->C);
+            v->rows_product(y + b * N * s->O, s->O, padded, s->stride * s->C, packed, bias, N, s->O,
+                            s->width * s->C, act, false);
+        }
+    });
+}
+
+/* Tokens t with (t + front) % stride = phase meet the taps phase, phase + stride, and so on: for them
+ * the gradient is a convolution of dy by these taps backward. */
+static int64_t phase_taps(const struct conv *s, int64_t phase)
+{
+    return (s->width - phase + s->stride - 1) / s->stride;
+}
+
+static void rows_bwd_x(float *dx, const float *dy, const float *w, const struct conv *s, int add)
+{
+    const struct vector_kernels *v = vector_in_use();
+    int64_t N = conv_tokens(s), T = s->T, C = s->C, O = s->O, before = front(s);
+    int64_t phases = min_i64(s->stride, s->width);
+    float *packed = kernel_scratch(SCRATCH_SHARED, panel_floats(C, (s->width + phases) * O));
+    const float *taps = s->taps;
+    float *at = packed;
+    for (int64_t phase = 0; phase < phases; phase++) {
+        struct packing p = {at, C, phase_taps(s, phase) * O, 0};
+        for (int64_t j = phase_taps(s, phase) - 1; j >= 0; j--) {
+            int64_t i = phase + j * s->stride;
+            for (int64_t o = 0; o < O; o++)
+                pack_row(&p, w + o * C * s->width + i, s->width, taps ? taps[i] : 1);
+        }
+        at += panel_floats(C, p.K);
+    }
+    /* dy between as many zeros as the taps reach over it */
+    int64_t zeros = phase_taps(s, 0), last = (T - 1 + before) / s->stride;
+    int64_t behind = last >= N ? last - N + 1 : 0;
+    bool gaps = s->stride > s->width; /* tokens that no tap meets */
+    PARALLEL_SHARES(s->B, 1, s->B * N * O * C * s->width / 16, {
+        float *padded = kernel_scratch(SCRATCH_TASK, (zeros + N + behind) * O);
+        for (int64_t b = from; b < to; b++) {
+            float *rows = dx + b * T * C;
+            const float *panels = packed;
+            pad(padded, dy + b * N * O, zeros, N, behind, O);
+            if (gaps && !add)
+                memset(rows, 0, sizeof *rows * (size_t)(T * C));
+            for (int64_t phase = 0; phase < phases; phase++) {
+                int64_t count = phase_taps(s, phase);
+                /* tokens q stride + phase - front for q from `first` on */
+                int64_t first = phase >= before ? 0 : (before - phase + s->stride - 1) / s->stride;
+                int64_t token = first * s->stride + phase - before;
+                int64_t M = token < T ? (T - 1 - token) / s->stride + 1 : 0;
+                v->rows_product(rows + token * C, s->stride * C,
+                                padded + (zeros + first - count + 1) * O, O, panels, NULL, M, C,
+                                count * O, ACTIVATION_NONE, add);
+                panels += panel_floats(C, count * O);
+            }
+        }
+    });
+}
+
+/* dw as [O, width C] is dy [rows, O] transposed by the overlapping rows of x. Records lie one after the
+ * other in rows of zeros: as many together as the shape says. */
+static void rows_bwd_w(float *dw, const float *dy, const float *x, const struct conv *s, int add)
+{
+    int64_t N = conv_tokens(s), T = s->T, C = s->C, O = s->O, width = s->width;
+    int64_t step = record_step(s), lines = step / s->stride, before = front(s);
+    int64_t most = (1 << 20) / (step * C + lines * O) + 1;
+    most = min_i64(most, s->B);
+    float *by_tap = kernel_scratch(SCRATCH_SHARED,
+                                   O * width * C + (most * step + width) * C + most * lines * O);
+    float *tokens = by_tap + O * width * C, *back = tokens + (most * step + width) * C;
+    for (int64_t b = 0; b < s->B; b += most) {
+        int64_t records = min_i64(s->B - b, most);
+        PARALLEL_SHARES(records, 1, records * (T * C + N * O), {
+            for (int64_t r = from; r < to; r++) {
+                int64_t behind = step - before - T + (r == records - 1 ? width : 0);
+                pad(tokens + r * step * C, x + (b + r) * T * C, before, T, behind, C);
+                pad(back + r * lines * O, dy + (b + r) * N * O, 0, N, lines - N, O);
+            }
+        });
+        multiply(&(struct product){.c = by_tap,
+                                   .a = back,
+                                   .b = tokens,
+                                   .M = O,
+                                   .N = width * C,
+                                   .K = records * lines,
+                                   .a_row = 1,
+                                   .a_column = O,
+                                   .b_row = s->stride * C,
+                                   .b_column = 1,
+                                   .add = b > 0});
+    }
+    PARALLEL_SHARES(O, 1, O * C * width, {
+        for (int64_t o = from; o < to; o++)
+            for (int64_t c = 0; c < C; c++)
+                for (int64_t i = 0; i < width; i++) {
+                    float *d = dw + (o * C + c) * width + i;
+                    *d = (add ? *d : 0) + by_tap[(o * width + i) * C + c];
+                }
+    });
 }
 
 /* ---- directly -------------------------------------------------------------------------------- */
@@ -124,8 +304,8 @@ enum { BLOCKS = 8 };
 static bool spectral(const struct conv *s)
 {
     int64_t C = group_in(s), O = group_out(s);
-    return s->width >= 32 && s->width <= 512 && C >= 8 && O >= 8 && C <= SPECTRUM_CHANNELS &&
-           O <= SPECTRUM_CHANNELS;
+    return s->stride == 1 && !s->skip && s->width >= 32 && s->width <= 512 && C >= 8 && O >= 8 &&
+           C <= SPECTRUM_CHANNELS && O <= SPECTRUM_CHANNELS;
 }
 
 static int64_t period(const struct conv *s) { return 2 * s->width; }
@@ -155,8 +335,6 @@ static void table_make(float *table, const struct conv *s)
         }
     }
 }
-
-static void multiply(const struct product *p) { split_product(p, 16, vector_in_use()->gemm); }
 
 /* Tokens whose results one block holds: a record, where shifts reach over its end into zeros alone. */
 static int64_t block_tokens(const struct conv *s)
@@ -491,52 +669,114 @@ static void weight_norm_bwd(void *dv_, void *dg_, const void *dw_, const void *v
 
 /* ---- members --------------------------------------------------------------------------------- */
 
-static void run(float *y, const float *x, const void *packed, const struct weight *w, const void *b,
-                const struct conv *s, bool backward, enum activation act, int add)
+/* Every stride-th of the tokens of y[B,T,O] that are centres, from `full`, or back with zeros between. */
+static void centres_take(float *y, const float *full, const struct conv *s)
 {
-    (spectral(s) ? by_spectra : direct)(y, x, packed, w, b, s, backward, act, add);
+    int64_t N = conv_tokens(s), O = s->O;
+    for (int64_t r = 0; r < s->B * N; r++)
+        memcpy(y + r * O, full + (r / N * s->T + s->skip + r % N * s->stride) * O,
+               sizeof *y * (size_t)O);
+}
+
+static const float *centres_spread(const float *dy, const struct conv *s)
+{
+    int64_t N = conv_tokens(s), O = s->O;
+    float *full = kernel_scratch(SCRATCH_SHARED, s->B * s->T * O);
+    memset(full, 0, sizeof *full * (size_t)(s->B * s->T * O));
+    for (int64_t r = 0; r < s->B * N; r++)
+        memcpy(full + (r / N * s->T + s->skip + r % N * s->stride) * O, dy + r * O,
+               sizeof *dy * (size_t)O);
+    return full;
+}
+
+/* Is every token a centre? Directly, those that are none are computed too: for groups, which are rare. */
+static bool centred(const struct conv *s) { return s->stride == 1 && !s->skip; }
+
+static void run(float *y, const float *x, const void *packed, const struct weight *w, const void *b,
+                const struct conv *s, enum activation act)
+{
+    if (by_rows(s)) {
+        if (!packed) {
+            int64_t floats = panel_floats(s->O, s->width * s->C);
+            float *room = kernel_scratch(SCRATCH_SHARED, floats + s->O * s->C * s->width);
+            struct conv plain = *s;
+            bool as_is = w->storage == STORAGE_F32;
+            plain.taps = as_is ? s->taps : NULL;
+            rows_pack(room, as_is ? w->data : group_values(room + floats, w, s, 0), &plain);
+            packed = room;
+        }
+        rows_fwd(y, x, packed, b, s, act);
+    } else if (spectral(s))
+        by_spectra(y, x, packed, w, b, s, false, act, 0);
+    else if (centred(s))
+        direct(y, x, packed, w, b, s, false, act, 0);
+    else {
+        float *full = kernel_scratch(SCRATCH_SHARED, s->B * s->T * s->O);
+        direct(full, x, packed, w, b, s, false, act, 0);
+        centres_take(y, full, s);
+    }
 }
 
 static void conv_fwd(void *y, const void *x, const void *w, const void *b, const struct conv *s,
                      enum activation act)
 {
-    run(y, x, NULL, &(struct weight){w, STORAGE_F32, NULL}, b, s, false, act, 0);
+    run(y, x, NULL, &(struct weight){w, STORAGE_F32, NULL}, b, s, act);
 }
 
 static void conv_stored(void *y, const void *x, const struct weight *w, const void *b,
                         const struct conv *s, enum activation act)
 {
-    run(y, x, NULL, w, b, s, false, act, 0);
+    run(y, x, NULL, w, b, s, act);
 }
 
 static size_t conv_pack_bytes(const struct conv *s)
 {
-    int64_t floats = spectral(s) ? spectra_floats(s) : direct_floats(s);
+    int64_t floats = by_rows(s)    ? panel_floats(s->O, s->width * s->C)
+                     : spectral(s) ? spectra_floats(s)
+                                   : direct_floats(s);
     return (sizeof(float) * (size_t)floats + 63) & ~(size_t)63;
 }
 
 static void conv_pack(void *packed, const struct weight *w, const struct conv *s)
 {
-    (spectral(s) ? spectra_pack : direct_pack)(packed, w, s);
+    if (by_rows(s)) {
+        struct conv plain = *s;
+        plain.taps = NULL;
+        float *values = kernel_scratch(SCRATCH_SHARED, s->O * s->C * s->width);
+        rows_pack(packed, group_values(values, w, s, 0), &plain);
+    } else
+        (spectral(s) ? spectra_pack : direct_pack)(packed, w, s);
 }
 
 static void conv_packed(void *y, const void *x, const void *packed, const void *b,
                         const struct conv *s, enum activation act)
 {
-    run(y, x, packed, NULL, b, s, false, act, 0);
+    run(y, x, packed, NULL, b, s, act);
 }
 
 static void conv_bwd_x(void *dx, const void *dy, const void *w, const struct conv *s, int add)
 {
-    run(dx, dy, NULL, &(struct weight){w, STORAGE_F32, NULL}, NULL, s, true, ACTIVATION_NONE, add);
+    struct weight weight = {w, STORAGE_F32, NULL};
+    if (by_rows(s))
+        rows_bwd_x(dx, dy, w, s, add);
+    else if (spectral(s))
+        by_spectra(dx, dy, NULL, &weight, NULL, s, true, ACTIVATION_NONE, add);
+    else
+        direct(dx, centred(s) ? dy : centres_spread(dy, s), NULL, &weight, NULL, s, true,
+               ACTIVATION_NONE, add);
 }
 
 static void conv_bwd_w(void *dw, void *db, const void *dy, const void *x, const struct conv *s,
                        int add)
 {
-    (spectral(s) ? spectra_weights : direct_weights)(dw, dy, x, s, add);
+    if (by_rows(s))
+        rows_bwd_w(dw, dy, x, s, add);
+    else if (spectral(s))
+        spectra_weights(dw, dy, x, s, add);
+    else
+        direct_weights(dw, centred(s) ? dy : centres_spread(dy, s), x, s, add);
     if (db)
-        backend_cpu()->add_rows_bwd(db, dy, s->B * s->T, s->O);
+        backend_cpu()->add_rows_bwd(db, dy, s->B * conv_tokens(s), s->O);
 }
 
 void cpu_conv_members(struct backend *k)

@@ -42,14 +42,47 @@ struct weight {
     const float *scale;
 };
 
-/* A convolution over tokens that keeps their number, channels in groups: output channel o of group g
- * sums w[o,c,i] x[b, t + i - width / 2, g C/groups + c]; tokens outside the record are zero. groups
- * divides C and O. With taps [width], reals, w[..,i] is multiplied by taps[i] wherever it is read; the
- * gradient of w is then that of the product. NULL: as it is. */
+/* A convolution over tokens, channels in groups: output n is centred on token t = skip + n stride and
+ * its channel o of group g sums w[o,c,i] x[b, t + i - width / 2, g C/groups + c]; tokens outside the
+ * record are zero. groups divides C and O. `skip` tokens at either end are no centres, at most width / 2:
+ * with 0 and stride 1 there are as many tokens out as in; with width / 2, where that is odd, nothing
+ * outside the record is met. With taps [width], reals, w[..,i] is multiplied by taps[i] wherever it is
+ * read; the gradient of w is then that of the product. NULL: as it is. */
 struct conv {
     int64_t B, T, C, O, width, groups;
+    int64_t stride, skip; /* 1 and 0: every token is a centre */
     const void *taps;
 };
+
+/* Its tokens out. */
+static inline int64_t conv_tokens(const struct conv *s)
+{
+    return (s->T - 1 - 2 * s->skip) / s->stride + 1;
+}
+
+/* Normalization of each of C channels over M rows; act: none or ReLU. */
+struct batchnorm {
+    int64_t M, C;
+    const void *g, *b; /* gains and offsets [C] */
+    bool running;      /* by the running statistics, which stay as they are */
+    double epsilon, momentum;
+    enum activation act;
+};
+
+/* Windows of `width` tokens of [B,T,C], `stride` apart, the first `padding` before the first token. */
+struct windows {
+    int64_t B, T, C, width, stride, padding;
+    bool ceil; /* a last window that begins inside, but ends outside, counts too */
+    enum pool_kind kind;
+};
+
+/* How many windows of a record: those of PyTorch's pooling, padding as wide behind as in front. */
+static inline int64_t window_tokens(const struct windows *s)
+{
+    int64_t room = s->T + 2 * s->padding - s->width;
+    int64_t n = (room + (s->ceil ? s->stride - 1 : 0)) / s->stride + 1;
+    return s->ceil && (n - 1) * s->stride >= s->T + s->padding ? n - 1 : n;
+}
 
 /* Self-attention of H heads of E channels over N tokens in each of B records. lengths [B]: only so many
  * tokens of a record, its first, are attended to, 0 to N; NULL: all. Where that is none, y is zero.
@@ -217,7 +250,23 @@ struct backend {
                      const void *cells, const void *w, int64_t B, int64_t T, int64_t H, int add_x,
                      int add_w);
 
-    /* y[B,T,O] = act(conv(x[B,T,C], w[O,C/groups,width]) + b[O]); b may be NULL. */
+    /* y = act((x - mean) rstd g + b + residual) for x, y, residual [M,C]; residual may be NULL. mean and
+     * rstd [C] are saved: those of x, and the running ones are moved by `momentum` towards mean and
+     * unbiased variance of x; or made of the running ones. Source: Ioffe and Szegedy 2015 algorithm 1. */
+    void (*batchnorm_fwd)(void *y, void *mean, void *rstd, void *running_mean, void *running_var,
+                          const void *x, const void *residual, const struct batchnorm *s);
+    /* Where there was a residual and a ReLU, y says what it let through; else y may be NULL. dx,
+     * dresidual, and both of dg and db, may be NULL; dg, db always add. */
+    void (*batchnorm_bwd)(void *dx, void *dresidual, void *dg, void *db, const void *dy,
+                          const void *x, const void *y, const void *mean, const void *rstd,
+                          const struct batchnorm *s, int add, int add_residual);
+    /* y[B,N,C]: of each window the largest, the first of equals, argmax[B,N,C] its token; or the mean,
+     * in which padding counts as zeros, but not what ceil adds. */
+    void (*pool_windows_fwd)(void *y, int32_t *argmax, const void *x, const struct windows *s);
+    void (*pool_windows_bwd)(void *dx, const void *dy, const int32_t *argmax,
+                             const struct windows *s, int add);
+
+    /* y[B,N,O] = act(conv(x[B,T,C], w[O,C/groups,width]) + b[O]), N = conv_tokens; b may be NULL. */
     void (*conv_fwd)(void *y, const void *x, const void *w, const void *b, const struct conv *s,
                      enum activation act);
     /* The same by a weight [O, C/groups * width] in any storage, with the bits of its values. */

@@ -74,6 +74,12 @@ struct vector_kernels {
      * whether B was packed before. */
     void (*gemm)(const struct product *p, int64_t i, int64_t rows, int64_t j, int64_t columns);
 
+    /* C = act(A B + bias), or C += A B, for packed B, with the bits of gemm. Rows of A are a_row apart
+     * and may overlap, those of C c_row. */
+    void (*rows_product)(float *c, int64_t c_row, const float *a, int64_t a_row,
+                         const float *packed, const float *bias, int64_t M, int64_t N, int64_t K,
+                         enum activation act, bool add);
+
     /* out[rows,K] = the values of rows `first` and on of weights. */
     void (*decode)(float *out, const struct weight *w, int64_t first, int64_t rows, int64_t K);
     /* Rows `first` (a multiple of pack_columns) and on of weights [N,K] into the product's order: a

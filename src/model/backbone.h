@@ -43,6 +43,7 @@ struct backbone {
     bool hides; /* takes masking->hidden and lengths; others take visible alone */
     /* Whether token i depends on nothing after its own samples; NULL: never. */
     bool (*causal)(const void *config);
+    bool whole; /* takes no masking: its tokens are always all there */
     /* Records it under the current scope. signal [B,L,T]; masking NULL: every token is seen. What a
      * backbone mixes before its encoder is mixed among the visible. */
     struct encoding (*build)(struct build *b, const void *config, struct tensor *signal,

@@ -21,6 +21,13 @@ size_t scope_enter(struct build *b, const char *format, ...)
 
 void scope_leave(struct build *b, size_t length) { b->scope[length] = 0; }
 
+void layer_next(struct build *b)
+{
+    b->layer++;
+    if (b->params->layer_max < b->layer)
+        b->params->layer_max = b->layer;
+}
+
 struct tensor *nn_param(struct build *b, const char *name, int rank, const int64_t *shape,
                         enum param_init init, double scale, bool decay)
 {
@@ -95,6 +102,57 @@ struct tensor *nn_ssm_block(struct build *b, struct tensor *x, const struct ssm_
     y = nn_linear_from(b, "out", y, 2 * H, ACTIVATION_NONE, nn_start_uniform(H));
     y = t_dropout(b->tape, t_glu(b->tape, y), o->dropout, false);
     return nn_layernorm(b, "norm", t_add(b->tape, x, y), 1e-5);
+}
+
+struct tensor *nn_conv(struct build *b, const char *name, struct tensor *x, int64_t out,
+                       const struct conv_options *o)
+{
+    int64_t groups = o->groups ? o->groups : 1, stride = o->stride ? o->stride : 1;
+    int64_t in = tensor_width(x) / groups;
+    size_t scope = scope_enter(b, "%s", name);
+    struct tensor *w =
+        nn_param(b, "weight", 3, (int64_t[]){out, in, o->width}, PARAM_KAIMING, 0, true);
+    struct tensor *bias = NULL;
+    if (o->bias)
+        bias =
+            nn_param(b, "bias", 1, &out, PARAM_UNIFORM, 1 / sqrt((double)(in * o->width)), false);
+    scope_leave(b, scope);
+    if (o->width == 1 && stride == 1 && groups == 1)
+        return t_linear(b->tape, x, w, bias, ACTIVATION_NONE);
+    return t_conv_strided(b->tape, x, w, bias, groups, stride, !o->unpadded, ACTIVATION_NONE);
+}
+
+/* A parameter that gradients do not move. */
+static struct tensor *state(struct build *b, const char *name, int64_t n, enum param_init init)
+{
+    bool frozen = b->frozen;
+    b->frozen = true;
+    struct tensor *x = nn_param(b, name, 1, &n, init, 0, false);
+    b->frozen = frozen;
+    char full[192];
+    snprintf(full, sizeof full, "%s%s%s", b->scope, b->scope[0] ? "." : "", name);
+    param_find(b->params, full)->state = true;
+    return x;
+}
+
+struct tensor *nn_batchnorm_from(struct build *b, const char *name, struct tensor *x,
+                                 struct tensor *residual, enum activation act,
+                                 struct batchnorm_start start)
+{
+    int64_t D = tensor_width(x);
+    size_t scope = scope_enter(b, "%s", name);
+    struct tensor *g = nn_param(b, "weight", 1, &D, PARAM_SAME, start.weight, false);
+    struct tensor *o = nn_param(b, "bias", 1, &D, PARAM_SAME, start.bias, false);
+    struct tensor *mean = state(b, "running_mean", D, PARAM_ZERO);
+    struct tensor *var = state(b, "running_var", D, PARAM_ONE);
+    scope_leave(b, scope);
+    return t_batchnorm(b->tape, x, g, o, mean, var, residual, 1e-5, act);
+}
+
+struct tensor *nn_batchnorm(struct build *b, const char *name, struct tensor *x,
+                            enum activation act)
+{
+    return nn_batchnorm_from(b, name, x, NULL, act, (struct batchnorm_start){1, 0});
 }
 
 static struct tensor *residual(struct build *b, struct tensor *x, struct tensor *branch,

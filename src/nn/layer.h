@@ -31,6 +31,9 @@ struct build {
 size_t scope_enter(struct build *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void scope_leave(struct build *b, size_t length);
 
+/* The next layer number begins: what is made after the last one, a head, has that. */
+void layer_next(struct build *b);
+
 /* A parameter "<scope>.<name>" as a tensor of the tape. */
 struct tensor *nn_param(struct build *b, const char *name, int rank, const int64_t *shape,
                         enum param_init init, double scale, bool decay);
@@ -62,6 +65,28 @@ struct ssm_options {
  * "ssm.imaginary" [H,N], "ssm.output" [directions,H,N,2], "ssm.skip" [H], "out", "norm". Starts as
  * S4D-Lin: A_n = -1/2 + i pi n. Source: Gu et al. 2022 (S4D); Mehari and Strodthoff 2023 */
 struct tensor *nn_ssm_block(struct build *b, struct tensor *x, const struct ssm_options *options);
+/* "<name>.weight" [out, width of x / groups, width] (Kaiming), without a bias, as PyTorch's Conv1d has
+ * it, and its tokens: t_conv_strided. */
+struct conv_options {
+    int64_t width, stride; /* stride 0: 1 */
+    int64_t groups;        /* 0: 1 */
+    bool unpadded;         /* only where all taps meet tokens */
+    bool bias;             /* "<name>.bias" [out] (PyTorch's uniform start) */
+};
+struct tensor *nn_conv(struct build *b, const char *name, struct tensor *x, int64_t out,
+                       const struct conv_options *options);
+/* "<name>.weight" and ".bias" [D], ".running_mean" and ".running_var" (state): batch norm over the rows
+ * of x [..,D] as PyTorch's BatchNorm1d has it; act: none or ReLU. While training it couples the records
+ * of a batch, unless frozen; inference does not. */
+struct tensor *nn_batchnorm(struct build *b, const char *name, struct tensor *x,
+                            enum activation act);
+/* The same with act after the sum with `residual` (like x, or NULL), and another start. */
+struct batchnorm_start {
+    double weight, bias;
+};
+struct tensor *nn_batchnorm_from(struct build *b, const char *name, struct tensor *x,
+                                 struct tensor *residual, enum activation act,
+                                 struct batchnorm_start start);
 
 struct block_options {
     int64_t heads;

@@ -72,7 +72,7 @@ int64_t param_count_values(const struct param_table *p)
 {
     int64_t n = 0;
     for (int i = 0; i < p->count; i++)
-        n += p->items[i]->numel;
+        n += p->items[i]->state ? 0 : p->items[i]->numel;
     return n;
 }
 
@@ -102,6 +102,8 @@ static double init_value(const struct param *x, struct rng *r, int64_t i)
         return rng_between(r, log(0.001), log(0.1));
     case PARAM_TONES:
         return x->scale * (double)(i % x->shape[x->rank - 1]);
+    case PARAM_KAIMING:
+        return sqrt(2.0 * (double)x->shape[0] / (double)x->numel) * rng_normal(r);
     case PARAM_LENGTHS: /* see param_initialize */
         return 0;
     case PARAM_XAVIER: {

@@ -22,8 +22,9 @@ enum param_init {
     PARAM_UNIFORM, /* uniform in -scale to scale */
     PARAM_UNIT,    /* uniform in 0 to scale */
     PARAM_SAME,    /* scale */
-    PARAM_STEP,   /* logarithms of steps: uniform in log(0.001) to log(0.1); Gu et al. 2022 (S4D) */
-    PARAM_TONES,  /* scale times the place in the last axis, from 0 */
+    PARAM_STEP,  /* logarithms of steps: uniform in log(0.001) to log(0.1); Gu et al. 2022 (S4D) */
+    PARAM_TONES, /* scale times the place in the last axis, from 0 */
+    PARAM_KAIMING, /* N(0, sqrt(2 / fan in)), fan in: all extents but the first; He et al. 2015 eq. 10 */
     PARAM_XAVIER, /* uniform, bound sqrt(6 / (fan in + fan out)); Glorot and Bengio 2010 */
     PARAM_SINCOS, /* fixed positions as a start; Vaswani 2017 section 3.5 */
     PARAM_LENGTHS /* [K] root of the sum of squares, for each of K, of the one before it, [..,K] */
@@ -37,8 +38,10 @@ struct param {
     int64_t offset; /* elements, a multiple of 16 */
     enum param_init init;
     double scale;
-    bool decay;    /* weight decay applies (matrices) */
-    bool frozen;   /* no gradient, no update */
+    bool decay;  /* weight decay applies (matrices) */
+    bool frozen; /* no gradient, no update */
+    bool state;  /* moved by forward passes of training, by no gradient (running statistics); frozen
+                    * too. Averages and best values take it as it is */
     bool product;  /* only products read it: a file may hold it as bf16 or int8 */
     int layer;     /* 0: embedding, 1..depth: blocks, depth+1: what comes after */
     double rate;   /* factor on the learning rate; 1 unless somebody says otherwise */
@@ -62,7 +65,7 @@ void param_table_free(struct param_table *p);
 struct param *param_get(struct param_table *p, const char *name, int rank, const int64_t *shape,
                         enum param_init init, double scale, bool decay, int layer);
 struct param *param_find(const struct param_table *p, const char *name); /* or NULL */
-int64_t param_count_values(const struct param_table *p);                 /* without padding */
+int64_t param_count_values(const struct param_table *p); /* without padding and state */
 
 /* Fills a slab from (seed, name): the same values whatever else is in the table. */
 void param_initialize(const struct param_table *p, void *slab, size_t real_size, uint64_t seed);

@@ -167,6 +167,10 @@ enum err_code objective_sum_check(const struct objective_sum *sum, const struct 
         FAIL(e, ERR_USAGE,
              "objective %s replaces hidden tokens, which network.backbone %s cannot; w2v can",
              sum->spans_of->name, m->backbone->name);
+    if (m->backbone->whole)
+        FAIL(e, ERR_USAGE,
+             "masked tokens are taken out, which network.backbone %s cannot; vit and w2v can",
+             m->backbone->name);
     if (tokens_of(m) < 2)
         FAIL(e, ERR_USAGE, "masking needs at least two tokens; the model has %lld",
              (long long)tokens_of(m));

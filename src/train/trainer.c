@@ -501,6 +501,17 @@ static enum err_code batch_run(struct trainer *t, const struct batch *batch, int
                                 : not_finite(t, batch, "the gradient's norm", sums->norm, e);
 }
 
+/* What no gradient moves is not averaged either. */
+static void average_states(struct trainer *t)
+{
+    const struct param_table *p = &t->model->params;
+    for (int i = 0; i < p->count; i++)
+        if (p->items[i]->state)
+            memcpy(t->slabs[SLAB_EMA] + p->items[i]->offset,
+                   t->slabs[SLAB_VALUES] + p->items[i]->offset,
+                   (size_t)p->items[i]->numel * sizeof(float));
+}
+
 static void step_end(struct trainer *t, const struct step_sums *sums)
 {
     const struct trainer_options *o = t->options;
@@ -510,6 +521,7 @@ static void step_end(struct trainer *t, const struct step_sums *sums)
         double ramp = (double)(t->step + 1) / (double)(t->step + 10);
         t->backend->ema(t->slabs[SLAB_EMA], t->slabs[SLAB_VALUES], t->model->params.total,
                         o->ema < ramp ? o->ema : ramp);
+        average_states(t);
     }
     t->times.update_s += clock_seconds() - begin_s;
     t->loss_sum += sums->loss / (double)o->accumulate;

@@ -40,7 +40,9 @@ static const char *const tiny_specs[] = {
     "{\"network\":{\"backbone\":\"s4\",\"pool\":\"mean\"},\"s4\":{\"width\":8,\"depth\":2,"
     "\"state\":6,\"dropout\":0.1}}",
     "{\"network\":{\"backbone\":\"s4\",\"pool\":\"mean_max\"},\"s4\":{\"width\":9,\"depth\":1,"
-    "\"state\":2,\"direction\":\"causal\"}}"};
+    "\"state\":2,\"direction\":\"causal\"}}",
+    "{\"network\":{\"backbone\":\"xresnet1d\",\"pool\":\"mean_max\"},"
+    "\"xresnet1d\":{\"depth\":\"18\",\"width\":8,\"kernel\":3}}"};
 
 static void tiny_contract(struct contract *c)
 {
@@ -146,7 +148,8 @@ static void run_objective(const char *spec_text, const char *objective)
     if (sum.count == 0 || objective_sum_check(&sum, &m, &e) != ERR_OK) {
         bool causal = m.backbone->causal && m.backbone->causal(m.config);
         assert_true(sum.count == 0 || (sum.spans_of && !m.backbone->hides) ||
-                    (strcmp(objective, "cpc") == 0 && !causal));
+                    (strcmp(objective, "cpc") == 0 && !causal) ||
+                    (sum.mask_ratio > 0 && m.backbone->whole));
         option_set_free(&set);
         model_free(&m);
         cJSON_Delete(spec);
@@ -481,7 +484,6 @@ static void test_presets(void **state)
             input_contract(&input, &c, &e) != ERR_OK ||
             model_create(&m, spec, &c, NULL, &e) != ERR_OK)
             fail_msg("%s: %s", presets[i].name, e.message);
-        assert_true(param_count_values(&m.params) > 1000000);
         if (!strcmp(presets[i].name, "ecg-fm")) {
             /* The published fine-tuned file has 90,386,321 values, 769 x 17 of them in its head. */
             assert_int_equal(param_count_values(&m.params), 90386321 - 769 * 17);

@@ -435,10 +435,97 @@ static void glu_bwd(struct run *r, const int64_t *s)
     r->k->glu_bwd(dx, dy, x, s[0], s[1], (int)s[2]);
 }
 
-/* s[8]: with factors of the taps. */
+/* s[2]: activation; s[3] residual; s[4]: by running statistics. */
+static struct batchnorm batchnorm_of(struct run *r, const int64_t *s)
+{
+    return (struct batchnorm){.M = s[0],
+                              .C = s[1],
+                              .g = run_in(r, s[1], 0.5, 1.5),
+                              .b = run_in(r, s[1], -1, 1),
+                              .running = s[4],
+                              .epsilon = 1e-5,
+                              .momentum = 0.1,
+                              .act = (enum activation)s[2]};
+}
+
+/* In the first record all is far from zero, as it is with a poor lead. */
+static void batchnorm_fwd(struct run *r, const int64_t *s)
+{
+    struct batchnorm c = batchnorm_of(r, s);
+    int64_t n = c.M * c.C;
+    void *y = run_out(r, n), *mean = run_out(r, c.C), *rstd = run_out(r, c.C);
+    void *running_mean = run_out(r, c.C), *running_var = run_out(r, c.C);
+    void *x = run_in(r, n, 1, 3), *residual = s[3] ? run_in(r, n, -1, 1) : NULL;
+    run_fill(r, running_var, c.C, 0.5, 1.5);
+    run_seal(r);
+    r->k->batchnorm_fwd(y, mean, rstd, running_mean, running_var, x, residual, &c);
+}
+
+/* s[5], s[6]: add; s[7]: gradients of x (1), the residual (2), gains and offsets (4) are not wanted. */
+static void batchnorm_bwd(struct run *r, const int64_t *s)
+{
+    struct batchnorm c = batchnorm_of(r, s);
+    int64_t n = c.M * c.C;
+    void *dx = run_out(r, n), *dresidual = run_out(r, n);
+    void *dg = run_out(r, c.C), *db = run_out(r, c.C);
+    void *dy = run_in(r, n, -1, 1), *x = run_in(r, n, -1, 3), *y = run_in(r, n, -1, 1);
+    void *mean = run_in(r, c.C, 0.9, 1.1), *rstd = run_in(r, c.C, 0.5, 1);
+    run_seal(r);
+    r->k->batchnorm_bwd(s[7] & 1 ? NULL : dx, s[7] & 2 || !s[3] ? NULL : dresidual,
+                        s[7] & 4 ? NULL : dg, s[7] & 4 ? NULL : db, dy, x, s[3] ? y : NULL, mean,
+                        rstd, &c, (int)s[5], (int)s[6]);
+}
+
+/* B, T, C, width, stride, padding, ceil, kind */
+static struct windows windows_of(const int64_t *s)
+{
+    return (struct windows){.B = s[0],
+                            .T = s[1],
+                            .C = s[2],
+                            .width = s[3],
+                            .stride = s[4],
+                            .padding = s[5],
+                            .ceil = s[6],
+                            .kind = (enum pool_kind)s[7]};
+}
+
+static void pool_windows_fwd(struct run *r, const int64_t *s)
+{
+    struct windows c = windows_of(s);
+    int64_t n = c.B * window_tokens(&c) * c.C;
+    void *y = run_out(r, n), *x = run_in(r, c.B * c.T * c.C, -1, 1);
+    int32_t *argmax = run_out_int(r, n);
+    run_seal(r);
+    r->k->pool_windows_fwd(y, c.kind == POOL_MAX ? argmax : NULL, x, &c);
+}
+
+/* The tokens of the windows in turn, as if they were the largest. */
+static void pool_windows_bwd(struct run *r, const int64_t *s)
+{
+    struct windows c = windows_of(s);
+    int64_t N = window_tokens(&c), n = c.B * N * c.C;
+    void *dx = run_out(r, c.B * c.T * c.C), *dy = run_in(r, n, -1, 1);
+    int32_t *argmax = run_push(r, n, sizeof *argmax, true, false);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t t = i / c.C % N * c.stride - c.padding + i % c.width;
+        argmax[i] = (int32_t)(t < 0 ? 0 : t < c.T ? t : c.T - 1);
+    }
+    run_seal(r);
+    r->k->pool_windows_bwd(dx, dy, argmax, &c, (int)s[8]);
+}
+
+/* s[8]: with factors of the taps; s[9]: stride, 0: 1. s[10]: skip. */
 static struct conv conv_of(struct run *r, const int64_t *s)
 {
-    return (struct conv){s[0], s[1], s[2], s[3], s[4], s[5], s[8] ? run_in(r, s[4], -2, 2) : NULL};
+    return (struct conv){.B = s[0],
+                         .T = s[1],
+                         .C = s[2],
+                         .O = s[3],
+                         .width = s[4],
+                         .groups = s[5],
+                         .stride = s[9] ? s[9] : 1,
+                         .skip = s[10],
+                         .taps = s[8] ? run_in(r, s[4], -2, 2) : NULL};
 }
 
 static void conv_fwd(struct run *r, const int64_t *s)
@@ -934,13 +1021,13 @@ static void all_finite(struct run *r, const int64_t *s)
     out[2] = r->k->all_finite(huge, s[0]);
 }
 
-enum { CASE_SIZES = 8 };
+enum { CASE_SIZES = 16 };
 
 struct kernel_case {
     const char *name;
     size_t member;
     void (*run)(struct run *r, const int64_t *s);
-    int64_t sizes[CASE_SIZES][9]; /* up to the first that begins with 0 */
+    int64_t sizes[CASE_SIZES][11]; /* up to the first that begins with 0 */
 };
 
 #define CASE(f) #f, offsetof(struct backend, f), f
@@ -1028,8 +1115,46 @@ static const struct kernel_case cases[] = {
       {2, 40, 5, 5, 2, 1, 20}}},
     {CASE(glu_fwd), {{1, 1}, {3, 70}, {300, 257}}},
     {CASE(glu_bwd), {{1, 1, 0}, {3, 70, 1}, {300, 257, 0}}},
+    {CASE(batchnorm_fwd),
+     {{1, 1, 0, 0, 0},
+      {2, 3, 0, 1, 0},
+      {70, 37, 2, 0, 0},
+      {1021, 70, 2, 1, 0},
+      {300, 333, 0, 0, 1},
+      {37, 100, 2, 1, 1},
+      {4000, 64, 2, 0, 0}}},
+    {CASE(batchnorm_bwd),
+     {{1, 1, 0, 0, 0},
+      {2, 3, 0, 1, 0, 1, 1},
+      {70, 37, 2, 0, 0, 1},
+      {1021, 70, 2, 1, 0, 0, 0},
+      {1021, 70, 2, 1, 0, 1, 0},
+      {130, 70, 2, 1, 0, 0, 1, 1},
+      {130, 70, 2, 1, 0, 0, 0, 6},
+      {300, 333, 0, 0, 1, 0},
+      {37, 100, 2, 1, 1, 0, 1},
+      {4000, 64, 2, 0, 0, 0, 0, 4}}},
+    {CASE(pool_windows_fwd),
+     {{1, 1, 1, 1, 1, 0, 0, 0},
+      {3, 125, 37, 3, 2, 1, 0, 1},
+      {3, 125, 37, 2, 2, 0, 1, 0},
+      {5, 40, 70, 3, 3, 0, 0, 1},
+      {5, 41, 70, 4, 3, 2, 1, 0}}},
+    {CASE(pool_windows_bwd),
+     {{1, 1, 1, 1, 1, 0, 0, 0},
+      {3, 125, 37, 3, 2, 1, 0, 1},
+      {3, 125, 37, 3, 2, 1, 0, 1, 1},
+      {3, 125, 37, 2, 2, 0, 1, 0},
+      {5, 40, 70, 3, 3, 0, 0, 1},
+      {5, 41, 70, 4, 3, 2, 1, 0, 1}}},
     {CASE(conv_fwd),
      {{1, 1, 1, 1, 1, 1, 0},
+      {3, 41, 12, 33, 5, 1, 1, 0, 0, 2, 0},
+      {2, 63, 64, 64, 5, 1, 0, 1, 0, 1, 0},
+      {1, 9, 200, 35, 5, 1, 2, 0, 1, 1, 0},
+      {3, 44, 5, 7, 7, 1, 0, 0, 0, 3, 3},
+      {2, 44, 6, 8, 7, 2, 1, 0, 1, 3, 3},
+      {2, 2, 3, 4, 6, 1, 0, 0, 0, 1, 0},
       {3, 5, 6, 9, 4, 3, 1},
       {2, 37, 34, 26, 128, 2, 0, 1},
       {2, 156, 96, 96, 31, 2, 1},
@@ -1038,6 +1163,7 @@ static const struct kernel_case cases[] = {
       {3, 5, 6, 9, 4, 3, 1, 0, 1}}},
     {CASE(conv_stored),
      {{3, 5, 6, 9, 4, 3, 1, 2},
+      {2, 63, 64, 40, 5, 1, 0, 1, 1, 2, 0},
       {2, 37, 34, 26, 128, 2, 0, 1},
       {1, 70, 7, 7, 5, 7, 2, 1, 1},
       {2, 37, 34, 26, 128, 2, 0, 2, 1}}},
@@ -1048,11 +1174,24 @@ static const struct kernel_case cases[] = {
     {"conv_pack",
      offsetof(struct backend, conv_pack),
      conv_packed,
-     {{3, 5, 6, 9, 4, 3, 1, 2, 1}, {2, 37, 34, 26, 128, 2, 0, 1, 1}}},
+     {{3, 5, 6, 9, 4, 3, 1, 2, 1},
+      {2, 63, 64, 40, 5, 1, 0, 2, 1, 2, 0},
+      {2, 37, 34, 26, 128, 2, 0, 1, 1}}},
     {CASE(conv_packed),
-     {{2, 156, 96, 96, 31, 2, 1, 0}, {19, 61, 16, 8, 40, 1, 0, 0, 1}, {1, 70, 7, 7, 5, 7, 2, 2}}},
+     {{2, 156, 96, 96, 31, 2, 1, 0},
+      {2, 63, 64, 40, 5, 1, 0, 1, 0, 2, 0},
+      {19, 61, 16, 8, 40, 1, 0, 0, 1},
+      {1, 70, 7, 7, 5, 7, 2, 2}}},
     {CASE(conv_bwd_x),
      {{1, 1, 1, 1, 1, 1, 0},
+      {3, 41, 12, 33, 5, 1, 1, 0, 0, 2, 0},
+      {2, 63, 64, 64, 5, 1, 0, 1, 0, 1, 0},
+      {2, 63, 33, 64, 5, 1, 1, 1, 1, 3, 0},
+      {2, 40, 9, 12, 1, 1, 0, 0, 0, 2, 0},
+      {2, 40, 9, 12, 1, 1, 1, 0, 0, 3, 0},
+      {3, 44, 5, 7, 7, 1, 0, 0, 0, 3, 3},
+      {2, 44, 6, 8, 7, 2, 1, 0, 1, 3, 3},
+      {2, 2, 3, 4, 6, 1, 0, 0, 0, 1, 0},
       {3, 5, 6, 9, 4, 3, 1},
       {2, 37, 34, 26, 128, 2, 0},
       {2, 156, 96, 96, 31, 2, 1, 0, 1},
@@ -1060,6 +1199,14 @@ static const struct kernel_case cases[] = {
       {1, 70, 7, 7, 5, 7, 0}}},
     {CASE(conv_bwd_w),
      {{1, 1, 1, 1, 1, 1, 0},
+      {3, 41, 12, 33, 5, 1, 1, 0, 0, 2, 0},
+      {2, 63, 64, 64, 5, 1, 0, 1, 0, 1, 0},
+      {12, 130, 64, 64, 5, 1, 0, 1, 0, 1, 0},
+      {2, 63, 33, 64, 5, 1, 1, 0, 1, 3, 0},
+      {2, 40, 9, 12, 1, 1, 0, 0, 0, 3, 0},
+      {3, 44, 5, 7, 7, 1, 0, 1, 0, 3, 3},
+      {2, 44, 6, 8, 7, 2, 1, 0, 1, 3, 3},
+      {2, 2, 3, 4, 6, 1, 0, 0, 0, 1, 0},
       {3, 5, 6, 9, 4, 3, 1, 1},
       {2, 37, 34, 26, 128, 2, 0, 1},
       {19, 156, 24, 24, 7, 2, 1, 1},

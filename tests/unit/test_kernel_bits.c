@@ -264,11 +264,11 @@ static void sequences(void **state)
 {
     (void)state;
     static const float taps[128] = {[0] = 0.7f, [3] = -1.3f, [9] = 2, [64] = 1.1f, [127] = 0.3f};
-    static const struct conv shapes[] = {{5, 40, 24, 24, 7, 2, NULL},
-                                         {5, 156, 96, 48, 128, 4, taps},
-                                         {5, 300, 32, 16, 40, 2, NULL},
-                                         {5, 33, 70, 35, 10, 5, taps},
-                                         {5, 9, 6, 4, 20, 1, NULL}};
+    static const struct conv shapes[] = {
+        {5, 40, 24, 24, 7, 2, 1, 0, NULL},   {5, 156, 96, 48, 128, 4, 1, 0, taps},
+        {5, 300, 32, 16, 40, 2, 1, 0, NULL}, {5, 33, 70, 35, 10, 5, 1, 0, taps},
+        {5, 9, 6, 4, 20, 1, 1, 0, NULL},     {5, 40, 64, 33, 5, 1, 1, 0, NULL},
+        {5, 41, 33, 17, 7, 1, 2, 3, taps},   {5, 41, 8, 12, 7, 2, 3, 0, NULL}};
     char name[32];
     for (int isa = 0; isa < RUN_MACHINES; isa++) {
         const struct backend *k = run_machine_use(&run_machines[isa]);
@@ -277,7 +277,7 @@ static void sequences(void **state)
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
             struct conv all = shapes[i], one = all;
             one.B = 1;
-            int64_t in = all.T * all.C, out = all.T * all.O;
+            int64_t in = all.T * all.C, out = conv_tokens(&all) * all.O;
             int64_t weights = all.O * all.C / all.groups * all.width;
             float *x = numbers(all.B * in, 1), *dy = numbers(all.B * out, 2);
             float *w = numbers(weights, 3), *b = numbers(all.C + all.O, 4);
