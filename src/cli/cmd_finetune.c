@@ -20,8 +20,10 @@ static int run(struct invocation *call, struct err *e)
     struct training_progress progress;
     training_experiment(call, "finetune", &state.data, &progress, &state.experiment);
     enum err_code code = finetune_run(&state, e);
-    if (code == ERR_OK)
+    if (code == ERR_OK) {
+        training_report(state.data.out);
         training_print_evaluation(&state.evaluation, print.json);
+    }
     adapt_free(&state);
     return exit_code_of(code);
 }
@@ -34,7 +36,7 @@ const struct command command_finetune = {
         "Layer-wise learning rates, averaged weights; the best epoch by macro AUROC of the\n"
         "validation fold is kept and scored once on the test fold. --weights random trains from\n"
         "scratch. Goes on where the run folder has state. Writes model.safetensors,\n"
-        "predictions.csv and metrics.json.",
+        "predictions.csv, metrics.json and report.html.",
     .examples =
         "ecgfm finetune --data ptbxl --task super --weights runs/mae --out runs/finetune\n"
         "ecgfm finetune --data ptbxl --task super --weights random --out runs/finetune-random",

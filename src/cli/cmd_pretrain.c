@@ -13,8 +13,10 @@ static int run(struct invocation *call, struct err *e)
     struct training_progress progress;
     training_experiment(call, "pretrain", &state.data, &progress, &state.experiment);
     enum err_code code = pretrain_run(&state, e);
-    if (code == ERR_OK)
+    if (code == ERR_OK) {
+        training_report(state.data.out);
         printf("%s/model.safetensors\n", state.data.out);
+    }
     pretrain_free(&state);
     return exit_code_of(code);
 }
@@ -28,7 +30,9 @@ const struct command command_pretrain = {
         "file. If the run folder has state of the same run, it goes on from there: a run that was\n"
         "killed ends with the same bytes as one that was not. SIGTERM, SIGINT and SIGUSR1 save "
         "the\n"
-        "state and exit 75. Records that cannot be used are listed in quarantine.csv.",
+        "state and exit 75. Records that cannot be used are listed in quarantine.csv; report.html "
+        "shows\n"
+        "how it went.",
     .examples =
         "ecgfm pretrain --data ptbxl --model vit-tiny --objective mae --out runs/mae\n"
         "ecgfm pretrain --data ptbxl --objective mae+simclr --out runs/both --epochs 100\n"

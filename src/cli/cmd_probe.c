@@ -20,8 +20,10 @@ static int run(struct invocation *call, struct err *e)
     struct training_progress progress;
     training_experiment(call, "probe", &state.data, &progress, &state.experiment);
     enum err_code code = probe_run(&state, e);
-    if (code == ERR_OK)
+    if (code == ERR_OK) {
+        training_report(state.data.out);
         training_print_evaluation(&state.evaluation, print.json);
+    }
     adapt_free(&state);
     return exit_code_of(code);
 }
@@ -34,7 +36,7 @@ const struct command command_probe = {
                "validation fold;\n"
                "the test fold is scored once. --weights random is the control: an encoder that has "
                "learned\n"
-               "nothing. Writes model.safetensors, predictions.csv and metrics.json.",
+               "nothing. Writes model.safetensors, predictions.csv, metrics.json and report.html.",
     .examples = "ecgfm probe --data ptbxl --task super --weights runs/mae --out runs/probe\n"
                 "ecgfm probe --data ptbxl --task super --weights random --out runs/probe-random",
     .options = options,

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "report/report.h"
 
 static void time_text(double seconds, char *out, size_t size)
 {
@@ -50,6 +51,16 @@ void training_experiment(struct invocation *call, const char *command,
     x->threads = call->threads;
     x->progress_context = progress;
     x->progress = training_progress_show;
+}
+
+void training_report(const char *folder)
+{
+    struct err e = {0};
+    char text[1024];
+    if (report_write(folder, NULL, &e) == ERR_OK)
+        return;
+    err_format(&e, text, sizeof text);
+    log_warning("the run is complete, but its report could not be written: %s", text);
 }
 
 void training_print_evaluation(const struct evaluation *ev, bool json)

@@ -18,6 +18,9 @@ void training_experiment(struct invocation *call, const char *command,
                          const struct experiment_options *options,
                          struct training_progress *progress, struct experiment *x);
 
+/* Draws the plots and writes the page of a run that is complete; a failure is a warning. */
+void training_report(const char *folder);
+
 /* Prints the metrics of the test fold: a table, or metrics.json with json. */
 void training_print_evaluation(const struct evaluation *ev, bool json);
 

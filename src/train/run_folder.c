@@ -12,9 +12,24 @@
 #include "base/file.h"
 #include "base/json.h"
 
-static const char *const own_files[] = {
-    "config.json",  "metrics.jsonl",   "checkpoint.safetensors", "log.txt", "model.safetensors",
-    "metrics.json", "predictions.csv", "quarantine.csv",         NULL};
+static const char *const own_files[] = {"config.json",
+                                        "metrics.jsonl",
+                                        "checkpoint.safetensors",
+                                        "log.txt",
+                                        "model.safetensors",
+                                        "metrics.json",
+                                        "predictions.csv",
+                                        "quarantine.csv",
+                                        "report.html",
+                                        "plots/learning.svg",
+                                        "plots/terms.svg",
+                                        "plots/roc.svg",
+                                        "plots/precision_recall.svg",
+                                        "plots/reliability.svg",
+                                        "plots/confusion.svg",
+                                        "plots/called.svg",
+                                        "plots/values.svg",
+                                        NULL};
 
 enum err_code run_folder_open(struct run_folder *run, const char *path, bool fresh, struct err *e)
 {
@@ -30,8 +45,10 @@ enum err_code run_folder_open(struct run_folder *run, const char *path, bool fre
         FAIL(e, ERR_USAGE, "run folder %s: another process is working in it", path);
     dir_remove_temporaries(path);
     for (int i = 0; fresh && own_files[i]; i++)
-        if (unlink(run_path(run, own_files[i])) != 0 && errno != ENOENT)
+        if (unlink(run_path(run, own_files[i])) != 0 && errno != ENOENT && errno != ENOTDIR)
             FAIL(e, ERR_IO, "cannot remove %s: %s", run_path(run, own_files[i]), strerror(errno));
+    if (fresh)
+        rmdir(run_path(run, "plots")); /* stays if others put something there */
     return ERR_OK;
 }
 

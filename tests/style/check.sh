@@ -53,7 +53,7 @@ check_floors() {
     awk -F: '
     BEGIN {
         split("base 0 kernel 1 signal 1 metric 1 comm 1 graph 2 format 2 nn 3 data 3 model 4 " \
-              "objective 5 train 6 report 6 cli 7 api 7", words, " ")
+              "objective 5 train 6 report 7 cli 8 api 8", words, " ")
         for (i = 1; i in words; i += 2) floor[words[i]] = words[i + 1]
     }
     {

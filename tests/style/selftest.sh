@@ -46,7 +46,7 @@ for rule in floors banned voices headers; do
 done
 
 echo '#include "cli/command.h"' >src/base/up.c
-expect floors 1 'src/base/up.c:1: base (floor 0) includes cli/command.h (floor 7)'
+expect floors 1 'src/base/up.c:1: base (floor 0) includes cli/command.h (floor 8)'
 echo '#include "signal/record.h"' >src/base/up.c
 mv src/base/up.c src/kernel/side.c
 expect floors 1 'kernel (floor 1) includes signal/record.h (floor 1)'

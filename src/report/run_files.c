@@ -1,0 +1,334 @@
+#include "report/run_files.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/shapes.h"
+#include "base/str.h"
+
+#define JSON_MAX_BYTES ((size_t)64 << 20)
+#define LINES_MAX_BYTES ((size_t)128 << 20)
+#define TABLE_MAX_BYTES ((size_t)1 << 30)
+#define QUARANTINE_MAX_BYTES ((size_t)256 << 20)
+
+/* The path is said once, by the page or the message around it. */
+static void note(struct run_files *r, const char *file, const struct err *e)
+{
+    char text[700];
+    if (r->note_count == RUN_NOTES_MAX)
+        return;
+    err_format(e, text, sizeof text);
+    const char *reason = arena_strdup(&r->arena, str_clean(text));
+    r->notes[r->note_count++] = (struct run_note){file, reason ? reason : "out of memory"};
+}
+
+static const char *path_of(struct run_files *r, const char *file)
+{
+    const char *path = path_join(&r->arena, r->path, file);
+    return path && file_exists(path) ? path : NULL;
+}
+
+/* ---- JSON ---- */
+
+static cJSON *read_object(struct run_files *r, const char *file)
+{
+    struct err e = {0};
+    cJSON *json = NULL;
+    const char *path = path_of(r, file);
+    if (!path)
+        return NULL;
+    enum err_code code = json_read(path, JSON_MAX_BYTES, &json, &e);
+    if (code == ERR_OK && !cJSON_IsObject(json))
+        code = RAISE(&e, ERR_FORMAT, "%s: expected an object", file);
+    if (code == ERR_OK)
+        return json;
+    note(r, file, &e);
+    cJSON_Delete(json);
+    return NULL;
+}
+
+const struct cJSON *json_at(const struct cJSON *object, const char *path)
+{
+    while (object && *path) {
+        char name[128];
+        size_t length = strcspn(path, ".");
+        if (length >= sizeof name)
+            return NULL;
+        memcpy(name, path, length);
+        name[length] = '\0';
+        object = cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
+        path += length + (path[length] == '.');
+    }
+    return object;
+}
+
+const char *json_text_at(const struct cJSON *object, const char *path)
+{
+    const cJSON *item = json_at(object, path);
+    return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+double json_number_at(const struct cJSON *object, const char *path)
+{
+    const cJSON *item = json_at(object, path);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
+/* ---- metrics.jsonl ---- */
+
+static struct run_column *column_of(struct run_files *r, const char *name, int64_t lines)
+{
+    for (int c = 0; c < r->column_count; c++)
+        if (strcmp(r->columns[c].name, name) == 0)
+            return &r->columns[c];
+    if (r->column_count == RUN_COLUMNS_MAX)
+        return NULL;
+    double *values = arena_push_array(&r->arena, (size_t)lines, sizeof *values);
+    const char *copy = arena_strdup(&r->arena, name);
+    if (!values || !copy)
+        return NULL;
+    for (int64_t i = 0; i < lines; i++)
+        values[i] = NAN;
+    struct run_column *column = &r->columns[r->column_count++];
+    *column = (struct run_column){.name = copy, .values = values};
+    return column;
+}
+
+static enum err_code take_line(struct run_files *r, const char *text, size_t size, int64_t lines,
+                               struct err *e)
+{
+    cJSON *json = NULL;
+    TRY(json_parse(text, size, "metrics.jsonl", &json, e));
+    enum err_code code = ERR_OK;
+    if (!cJSON_IsObject(json))
+        code = RAISE(e, ERR_FORMAT, "expected an object");
+    for (const cJSON *item = code == ERR_OK ? json->child : NULL; item; item = item->next) {
+        if (!cJSON_IsNumber(item))
+            continue;
+        struct run_column *column = column_of(r, item->string, lines);
+        if (column && isnan(column->values[r->line_count])) {
+            column->values[r->line_count] = item->valuedouble;
+            column->known += isfinite(item->valuedouble);
+        }
+    }
+    cJSON_Delete(json);
+    return code;
+}
+
+static enum err_code take_lines(struct run_files *r, const char *text, size_t size, struct err *e)
+{
+    int64_t lines = 0;
+    for (size_t i = 0; i < size; i++)
+        lines += text[i] == '\n';
+    for (size_t begin = 0; begin < size;) {
+        const char *end = memchr(text + begin, '\n', size - begin);
+        if (!end)
+            break; /* a run is writing it, or was killed while it did */
+        size_t length = (size_t)(end - text) - begin;
+        enum err_code code = take_line(r, text + begin, length, lines, e);
+        if (code != ERR_OK)
+            return err_context(e, "line %lld", (long long)r->line_count + 1);
+        r->line_count++;
+        begin += length + 1;
+    }
+    return ERR_OK;
+}
+
+static void read_lines(struct run_files *r)
+{
+    struct err e = {0};
+    struct buf text;
+    const char *path = path_of(r, "metrics.jsonl");
+    if (!path)
+        return;
+    enum err_code code = file_read(path, LINES_MAX_BYTES, &text, &e);
+    if (code == ERR_OK && text.len > 0)
+        code = take_lines(r, text.data, text.len, &e);
+    buf_free(&text);
+    if (code == ERR_OK)
+        return;
+    r->line_count = 0;
+    r->column_count = 0;
+    note(r, "metrics.jsonl", &e);
+}
+
+const struct run_column *run_column_find(const struct run_files *r, const char *name)
+{
+    for (int c = 0; c < r->column_count; c++)
+        if (strcmp(r->columns[c].name, name) == 0)
+            return &r->columns[c];
+    return NULL;
+}
+
+/* ---- tables ---- */
+
+static enum err_code rank_classes(struct run_files *r, struct err *e)
+{
+    const struct predictions *p = &r->predictions;
+    struct arena scratch;
+    arena_init(&scratch, "scores", 0);
+    double *scores = arena_push_array(&scratch, (size_t)p->count, sizeof *scores);
+    uint8_t *labels = arena_push_array(&scratch, (size_t)p->count, 1);
+    r->rankings = arena_push_array(&r->arena, (size_t)p->class_count, sizeof *r->rankings);
+    enum err_code code = ERR_OK;
+    if (!scores || !labels || !r->rankings)
+        code = RAISE(e, ERR_MEMORY, "out of memory for %lld records", (long long)p->count);
+    for (int64_t k = 0; k < p->class_count && code == ERR_OK; k++) {
+        for (int64_t i = 0; i < p->count; i++) {
+            scores[i] = (double)p->scores[i * p->class_count + k];
+            labels[i] = p->labels[i * p->class_count + k] != 0;
+        }
+        code = ranking_init(&r->rankings[k], scores, labels, p->count, e);
+    }
+    arena_reset(&scratch);
+    return code;
+}
+
+/* Whether the first line names values instead of classes. */
+static bool holds_values(const char *path)
+{
+    struct file_map map;
+    if (file_map(path, &map, NULL) != ERR_OK)
+        return false;
+    const char *text = map.data;
+    const char *end = map.size > 0 ? memchr(text, '\n', map.size) : NULL;
+    size_t length = end ? (size_t)(end - text) : map.size;
+    bool found = false;
+    for (size_t i = 0; i + 3 <= length && !found; i++)
+        found = memcmp(text + i, ",v_", 3) == 0 ||
+                (i + 4 <= length && memcmp(text + i, ",\"v_", 4) == 0);
+    file_unmap(&map);
+    return found;
+}
+
+static enum err_code value_of(const char *cell, int64_t line, double *out, struct err *e)
+{
+    *out = NAN;
+    if (cell[0] && (!str_to_f64(cell, true, out) || isinf(*out)))
+        FAIL(e, ERR_FORMAT, "line %lld: \"%.40s\" is no number", (long long)line, cell);
+    return ERR_OK;
+}
+
+/* The columns v_NAME, each with its e_NAME. */
+static enum err_code take_values(struct run_files *r, const struct csv *csv, struct err *e)
+{
+    struct run_values *v = &r->values;
+    int64_t cells, id = csv_column(csv, "id"), n = csv->row_count;
+    if (id < 0 || n == 0 || !mul_i64(n, csv->column_count, &cells))
+        FAIL(e, ERR_FORMAT, "no column id, or no record below the header");
+    v->ids = arena_push_array(&r->arena, (size_t)n, sizeof *v->ids);
+    v->names = arena_push_array(&r->arena, (size_t)csv->column_count, sizeof *v->names);
+    v->truth = arena_push_array(&r->arena, (size_t)cells, sizeof *v->truth);
+    v->estimate = arena_push_array(&r->arena, (size_t)cells, sizeof *v->estimate);
+    if (!v->ids || !v->names || !v->truth || !v->estimate)
+        FAIL(e, ERR_MEMORY, "out of memory for %lld records", (long long)n);
+    for (int64_t i = 0; i < n; i++)
+        if (!(v->ids[i] = arena_strdup(&r->arena, csv_cell(csv, i, id))))
+            FAIL(e, ERR_MEMORY, "out of memory");
+    for (int64_t c = 0; c < csv->column_count; c++) {
+        if (!str_starts_with(csv->header[c], "v_"))
+            continue;
+        const char *name = arena_strdup(&r->arena, csv->header[c] + 2);
+        const char *partner = name ? arena_printf(&r->arena, "e_%s", name) : NULL;
+        int64_t other = partner ? csv_column(csv, partner) : -1;
+        if (other < 0)
+            FAIL(e, ERR_FORMAT, "line 1: no column e_%.60s beside %.60s", name ? name : "",
+                 csv->header[c]);
+        int64_t k = v->value_count;
+        for (int64_t i = 0; i < n; i++) {
+            TRY(value_of(csv_cell(csv, i, c), csv->lines[i], &v->truth[k * n + i], e));
+            TRY(value_of(csv_cell(csv, i, other), csv->lines[i], &v->estimate[k * n + i], e));
+        }
+        v->names[v->value_count++] = name;
+    }
+    v->count = n;
+    return ERR_OK;
+}
+
+static enum err_code read_values(struct run_files *r, const char *path, struct err *e)
+{
+    struct csv csv;
+    enum err_code code = csv_read(path, TABLE_MAX_BYTES, &csv, e);
+    if (code == ERR_OK)
+        code = take_values(r, &csv, e);
+    csv_free(&csv);
+    if (code != ERR_OK)
+        r->values.value_count = 0;
+    return code;
+}
+
+static void read_predictions(struct run_files *r)
+{
+    struct err e = {0};
+    const char *path = path_of(r, "predictions.csv");
+    if (!path)
+        return;
+    enum err_code code;
+    if (holds_values(path)) {
+        code = read_values(r, path, &e);
+    } else {
+        code = predictions_read(path, &r->predictions, &e);
+        if (code == ERR_OK)
+            code = rank_classes(r, &e);
+        r->has_predictions = code == ERR_OK;
+    }
+    if (code != ERR_OK)
+        note(r, "predictions.csv", &e);
+}
+
+static void read_quarantine(struct run_files *r)
+{
+    struct err e = {0};
+    const char *path = path_of(r, "quarantine.csv");
+    if (!path)
+        return;
+    enum err_code code = csv_read(path, QUARANTINE_MAX_BYTES, &r->quarantine, &e);
+    if (code == ERR_OK &&
+        (csv_column(&r->quarantine, "id") < 0 || csv_column(&r->quarantine, "code") < 0 ||
+         csv_column(&r->quarantine, "reason") < 0))
+        code = RAISE(&e, ERR_FORMAT, "%s: expected the columns id, code and reason", path);
+    r->has_quarantine = code == ERR_OK;
+    if (code != ERR_OK)
+        note(r, "quarantine.csv", &e);
+}
+
+enum err_code run_files_read(struct run_files *out, const char *path, struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    arena_init(&out->arena, "report", 0);
+    out->path = arena_strdup(&out->arena, path);
+    if (!out->path)
+        FAIL(e, ERR_MEMORY, "out of memory");
+    if (!dir_exists(path))
+        FAIL(e, ERR_NOT_FOUND, "%s: no such folder", path);
+    out->config = read_object(out, "config.json");
+    out->metrics = read_object(out, "metrics.json");
+    out->table = read_object(out, "table.json");
+    read_lines(out);
+    read_predictions(out);
+    read_quarantine(out);
+    if (!out->config && !out->metrics && !out->table && out->line_count == 0 &&
+        !out->has_predictions && out->values.value_count == 0 && out->note_count == 0)
+        FAIL(e, ERR_NOT_FOUND,
+             "%s: no run folder; expected config.json, metrics.json, metrics.jsonl, "
+             "predictions.csv or table.json in it",
+             path);
+    return ERR_OK;
+}
+
+void run_files_free(struct run_files *r)
+{
+    for (int64_t k = 0; r->rankings && k < r->predictions.class_count; k++)
+        ranking_free(&r->rankings[k]);
+    cJSON_Delete(r->config);
+    cJSON_Delete(r->metrics);
+    cJSON_Delete(r->table);
+    predictions_free(&r->predictions);
+    csv_free(&r->quarantine);
+    arena_reset(&r->arena);
+    memset(r, 0, sizeof *r);
+}

@@ -1,0 +1,72 @@
+/* What a run folder holds, read for a report: config.json, metrics.json, metrics.jsonl, predictions.csv,
+ * quarantine.csv, and table.json of a series of runs. Every file is hostile. One that is missing is
+ * simply not there; one that is broken is left out, and a note says why, so that a report can be made of
+ * the rest. */
+#ifndef ECGFM_REPORT_RUN_FILES_H
+#define ECGFM_REPORT_RUN_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "format/csv.h"
+#include "metric/metric.h"
+#include "train/predictions.h"
+
+struct cJSON;
+
+#define RUN_COLUMNS_MAX 64
+#define RUN_NOTES_MAX 16
+
+/* One member of the lines of metrics.jsonl. */
+struct run_column {
+    const char *name;
+    double *values; /* [line_count], NaN where a line lacks it */
+    int64_t known;  /* values that are numbers */
+};
+
+/* Predictions of values (columns v_NAME, what is true, and e_NAME, the estimate). */
+struct run_values {
+    int64_t count, value_count; /* n records, K values; K 0: none */
+    const char **ids;           /* [n] */
+    const char **names;         /* [K] */
+    double *truth, *estimate;   /* [K,n]; NaN: not known */
+};
+
+struct run_note {
+    const char *file, *reason;
+};
+
+struct run_files {
+    struct arena arena;
+    const char *path;
+    struct cJSON *config, *metrics, *table; /* NULL: not there */
+    int64_t line_count;                     /* of metrics.jsonl */
+    struct run_column columns[RUN_COLUMNS_MAX];
+    int column_count;
+    bool has_predictions;
+    struct predictions predictions; /* of classes */
+    struct ranking *rankings;       /* [class_count] */
+    struct run_values values;
+    bool has_quarantine;
+    struct csv quarantine;
+    struct run_note notes[RUN_NOTES_MAX]; /* files that are broken */
+    int note_count;
+};
+
+/* Reads what there is. *out is initialized here; run_files_free, also after an error.
+ * Errors: ERR_NOT_FOUND if there is no folder, or none of these files in it; ERR_MEMORY. */
+enum err_code run_files_read(struct run_files *out, const char *path, struct err *e);
+void run_files_free(struct run_files *r); /* accepts a zeroed struct */
+
+/* The column of a name, or NULL. */
+const struct run_column *run_column_find(const struct run_files *r, const char *name);
+
+/* A member of a JSON object by a path such as "data.title": text or number; NULL or NaN if it is not
+ * there or of another kind. object may be NULL. */
+const struct cJSON *json_at(const struct cJSON *object, const char *path);
+const char *json_text_at(const struct cJSON *object, const char *path);
+double json_number_at(const struct cJSON *object, const char *path);
+
+#endif
