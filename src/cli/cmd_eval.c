@@ -11,7 +11,9 @@
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/requirement.h"
+#include "cli/values_table.h"
 #include "data/dataset.h"
+#include "data/targets.h"
 #include "train/comparison.h"
 #include "train/evaluation.h"
 #include "train/predictions.h"
@@ -38,6 +40,7 @@ struct eval_options {
 };
 
 static struct eval_options values;
+static struct target_options target;
 
 static const struct option rows[] = {
     OPT_TEXT(eval_options, predictions, NULL, "FILE",
@@ -74,7 +77,11 @@ static const struct option rows[] = {
     OPTION_END,
 };
 
-static void eval_register(struct option_set *set) { option_set_add(set, "", rows, &values); }
+static void eval_register(struct option_set *set)
+{
+    option_set_add(set, "", rows, &values);
+    option_set_add(set, "", target_rows, &target);
+}
 
 /* ---- the table ---- */
 
@@ -102,6 +109,10 @@ static void print_table(const struct evaluation *ev)
 {
     bool with_intervals = ev->options.draws > 0;
     int width = 8;
+    if (ev->regression) {
+        values_table_print(ev);
+        return;
+    }
     for (int64_t k = 0; k < ev->class_count; k++)
         width = (int)strlen(ev->classes[k].name) > width ? (int)strlen(ev->classes[k].name) : width;
     width = width < 40 ? width : 40;
@@ -131,6 +142,10 @@ static void print_published(const struct evaluation *ev)
 
 static void tell(const struct evaluation *ev)
 {
+    if (ev->regression) {
+        values_table_tell(ev);
+        return;
+    }
     log_info("%lld records, %lld classes; f1, sensitivity and specificity at a threshold of %g",
              (long long)ev->count, (long long)ev->class_count, METRIC_THRESHOLD);
     for (int64_t k = 0; k < ev->class_count; k++)
@@ -181,7 +196,7 @@ static enum err_code match_scores(const char *path, struct manifest *m, struct p
         split++;
     if (!m->dataset)
         TRY(manifest_open(values.data, values.dataset, &options, m, e));
-    TRY(manifest_labels(m, values.task, &labels, e));
+    TRY(targets_or_labels(&target, m, values.task, &labels, e));
     return scores_read(path, m, &labels, split, out, coverage, e);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cli/values_table.h"
 #include "report/report.h"
 
 static void time_text(double seconds, char *out, size_t size)
@@ -69,6 +70,10 @@ void training_print_evaluation(const struct evaluation *ev, bool json)
         cJSON *value = evaluation_to_json(ev);
         print_json(value, true);
         cJSON_Delete(value);
+        return;
+    }
+    if (ev->regression) {
+        values_table_print(ev);
         return;
     }
     int roc = metric_index("auroc"), prc = metric_index("auprc");

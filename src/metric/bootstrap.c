@@ -239,14 +239,14 @@ static enum err_code bootstrap(struct bootstrap *b, const struct ranking *base,
         b->macro[i] = (struct interval){NAN, NAN};
         b->macro_mean[i] = b->macro_p[i] = NAN;
     }
-    if (options->draws == 0 || class_count == 0 || rankings[0].count == 0)
+    if (options->draws == 0 || class_count == 0 || rankings[0].given_count == 0)
         return ERR_OK;
 
     struct run run = {.rankings = rankings,
                       .base = base,
                       .options = options,
                       .class_count = class_count,
-                      .record_count = rankings[0].count};
+                      .record_count = rankings[0].given_count};
     for (int i = 0; metrics[i]; i++)
         if (metrics[i]->interval)
             run.rows[run.row_count++] = i;

@@ -17,8 +17,11 @@
 #define METRIC_ECE_BINS 15
 #define METRIC_COUNT_MAX 16 /* rows of metrics.def */
 
+#define RANKING_UNKNOWN 255 /* as a label: the record takes no part */
+
 struct ranking {
-    int64_t count;
+    int64_t count;       /* records with a label */
+    int64_t given_count; /* those without, too: all that a bootstrap draws from */
     int64_t positives;
     bool probabilities; /* all scores lie in 0..1 */
     int32_t *records;   /* [count] record at this rank; ties by rising record */
@@ -27,7 +30,7 @@ struct ranking {
     uint8_t *last;      /* [count] 1 at the last rank of a run of equal scores */
 };
 
-/* Sorts the scores of one class. labels are 0 or 1. Owns: ranking_free.
+/* Sorts the scores of one class. labels are 0, 1 or RANKING_UNKNOWN. Owns: ranking_free.
  * Errors: ERR_NUMERIC for a NaN score, ERR_LABELS for another label, ERR_LIMIT, ERR_MEMORY. */
 enum err_code ranking_init(struct ranking *r, const double *scores, const uint8_t *labels,
                            int64_t count, struct err *e);

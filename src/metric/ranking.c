@@ -25,7 +25,7 @@ static enum err_code check(const double *scores, const uint8_t *labels, int64_t 
     for (int64_t i = 0; i < count; i++) {
         if (isnan(scores[i]))
             FAIL(e, ERR_NUMERIC, "the score of record %lld is not a number", (long long)i);
-        if (labels[i] > 1)
+        if (labels[i] > 1 && labels[i] != RANKING_UNKNOWN)
             FAIL(e, ERR_LABELS, "the label of record %lld is %d: expected 0 or 1", (long long)i,
                  labels[i]);
     }
@@ -50,10 +50,14 @@ enum err_code ranking_init(struct ranking *r, const double *scores, const uint8_
         FAIL(e, ERR_MEMORY, "out of memory to rank %lld records", (long long)count);
     }
 
+    size_t known = 0;
     for (size_t i = 0; i < n; i++)
-        order[i] = (struct scored){scores[i], (int32_t)i};
+        if (labels[i] != RANKING_UNKNOWN)
+            order[known++] = (struct scored){scores[i], (int32_t)i};
+    n = known;
     qsort(order, n, sizeof *order, by_falling_score);
-    r->count = count;
+    r->count = (int64_t)n;
+    r->given_count = count;
     r->probabilities = true;
     for (size_t i = 0; i < n; i++) {
         r->records[i] = order[i].record;

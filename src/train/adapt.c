@@ -7,9 +7,11 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "model/aggregate.h"
 #include "model/scorer.h"
 #include "train/fraction.h"
 #include "train/recipe.h"
+#include "train/values.h"
 #include "train/weights.h"
 
 const struct option adapt_rows[] = {
@@ -240,6 +242,22 @@ static enum err_code fraction_set(struct adapt *a, struct adapt_data *data, stru
     return fraction_describe(a, data, n, e);
 }
 
+/* What a model of values is besides: no windows to aggregate otherwise, no positives to weigh. */
+static enum err_code values_prepare(struct adapt *a, const struct adapt_data *data,
+                                    struct model_classes *classes, struct err *e)
+{
+    struct experiment *x = &a->experiment;
+    if (strcmp(a->options.aggregation, aggregation_names[AGGREGATE_MEAN_LOGIT]) != 0 &&
+        option_set_source(a->set, "aggregation") > OPTION_FROM_PRESET)
+        FAIL(e, ERR_USAGE, "aggregation %s: task %s is of values, which are means over windows",
+             a->options.aggregation, x->labels.task);
+    if (a->options.positive_weights)
+        FAIL(e, ERR_USAGE, "positive_weights: task %s is of values, which have no positives",
+             x->labels.task);
+    classes->aggregation = NULL; /* the default */
+    return values_scale(x, data->subset[SPLIT_TRAIN], data->count[SPLIT_TRAIN], classes, e);
+}
+
 enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e)
 {
     struct experiment *x = &a->experiment;
@@ -261,6 +279,8 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
         code = experiment_fit_contract(x, &contract, SPLIT_TRAIN, e);
     for (int s = SPLIT_TRAIN; s <= SPLIT_TEST && code == ERR_OK; s++)
         code = experiment_read(x, (enum data_split)s, true, &data->subset[s], &data->count[s], e);
+    if (code == ERR_OK)
+        code = fraction_set(a, data, e);
     if (code == ERR_OK) {
         struct model_classes classes = experiment_classes(x);
         classes.aggregation =
@@ -268,11 +288,13 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
         ASSERT(classes.aggregation, "out of memory");
         for (int64_t k = 0; k < classes.count; k++)
             classes.aggregation[k] = a->options.aggregation;
-        code = model_create(&a->result, spec, &x->contract, &classes, e);
+        if (classes.values)
+            code = values_prepare(a, data, &classes, e);
+        if (code == ERR_OK)
+            code = model_create(&a->result, spec, &x->contract, &classes, e);
     }
     cJSON_Delete(spec);
     TRY(code);
-    TRY(fraction_set(a, data, e));
     TRY(positive_weights_set(a, data, e));
     const char *weights = random ? NULL : model_path(&a->set->arena, a->options.weights);
     return experiment_describe(x, weights, e);
@@ -302,7 +324,7 @@ static enum err_code test_scores(struct adapt *a, const struct adapt_data *data,
     scorer_close(s);
     for (int64_t i = 0; code == ERR_OK && i < data->count[SPLIT_TEST] * a->result.classes.count;
          i++)
-        scores[i] = score_from_logit(scores[i]);
+        scores[i] = score_from_output(&a->result.classes, i % a->result.classes.count, scores[i]);
     return code;
 }
 

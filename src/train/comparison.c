@@ -151,6 +151,11 @@ static enum err_code compare_averages(const struct match *m, struct comparison *
 static enum err_code compare(struct match *m, struct comparison *c, struct err *e)
 {
     size_t n = (size_t)m->first->count, K = (size_t)m->first->class_count;
+    for (size_t i = 0; i < n * K; i++)
+        if (m->first->kind != LABEL_CLASSES || isnan(m->first->labels[i]))
+            FAIL(e, ERR_LABELS, "%s",
+                 m->first->kind != LABEL_CLASSES ? "predictions of values: classes are compared"
+                                                 : "the first has labels that are not known");
     c->class_count = m->first->class_count;
     c->classes = arena_push_array(&c->arena, K, sizeof *c->classes);
     m->rows = arena_push_array(&c->arena, n, sizeof *m->rows);

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "train/evaluation_values.h"
 
 /* ---- making ---- */
 
@@ -24,8 +25,8 @@ static enum err_code rank_class(const struct predictions *p, int64_t k, struct r
     for (size_t i = 0; i < n && code == ERR_OK; i++) {
         size_t cell = i * (size_t)p->class_count + (size_t)k;
         scores[i] = p->scores[cell];
-        labels[i] = p->labels[cell] == 1;
-        if (p->labels[cell] != 0 && p->labels[cell] != 1)
+        labels[i] = isnan(p->labels[cell]) ? RANKING_UNKNOWN : p->labels[cell] == 1;
+        if (!isnan(p->labels[cell]) && p->labels[cell] != 0 && p->labels[cell] != 1)
             code = RAISE(e, ERR_LABELS, "record %.60s: label is %g, expected 0 or 1", p->ids[i],
                          (double)p->labels[cell]);
     }
@@ -46,6 +47,7 @@ static enum err_code evaluate_class(struct evaluation *ev, const struct predicti
     c->code = arena_strdup(&ev->arena, p->class_codes[k] ? p->class_codes[k] : p->class_names[k]);
     if (!c->name || !c->code)
         FAIL(e, ERR_MEMORY, "out of memory");
+    c->count = r->count;
     c->positives = r->positives;
     for (int m = 0; metrics[m]; m++)
         c->values[m] = metrics[m]->compute(r, NULL);
@@ -141,6 +143,8 @@ enum err_code evaluation_make(struct evaluation *ev, const struct predictions *p
     ev->count = p->count;
     ev->class_count = p->class_count;
     ev->options = *options;
+    if (p->kind == LABEL_VALUES)
+        return evaluation_values_make(ev, p, e);
     struct ranking *rankings = calloc((size_t)p->class_count + 1, sizeof *rankings);
     if (!rankings)
         FAIL(e, ERR_MEMORY, "out of memory for %lld classes", (long long)p->class_count);
@@ -220,23 +224,20 @@ static void add_metrics(cJSON *object, const char *prefix, const double *values,
     }
 }
 
-static cJSON *class_to_json(const struct class_evaluation *c, int64_t count)
+static cJSON *class_to_json(const struct class_evaluation *c)
 {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "name", c->name);
     cJSON_AddStringToObject(object, "code", c->code);
-    cJSON_AddNumberToObject(object, "n", (double)count);
+    cJSON_AddNumberToObject(object, "n", (double)c->count);
     cJSON_AddNumberToObject(object, "positives", (double)c->positives);
     add_metrics(object, "", c->values, c->intervals);
     add_number(object, "", "auroc_se", c->auroc_error);
     return object;
 }
 
-struct cJSON *evaluation_to_json(const struct evaluation *ev)
+static void classes_to_json(const struct evaluation *ev, cJSON *json)
 {
-    char seed[32];
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "n", (double)ev->count);
     add_metrics(json, "macro_", ev->macro, ev->macro_intervals);
     cJSON_AddNumberToObject(json, "classes_defined",
                             (double)ev->macro_classes[metric_index("auroc")]);
@@ -246,7 +247,7 @@ struct cJSON *evaluation_to_json(const struct evaluation *ev)
     cJSON *undefined = cJSON_AddArrayToObject(json, "undefined");
     for (int64_t k = 0; k < ev->class_count; k++) {
         const struct class_evaluation *c = &ev->classes[k];
-        cJSON_AddItemToArray(classes, class_to_json(c, ev->count));
+        cJSON_AddItemToArray(classes, class_to_json(c));
         if (!c->undefined)
             continue;
         cJSON *item = cJSON_CreateObject();
@@ -254,6 +255,17 @@ struct cJSON *evaluation_to_json(const struct evaluation *ev)
         cJSON_AddStringToObject(item, "reason", c->undefined);
         cJSON_AddItemToArray(undefined, item);
     }
+}
+
+struct cJSON *evaluation_to_json(const struct evaluation *ev)
+{
+    char seed[32];
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "n", (double)ev->count);
+    if (ev->regression)
+        evaluation_values_to_json(ev, json);
+    else
+        classes_to_json(ev, json);
 
     cJSON *bootstrap = cJSON_AddObjectToObject(json, "bootstrap");
     cJSON_AddStringToObject(bootstrap, "method", "percentile");

@@ -14,12 +14,14 @@ struct cJSON;
 
 struct class_evaluation {
     const char *name, *code;         /* copies */
-    int64_t positives;               /* of n */
+    int64_t count, positives;        /* records whose label is known, and has the class */
     double values[METRIC_COUNT_MAX]; /* by row of metrics[]; NaN: undefined */
     double auroc_error;              /* standard error after DeLong; NaN: undefined */
     struct interval intervals[METRIC_COUNT_MAX];
     const char *undefined; /* why AUROC and its kin are not defined, or NULL */
 };
+
+struct values_evaluation;
 
 struct named_value {
     const char *name;
@@ -39,10 +41,13 @@ struct evaluation {
     int64_t redraws, incomplete; /* see bootstrap.h */
     int64_t value_count;
     struct named_value *values; /* what evaluation_value finds */
+    struct values_evaluation
+        *regression; /* of values (evaluation_values.h): then there are no classes;
+                                             NULL: of classes */
 };
 
 /* Owns: evaluation_free, also after an error. Errors: ERR_NUMERIC for a NaN score, ERR_LABELS for a
- * label other than 0 and 1, ERR_MEMORY. */
+ * label other than 0, 1 and NaN (not known), ERR_MEMORY. */
 enum err_code evaluation_make(struct evaluation *ev, const struct predictions *p,
                               const struct bootstrap_options *options, struct err *e);
 void evaluation_free(struct evaluation *ev); /* accepts a zeroed struct */

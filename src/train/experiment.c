@@ -55,7 +55,7 @@ static const char *const not_identity[] = {"data",      "out",
                                            "fresh",     "weights",
                                            "cache_mb",  "checkpoint_seconds",
                                            "precision", "positive_weights",
-                                           NULL}; /* precision: the backend's name */
+                                           "targets",   NULL}; /* precision: the backend's name */
 
 enum err_code input_contract(const struct input_options *o, struct contract *c, struct err *e)
 {
@@ -111,7 +111,7 @@ enum err_code experiment_open(struct experiment *x, const char *task, double rat
     struct manifest_options which = {.rate_hz = o->rate > 0 ? o->rate : rate_hz};
     TRY(manifest_open(o->data, o->dataset, &which, &x->manifest, e));
     if (!task || task[0])
-        TRY(manifest_labels(&x->manifest, task, &x->labels, e));
+        TRY(targets_or_labels(&o->target, &x->manifest, task, &x->labels, e));
     TRY(run_folder_open(&x->run, o->out, o->fresh, e));
     log_info("%s: %lld records%s", x->manifest.title ? x->manifest.title : o->data,
              (long long)x->manifest.count, x->manifest.synthetic ? " (synthetic)" : "");
@@ -235,6 +235,8 @@ static cJSON *data_json(const struct experiment *x)
     add_hex(json, "hash", x->manifest.hash);
     if (x->labels.class_count > 0)
         cJSON_AddStringToObject(json, "task", x->labels.task);
+    if (x->labels.hash)
+        add_hex(json, "targets", x->labels.hash);
     return json;
 }
 
@@ -380,9 +382,11 @@ enum err_code experiment_train(struct experiment *x, struct trainer *t, enum dat
                                      .seed = x->seed,
                                      .unit_per_mv = scaled ? 1 / x->contract.std[0] : 1};
     struct loader *l = NULL;
-    enum err_code code =
-        loader_open(&l, x->stores[split], x->labels.class_count > 0 ? &x->labels : NULL, subset,
-                    count, augment, &options, e);
+    struct label_set labels = x->labels;
+    if (x->standardized)
+        labels.values = x->standardized;
+    enum err_code code = loader_open(&l, x->stores[split], labels.class_count > 0 ? &labels : NULL,
+                                     subset, count, augment, &options, e);
     if (code == ERR_OK)
         code = trainer_run(t, l, &x->run, x->identity.data, e);
     loader_close(l);
@@ -433,6 +437,11 @@ uint8_t *experiment_targets(struct experiment *x, enum data_split split, const i
     return out;
 }
 
+float experiment_target(const struct experiment *x, enum data_split split, int64_t i, int64_t k)
+{
+    return label_set_target(&x->labels, store_entry(x->stores[split], i), k);
+}
+
 static void fill_predictions(struct experiment *x, enum data_split split, const int64_t *subset,
                              int64_t count, const float *scores, struct predictions *p)
 {
@@ -448,7 +457,7 @@ static void fill_predictions(struct experiment *x, enum data_split split, const 
         p->folds[i] = entry->fold;
         for (int64_t k = 0; k < K; k++)
             p->labels[i * K + k] =
-                (float)x->labels.targets[store_entry(x->stores[split], subset[i]) * K + k];
+                label_set_target(&x->labels, store_entry(x->stores[split], subset[i]), k);
     }
     for (int64_t i = 0; i < count * K; i++)
         p->scores[i] = (double)scores[i];
@@ -461,6 +470,7 @@ enum err_code experiment_report(struct experiment *x, enum data_split split, con
     struct predictions p = {0};
     enum err_code code = predictions_init(&p, count, x->labels.class_count, e);
     if (code == ERR_OK) {
+        p.kind = x->labels.kind;
         fill_predictions(x, split, subset, count, scores, &p);
         code = predictions_write(&p, run_path(&x->run, "predictions.csv"), e);
     }
@@ -483,5 +493,7 @@ struct model_classes experiment_classes(const struct experiment *x)
                                   .code_system = x->labels.code_system,
                                   .names = x->labels.class_names,
                                   .codes = x->labels.class_codes,
-                                  .titles = x->labels.class_titles};
+                                  .titles = x->labels.class_titles,
+                                  .values = x->labels.kind == LABEL_VALUES,
+                                  .unit = x->labels.unit};
 }

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/option.h"
 #include "data/loader.h"
+#include "data/targets.h"
 #include "model/scorer.h"
 #include "train/evaluation.h"
 #include "train/run_folder.h"
@@ -23,7 +24,8 @@ struct experiment_options {
     bool strict;
     double max_bad_fraction;
     int64_t cache_mb;
-    const char *precision; /* selected by the caller (backend_select) */
+    const char *precision;        /* selected by the caller (backend_select) */
+    struct target_options target; /* of commands that have target_rows */
 };
 extern const struct option experiment_rows[];
 
@@ -44,6 +46,7 @@ struct experiment {
     struct manifest manifest;
     struct contract contract;
     struct label_set labels; /* class_count 0 without labels */
+    float *standardized;     /* [records, K] of values: what is trained on, see values_scale */
     struct store *stores[SPLIT_ALL + 1];
     struct run_folder run;
     uint64_t loss_hash;  /* of what a run's loss is besides options; 0: nothing */
@@ -96,7 +99,10 @@ enum err_code experiment_score(struct experiment *x, struct scorer *s, enum data
 /* Tables of labels [count,K] for the given records. */
 uint8_t *experiment_targets(struct experiment *x, enum data_split split, const int64_t *subset,
                             int64_t count);
-/* Writes predictions.csv and metrics.json for records with scores [count,K]; extra members of
+/* Target k of record i of a split: 0, 1, or a value; NaN where it is not known. */
+float experiment_target(const struct experiment *x, enum data_split split, int64_t i, int64_t k);
+/* Writes predictions.csv and metrics.json for records with scores [count,K] (estimates of values);
+ * extra members of
  * metrics.json are borrowed. The evaluation comes back in *ev (caller evaluation_free). */
 enum err_code experiment_report(struct experiment *x, enum data_split split, const int64_t *subset,
                                 int64_t count, const float *scores, int64_t draws,

@@ -7,6 +7,7 @@
 #include "model/scorer.h"
 #include "train/adapt.h"
 #include "train/interrupt.h"
+#include "train/values.h"
 
 const struct option tuning_rows[] = {
     OPT_TEXT(tuning_options, recipe, NULL, "NAME",
@@ -41,13 +42,48 @@ struct finetuning {
     float *scores;         /* of the validation records */
 };
 
-/* Macro AUROC of the validation fold. */
+/* Macro AUROC of outputs for the validation fold. */
+static enum err_code classes_score(const struct finetuning *c, double *score, struct err *e)
+{
+    const struct experiment *x = &c->a->experiment;
+    int64_t n = c->data.count[SPLIT_VALIDATION], K = x->labels.class_count;
+    const int64_t *subset = c->data.subset[SPLIT_VALIDATION];
+    double *by_class = calloc((size_t)K, sizeof *by_class);
+    double *column = calloc((size_t)n, sizeof *column);
+    uint8_t *labels = calloc((size_t)n, 1);
+    ASSERT(by_class && column && labels, "out of memory");
+    enum err_code code = ERR_OK;
+    for (int64_t k = 0; k < K && code == ERR_OK; k++) {
+        for (int64_t i = 0; i < n; i++) {
+            float target = experiment_target(x, SPLIT_VALIDATION, subset[i], k);
+            column[i] = (double)c->scores[i * K + k];
+            labels[i] = isnan(target) ? RANKING_UNKNOWN : target > 0;
+        }
+        struct ranking r = {0};
+        code = ranking_init(&r, column, labels, n, e);
+        if (code == ERR_OK)
+            by_class[k] = metric_auroc.compute(&r, NULL);
+        ranking_free(&r);
+    }
+    *score = macro_average(by_class, K, NULL);
+    free(by_class);
+    free(column);
+    free(labels);
+    return code;
+}
+
+static const char *score_name(const struct experiment *x)
+{
+    return x->labels.kind == LABEL_VALUES ? "validation_macro_r2" : "validation_macro_auroc";
+}
+
+/* Macro AUROC of the validation fold, or macro R2 of values. */
 static enum err_code epoch_end(void *context, const float *values, cJSON *line, double *score,
                                struct err *e)
 {
     struct finetuning *c = context;
     struct experiment *x = &c->a->experiment;
-    int64_t n = c->data.count[SPLIT_VALIDATION], K = x->labels.class_count;
+    int64_t n = c->data.count[SPLIT_VALIDATION];
     const int64_t *subset = c->data.subset[SPLIT_VALIDATION];
     ASSERT(!c->scorer || c->values == values, "another slab is evaluated");
     c->values = values;
@@ -56,29 +92,12 @@ static enum err_code epoch_end(void *context, const float *values, cJSON *line, 
     else
         TRY(scorer_open(&c->scorer, &c->a->result, values, e));
     TRY(experiment_score(x, c->scorer, SPLIT_VALIDATION, subset, n, NULL, c->scores, e));
-    double *by_class = calloc((size_t)K, sizeof *by_class);
-    double *column = calloc((size_t)n, sizeof *column);
-    uint8_t *labels = calloc((size_t)n, 1);
-    ASSERT(by_class && column && labels, "out of memory");
     enum err_code code = ERR_OK;
-    for (int64_t k = 0; k < K && code == ERR_OK; k++) {
-        for (int64_t i = 0; i < n; i++) {
-            column[i] = (double)c->scores[i * K + k];
-            labels[i] =
-                x->labels.targets[store_entry(x->stores[SPLIT_VALIDATION], subset[i]) * K + k];
-        }
-        struct ranking r = {0};
-        code = ranking_init(&r, column, labels, n, e);
-        if (code == ERR_OK)
-            by_class[k] = metric_auroc.compute(&r, NULL);
-        ranking_free(&r);
-    }
-    int64_t defined = 0;
-    *score = macro_average(by_class, K, &defined);
-    cJSON_AddNumberToObject(line, "validation_macro_auroc", *score);
-    free(by_class);
-    free(column);
-    free(labels);
+    if (x->labels.kind == LABEL_VALUES)
+        *score = values_macro_r2(x, &c->a->result.classes, SPLIT_VALIDATION, subset, n, c->scores);
+    else
+        code = classes_score(c, score, e);
+    cJSON_AddNumberToObject(line, score_name(x), *score);
     return code;
 }
 
@@ -129,7 +148,7 @@ enum err_code finetune_run(struct adapt *a, struct err *e)
         bool last = strcmp(a->trainer.keep, "last") == 0;
         cJSON_AddNumberToObject(extra, last ? "last_epoch" : "best_epoch",
                                 (double)trainer_best_epoch(t));
-        cJSON_AddNumberToObject(extra, "validation_macro_auroc", trainer_best_score(t));
+        cJSON_AddNumberToObject(extra, score_name(&a->experiment), trainer_best_score(t));
         code = adapt_finish(a, &c.data, extra, e);
     }
     scorer_close(c.scorer);

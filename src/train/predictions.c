@@ -46,6 +46,10 @@ void predictions_free(struct predictions *p)
     memset(p, 0, sizeof *p);
 }
 
+/* How the columns of labels and of scores begin, by kind. */
+static const char *const label_marks[] = {[LABEL_CLASSES] = "y_", [LABEL_VALUES] = "v_"};
+static const char *const score_marks[] = {[LABEL_CLASSES] = "p_", [LABEL_VALUES] = "e_"};
+
 /* ---- writing ---- */
 
 static void put_header(struct buf *out, const struct predictions *p)
@@ -58,7 +62,7 @@ static void put_header(struct buf *out, const struct predictions *p)
     buf_init(&name, 0);
     for (int64_t column = 0; column < 2 * p->class_count; column++) {
         buf_clear(&name);
-        buf_puts(&name, column < p->class_count ? "y_" : "p_");
+        buf_puts(&name, column < p->class_count ? label_marks[p->kind] : score_marks[p->kind]);
         buf_puts(&name, p->class_names[column % p->class_count]);
         buf_puts(out, ",");
         if (name.failed)
@@ -88,8 +92,13 @@ static void put_record(struct buf *out, const struct predictions *p, int64_t i, 
         buf_printf(out, "%d", p->folds[i]);
     buf_puts(out, ",");
     csv_put(out, p->patients[i] ? p->patients[i] : "");
-    for (int64_t k = 0; k < p->class_count; k++)
-        buf_puts(out, p->labels[i * p->class_count + k] != 0 ? ",1" : ",0");
+    for (int64_t k = 0; k < p->class_count; k++) {
+        buf_puts(out, ",");
+        if (isnan(p->labels[i * p->class_count + k]))
+            continue;
+        str_from_f32(p->labels[i * p->class_count + k], score, sizeof score);
+        buf_puts(out, score);
+    }
     for (int64_t k = 0; k < p->class_count; k++) {
         double value = p->scores[i * p->class_count + k];
         if (f32)
@@ -158,6 +167,7 @@ enum err_code predictions_check_names(const struct predictions *p, struct err *e
 
 static enum err_code read_header(const struct csv *csv, struct predictions *p, struct err *e)
 {
+    p->kind = str_starts_with(csv->header[FIXED_COUNT], "v_") ? LABEL_VALUES : LABEL_CLASSES;
     for (int i = 0; i < FIXED_COUNT; i++)
         if (strcmp(csv->header[i], fixed_columns[i]) != 0)
             FAIL(e, ERR_FORMAT, "line 1: column %d is \"%.60s\", expected \"%s\"", i + 1,
@@ -165,12 +175,14 @@ static enum err_code read_header(const struct csv *csv, struct predictions *p, s
     for (int64_t k = 0; k < p->class_count; k++) {
         const char *label = csv->header[FIXED_COUNT + k];
         const char *score = csv->header[FIXED_COUNT + p->class_count + k];
-        if (!str_starts_with(label, "y_"))
-            FAIL(e, ERR_FORMAT, "line 1: column %lld is \"%.60s\", expected y_ and a class",
-                 (long long)(FIXED_COUNT + k + 1), label);
-        if (!str_starts_with(score, "p_") || strcmp(score + 2, label + 2) != 0)
-            FAIL(e, ERR_FORMAT, "line 1: column %lld is \"%.60s\", expected \"p_%.60s\"",
-                 (long long)(FIXED_COUNT + p->class_count + k + 1), score, label + 2);
+        if (!str_starts_with(label, label_marks[p->kind]))
+            FAIL(e, ERR_FORMAT, "line 1: column %lld is \"%.60s\", expected %s and a %s",
+                 (long long)(FIXED_COUNT + k + 1), label, label_marks[p->kind],
+                 p->kind == LABEL_VALUES ? "value" : "class");
+        if (!str_starts_with(score, score_marks[p->kind]) || strcmp(score + 2, label + 2) != 0)
+            FAIL(e, ERR_FORMAT, "line 1: column %lld is \"%.60s\", expected \"%s%.60s\"",
+                 (long long)(FIXED_COUNT + p->class_count + k + 1), score, score_marks[p->kind],
+                 label + 2);
         p->class_names[k] = arena_strdup(&p->arena, label + 2);
         if (!p->class_names[k])
             FAIL(e, ERR_MEMORY, "out of memory");
@@ -208,14 +220,19 @@ static enum err_code read_record(const struct csv *csv, int64_t row, struct pred
     for (int64_t k = 0; k < p->class_count; k++) {
         const char *label = cells[FIXED_COUNT + k];
         const char *text = cells[FIXED_COUNT + p->class_count + k];
-        double score;
-        if ((label[0] != '0' && label[0] != '1') || label[1])
-            FAIL(e, ERR_FORMAT, "line %lld: y_%.60s is \"%.40s\", expected 0 or 1", line,
-                 p->class_names[k], label);
+        bool is_bit = (label[0] == '0' || label[0] == '1') && !label[1];
+        double score, truth = NAN;
+        if (label[0] && (p->kind == LABEL_CLASSES
+                             ? !is_bit
+                             : !str_to_f64(label, false, &truth) || !isfinite((float)truth)))
+            FAIL(e, ERR_FORMAT, "line %lld: %s%.60s is \"%.40s\", expected %s", line,
+                 label_marks[p->kind], p->class_names[k], label,
+                 p->kind == LABEL_VALUES ? "a finite number" : "0 or 1");
         if (!str_to_f64(text, false, &score) || !isfinite((float)score))
-            FAIL(e, ERR_FORMAT, "line %lld: p_%.60s is \"%.40s\", expected a finite number", line,
-                 p->class_names[k], text);
-        p->labels[row * p->class_count + k] = label[0] == '1';
+            FAIL(e, ERR_FORMAT, "line %lld: %s%.60s is \"%.40s\", expected a finite number", line,
+                 score_marks[p->kind], p->class_names[k], text);
+        p->labels[row * p->class_count + k] =
+            is_bit && p->kind == LABEL_CLASSES ? (float)(label[0] == '1') : (float)truth;
         p->scores[row * p->class_count + k] = score;
         *f32 = *f32 && is_f32_text(text, score);
     }

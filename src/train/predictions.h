@@ -6,7 +6,12 @@
  *
  * One row per record; y_ is the label (0 or 1), p_ the score (a probability for ecgfm's own models;
  * any finite number is accepted), written so that it reads back to the same number. An unknown fold
- * or patient is an empty field.
+ * or patient is an empty field, and so is a label that is not known.
+ *
+ * Of values (regression) the columns are v_ for the true value and e_ for the estimate:
+ *
+ *   id,fold,patient,v_age,e_age
+ *   00009_lr,10,15709.0,55,58.25
  *
  * Scores are float64, since what others computed so has ties and thresholds that float32 would move.
  * Where all scores are float32 numbers, as ecgfm's own are, they are written as short as float32 can
@@ -18,18 +23,20 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "data/dataset.h"
 
 struct predictions {
     struct arena arena;       /* holds the arrays; callers put the strings there or elsewhere */
+    enum label_kind kind;     /* LABEL_CLASSES unless set */
     int64_t count;            /* n records */
-    int64_t class_count;      /* K */
+    int64_t class_count;      /* K classes, or values */
     const char **ids;         /* [n] */
     const char **patients;    /* [n] NULL: unknown */
     int *folds;               /* [n] 0: unknown */
     const char **class_names; /* [K] */
     const char **class_codes; /* [K] NULL: the name again */
-    float *labels;            /* [n,K] 0 or 1 */
-    double *scores;           /* [n,K] */
+    float *labels;            /* [n,K] 0 or 1, or true values; NaN: not known */
+    double *scores;           /* [n,K] scores, or estimates */
 };
 
 /* Room for n records of K classes, all zero. Owns: predictions_free, also after an error. */

@@ -6,12 +6,14 @@
 #include "model/scorer.h"
 #include "train/adapt.h"
 #include "train/logistic.h"
+#include "train/values.h"
 
 void probe_options_add(struct adapt *a, struct option_set *set)
 {
     a->set = set;
     option_set_add(set, "", experiment_rows, &a->data);
     option_set_add(set, "", adapt_rows, &a->options);
+    option_set_add(set, "", target_rows, &a->data.target);
     model_options_add(set, &a->model);
     option_set_add(set, "input", input_rows, &a->input);
 }
@@ -58,6 +60,13 @@ enum err_code probe_run(struct adapt *a, struct err *e)
     struct adapt_data data;
     struct experiment *x = &a->experiment;
     TRY(adapt_open(a, &data, e));
+    bool values = x->labels.kind == LABEL_VALUES;
+    if (!values && x->labels.values)
+        FAIL(
+            e, ERR_LABELS,
+            "task %s has targets that are not known for some records: a probe of classes needs all "
+            "(finetune learns from those that are known; --target-columns chooses columns)",
+            x->labels.task);
     TRY(model_allocate(&a->result, x->seed, e));
     TRY(adapt_start(a, e));
     struct scorer *s = NULL;
@@ -71,7 +80,10 @@ enum err_code probe_run(struct adapt *a, struct err *e)
     if (code == ERR_OK)
         code = split_features(a, s, &data, SPLIT_VALIDATION, &valid, e);
     scorer_close(s); /* the head it holds is not yet fitted */
-    if (code == ERR_OK)
+    struct cJSON *extra = NULL;
+    if (code == ERR_OK && values)
+        code = values_probe(a, &data, train, valid, &extra, e);
+    else if (code == ERR_OK)
         code =
             logistic_select(train,
                             experiment_targets(x, SPLIT_TRAIN, data.subset[SPLIT_TRAIN],
@@ -81,10 +93,12 @@ enum err_code probe_run(struct adapt *a, struct err *e)
                                                data.count[SPLIT_VALIDATION]),
                             data.count[SPLIT_VALIDATION], model_feature_count(&a->result),
                             x->labels.class_count, &options, x->threads, &fit, e);
-    if (code == ERR_OK) {
+    if (code == ERR_OK && !values) {
         head_set(&a->result, &fit);
-        code = adapt_finish(a, &data, fit_json(&fit), e);
+        extra = fit_json(&fit);
     }
+    if (code == ERR_OK)
+        code = adapt_finish(a, &data, extra, e);
     logistic_free(&fit);
     free(train);
     free(valid);

@@ -107,14 +107,14 @@ static int64_t find_entry(const struct reader *r, const char *file)
 static enum err_code take_scores(struct reader *r, const cJSON *object, int64_t entry,
                                  struct err *e)
 {
-    const cJSON *scores = cJSON_GetObjectItemCaseSensitive(object, "scores");
+    bool values = r->labels->kind == LABEL_VALUES;
+    const cJSON *scores = cJSON_GetObjectItemCaseSensitive(object, values ? "values" : "scores");
     for (int64_t k = 0; k < r->labels->class_count; k++) {
         const char *name = r->labels->class_names[k];
         const cJSON *score = cJSON_GetObjectItemCaseSensitive(scores, name);
         if (!cJSON_IsNumber(score) || !isfinite((float)score->valuedouble))
-            FAIL(e, ERR_FORMAT,
-                 "no score of class %.60s; was the model trained for another task than %s?", name,
-                 r->labels->task);
+            FAIL(e, ERR_FORMAT, "no %s %.60s; was the model trained for another task than %s?",
+                 values ? "value" : "score of class", name, r->labels->task);
         r->scores[entry * r->labels->class_count + k] = (float)score->valuedouble;
     }
     return ERR_OK;
@@ -178,6 +178,7 @@ static enum err_code fill_predictions(const struct reader *r, struct predictions
 {
     const int64_t K = r->labels->class_count;
     TRY(predictions_init(out, r->coverage->used, K, e));
+    out->kind = r->labels->kind;
     for (int64_t k = 0; k < K; k++) {
         out->class_names[k] = r->labels->class_names[k];
         out->class_codes[k] = r->labels->class_codes[k];
@@ -194,7 +195,7 @@ static enum err_code fill_predictions(const struct reader *r, struct predictions
         out->folds[row] = entry->fold;
         for (int64_t k = 0; k < K; k++) {
             out->scores[row * K + k] = (double)r->scores[i * K + k];
-            out->labels[row * K + k] = r->labels->targets[i * K + k];
+            out->labels[row * K + k] = label_set_target(r->labels, i, k);
         }
         row++;
     }

@@ -120,7 +120,7 @@ static void test_refuses(void **state)
         {HEAD "r,x,2,0,1,.5,.5\n", "fold is \"x\""},
         {HEAD "r,-1,2,0,1,.5,.5\n", "fold is \"-1\""},
         {HEAD "r,1,2,0,2,.5,.5\n", "y_B is \"2\""},
-        {HEAD "r,1,2,,1,.5,.5\n", "y_A is \"\""},
+        {HEAD "r,1,2, ,1,.5,.5\n", "y_A is \" \""},
         {HEAD "r,1,2,0,1.0,.5,.5\n", "y_B is \"1.0\""},
         {HEAD "r,1,2,0,1,nan,.5\n", "p_A is \"nan\""},
         {HEAD "r,1,2,0,1,.5,inf\n", "p_B is \"inf\""},
@@ -212,6 +212,128 @@ static void test_metrics_json(void **state)
     predictions_free(&p);
 }
 
+/* Values: v_ and e_ columns that read back to the same bits, unknown ones as empty fields, and what
+ * metrics.json and --require say of them. Errors of "age": 2, -1, 3; of "lvef" one record is known. */
+static void test_regression(void **state)
+{
+    (void)state;
+    struct predictions p, q;
+    struct err e = {0};
+    assert_int_equal(predictions_init(&p, 4, 2, NULL), ERR_OK);
+    p.kind = LABEL_VALUES;
+    p.class_names[0] = "age";
+    p.class_names[1] = "lvef";
+    const float truth[8] = {40, 55.5f, 50, NAN, NAN, NAN, 60, NAN};
+    const double estimate[8] = {42, 54, 49, 1, 2, 3, 63, -4};
+    memcpy(p.labels, truth, sizeof truth);
+    memcpy(p.scores, estimate, sizeof estimate);
+    for (int i = 0; i < 4; i++)
+        p.ids[i] = arena_printf(&p.arena, "r%d", i);
+    const char *path = in_folder("values.csv");
+    assert_int_equal(predictions_write(&p, path, NULL), ERR_OK);
+    struct buf text;
+    assert_int_equal(file_read(path, 1 << 20, &text, NULL), ERR_OK);
+    assert_string_equal(text.data, "id,fold,patient,v_age,v_lvef,e_age,e_lvef\n"
+                                   "r0,,,40,55.5,42,54\nr1,,,50,,49,1\nr2,,,,,2,3\n"
+                                   "r3,,,60,,63,-4\n");
+    buf_free(&text);
+    if (predictions_read(path, &q, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_int_equal(q.kind, LABEL_VALUES);
+    assert_memory_equal(q.scores, p.scores, sizeof estimate);
+    for (int i = 0; i < 8; i++)
+        assert_true(q.labels[i] == truth[i] || (isnan(q.labels[i]) && isnan(truth[i])));
+
+    struct evaluation ev;
+    struct bootstrap_options options = BOOTSTRAP_DEFAULTS;
+    double value;
+    assert_int_equal(evaluation_make(&ev, &q, &options, NULL), ERR_OK);
+    const struct {
+        const char *name;
+        double value; /* NaN: undefined */
+    } cases[] = {
+        {"n", 4},
+        {"mae.age", 2},
+        {"bias.age", 4.0 / 3},
+        {"r2.age", 1 - 14.0 / 200},
+        {"mae.lvef", 1.5},
+        {"r2.lvef", NAN},
+        {"r.lvef", NAN},
+        {"macro_mae", 1.75},
+        {"macro_r2", 1 - 14.0 / 200},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(evaluation_value(&ev, cases[i].name, &value, NULL), ERR_OK);
+        if (!(fabs(value - cases[i].value) < 1e-12) && !(isnan(value) && isnan(cases[i].value)))
+            fail_msg("%s is %g", cases[i].name, value);
+    }
+    assert_int_equal(evaluation_value(&ev, "mae", &value, &e), ERR_USAGE); /* of which? */
+    cJSON *json = evaluation_to_json(&ev);
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "values");
+    assert_int_equal(cJSON_GetArraySize(list), 2);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(list->child->next, "r2")));
+    assert_int_equal(cJSON_GetObjectItemCaseSensitive(list->child, "n")->valueint, 3);
+    const cJSON *why = cJSON_GetObjectItemCaseSensitive(json, "undefined")->child;
+    assert_string_equal(cJSON_GetObjectItemCaseSensitive(why, "name")->valuestring, "lvef");
+    cJSON_Delete(json);
+    evaluation_free(&ev);
+    p.scores[3] = NAN;
+    assert_int_equal(evaluation_make(&ev, &p, &options, &e), ERR_NUMERIC);
+    evaluation_free(&ev);
+    predictions_free(&q);
+    predictions_free(&p);
+
+    const char *const bad[] = {
+        "id,fold,patient,v_x,p_x\nr,,,1,2\n",   "id,fold,patient,v_x,y_z,e_x,p_z\nr,,,1,1,2,1\n",
+        "id,fold,patient,v_x,e_x\nr,,,one,2\n", "id,fold,patient,v_x,e_x\nr,,,1,\n",
+        "id,fold,patient,v_x,e_x\nr,,,inf,1\n",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(file_write_atomic(path, bad[i], strlen(bad[i]), NULL), ERR_OK);
+        assert_int_equal(predictions_read(path, &q, &e), ERR_FORMAT);
+        predictions_free(&q);
+    }
+}
+
+/* A label that is not known: an empty field, and no part of the metrics of its class alone. */
+static void test_unknown_labels(void **state)
+{
+    (void)state;
+    static const char table[] = "id,fold,patient,y_a,y_b,p_a,p_b\n"
+                                "1,,,1,0,0.9,0.1\n2,,,0,,0.2,0.8\n3,,,1,1,0.8,0.9\n"
+                                "4,,,,1,0.1,0.05\n5,,,0,0,0.85,0.3\n";
+    static const char known[] = "id,fold,patient,y_b,p_b\n"
+                                "1,,,0,0.1\n3,,,1,0.9\n4,,,1,0.05\n5,,,0,0.3\n";
+    const char *path = in_folder("unknown.csv"), *again = in_folder("unknown2.csv");
+    struct predictions p, q;
+    struct evaluation ev, of_known;
+    struct buf text;
+    struct bootstrap_options options = BOOTSTRAP_DEFAULTS;
+    double value;
+    assert_int_equal(file_write_atomic(path, table, strlen(table), NULL), ERR_OK);
+    assert_int_equal(predictions_read(path, &p, NULL), ERR_OK);
+    assert_true(isnan(p.labels[3]) && isnan(p.labels[6]) && p.labels[7] == 1);
+    assert_int_equal(predictions_write(&p, again, NULL), ERR_OK);
+    assert_int_equal(file_read(again, 1 << 20, &text, NULL), ERR_OK);
+    assert_string_equal(text.data, table);
+    buf_free(&text);
+    assert_int_equal(evaluation_make(&ev, &p, &options, NULL), ERR_OK);
+    assert_int_equal(evaluation_value(&ev, "auroc.a", &value, NULL), ERR_OK);
+    assert_true(value == 0.75);
+    assert_int_equal(ev.classes[1].count, 4);
+    assert_int_equal(ev.classes[1].positives, 2);
+    assert_int_equal(file_write_atomic(again, known, strlen(known), NULL), ERR_OK);
+    assert_int_equal(predictions_read(again, &q, NULL), ERR_OK);
+    assert_int_equal(evaluation_make(&of_known, &q, &options, NULL), ERR_OK);
+    for (int m = 0; metrics[m]; m++)
+        assert_true(ev.classes[1].values[m] == of_known.classes[0].values[m] ||
+                    (isnan(ev.classes[1].values[m]) && isnan(of_known.classes[0].values[m])));
+    evaluation_free(&of_known);
+    evaluation_free(&ev);
+    predictions_free(&p);
+    predictions_free(&q);
+}
+
 static void test_values_by_name(void **state)
 {
     (void)state;
@@ -254,7 +376,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_round_trip_of_doubles),
         cmocka_unit_test(test_refuses),        cmocka_unit_test(test_metrics_json),
-        cmocka_unit_test(test_values_by_name),
+        cmocka_unit_test(test_values_by_name), cmocka_unit_test(test_regression),
+        cmocka_unit_test(test_unknown_labels),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
