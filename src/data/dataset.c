@@ -1,5 +1,6 @@
 #include "data/dataset.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,8 @@ static void missing_drop(struct manifest *m)
     m->count = kept;
 }
 
+#define PATIENT_LEAK "patient-leak"
+
 /* A patient in both train and test makes every figure look better than it is. */
 static enum err_code leaks_find(struct manifest *m, struct err *e)
 {
@@ -156,7 +159,7 @@ static enum err_code leaks_find(struct manifest *m, struct err *e)
         for (int fold = 1, used = 0; fold <= 10; fold++)
             if (folds >> fold & 1)
                 used += snprintf(list + used, sizeof list - (size_t)used, " %d", fold);
-        manifest_problem_add(m, m->entries[patients[i].index].id, "patient-leak",
+        manifest_problem_add(m, m->entries[patients[i].index].id, PATIENT_LEAK,
                              "patient %s has records in the folds%s", patients[i].key, list);
     }
     free(patients);
@@ -269,8 +272,95 @@ enum err_code manifest_open(const char *root, const char *name,
     return ERR_OK;
 }
 
+/* --- several data sets -------------------------------------------------------------------------- */
+
+static const struct dataset several = {.name = "several",
+                                       .help = "several data sets as one, without labels",
+                                       .tasks = ""};
+
+/* What the last part of a path is called; '#2' and so on where an earlier data set is called so. */
+static const char *part_name(struct manifest *m, const char *const *names, int64_t count,
+                             const char *root)
+{
+    size_t end = strlen(root);
+    while (end > 1 && root[end - 1] == '/')
+        end--;
+    size_t start = end;
+    while (start > 0 && root[start - 1] != '/')
+        start--;
+    const char *base = arena_strndup(&m->arena, root + start, end - start), *name = base;
+    for (int64_t i = 0, same = 1; name && i < count; i++)
+        if (strcmp(names[i], name) == 0) {
+            name = arena_printf(&m->arena, "%s#%lld", base, (long long)++same);
+            i = -1;
+        }
+    return name;
+}
+
+/* The entries and problems of a part, to the end of those of m. */
+static bool part_append(struct manifest *m, const struct manifest *part, const char *name,
+                        bool one_kind)
+{
+    for (int64_t i = 0; i < part->count; i++) {
+        struct manifest_entry entry = part->entries[i];
+        entry.id = arena_printf(&m->arena, "%s/%s", name, entry.id);
+        if (entry.patient && !one_kind)
+            entry.patient = arena_printf(&m->arena, "%s:%s", part->dataset->name, entry.patient);
+        struct manifest_entry *to = manifest_entry_add(m);
+        if (!to || !entry.id || (part->entries[i].patient && !entry.patient))
+            return false;
+        *to = entry;
+    }
+    for (int64_t i = 0; i < part->problem_count; i++) {
+        const struct manifest_problem *p = &part->problems[i];
+        char *id = arena_printf(&m->arena, "%s/%s", name, p->id);
+        if (!id)
+            return false;
+        if (strcmp(p->code, PATIENT_LEAK) != 0) /* found again among all */
+            manifest_problem_add(m, id, p->code, "%s", p->reason);
+    }
+    m->left_out += part->left_out;
+    m->synthetic = m->synthetic || part->synthetic;
+    return true;
+}
+
+enum err_code manifest_open_several(const char *const *roots, int64_t count, const char *name,
+                                    const struct manifest_options *options, struct manifest *out,
+                                    struct err *e)
+{
+    if (count == 1)
+        return manifest_open(roots[0], name, options, out, e);
+    *out = (struct manifest){.dataset = &several, .root = "", .title = "", .label_note = ""};
+    arena_init(&out->arena, "manifest", 0);
+    const char **names = arena_push_array(&out->arena, (size_t)count, sizeof *names);
+    out->parts = arena_push_array(&out->arena, (size_t)count, sizeof *out->parts);
+    bool one_kind = true, stored = names && out->parts;
+    for (int64_t i = 0; stored && i < count; i++) {
+        struct manifest *part = &out->parts[out->part_count++];
+        TRY(manifest_open(roots[i], name, options, part, e));
+        one_kind = one_kind && part->dataset == out->parts[0].dataset;
+        names[i] = part_name(out, names, i, roots[i]);
+        stored = names[i] != NULL;
+    }
+    for (int64_t i = 0; stored && i < count; i++) {
+        const struct manifest *part = &out->parts[i];
+        stored = part_append(out, part, names[i], one_kind);
+        out->title =
+            arena_printf(&out->arena, "%s%s%s", out->title, i > 0 ? " + " : "", part->title);
+        stored = stored && out->title;
+        char hash[20];
+        snprintf(hash, sizeof hash, "%016" PRIx64, part->hash);
+        out->hash = hash_text(hash_text(out->hash, names[i]), hash);
+    }
+    if (!stored)
+        FAIL(e, ERR_MEMORY, "%lld data sets: out of memory", (long long)count);
+    return leaks_find(out, e);
+}
+
 void manifest_close(struct manifest *m)
 {
+    for (int64_t i = 0; i < m->part_count; i++)
+        manifest_close(&m->parts[i]);
     arena_reset(&m->arena);
     *m = (struct manifest){0};
 }

@@ -54,6 +54,8 @@ struct manifest {
     const char *label_note; /* how folds and labels were made, for the run folder */
     const void *detail;     /* what the data set's row keeps for its labels, in the arena */
     uint64_t hash;          /* over ids, relative paths, folds, codes */
+    struct manifest *parts; /* of several data sets: their own manifests; NULL: one */
+    int64_t part_count;
 };
 
 struct manifest_options {
@@ -135,6 +137,13 @@ enum err_code manifest_entry_read(const struct manifest_entry *entry,
 enum err_code manifest_open(const char *root, const char *name,
                             const struct manifest_options *options, struct manifest *out,
                             struct err *e);
+/* The records of several data sets as one manifest without labels, opened as manifest_open does. Ids
+ * and those of problems begin with the name of the data set's folder: "ptbxl/1" (a name that comes
+ * again is "ptbxl#2"). Folds stay. Patients of data sets of one kind are the same where their names are, those
+ * of different kinds never. dataset is a row of its own named "several". */
+enum err_code manifest_open_several(const char *const *roots, int64_t count, const char *name,
+                                    const struct manifest_options *options, struct manifest *out,
+                                    struct err *e);
 void manifest_close(struct manifest *m); /* accepts a zeroed struct */
 /* Control characters of a table or a file name do not get into a problem. */
 void manifest_problem_add(struct manifest *m, const char *id, const char *code, const char *format,

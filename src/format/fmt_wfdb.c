@@ -245,6 +245,7 @@ static enum err_code make_channels(struct reading *r, const struct wfdb_header *
             .lead = lead_from_name(s->name),
             .unit = arena_strdup(&out->arena, voltage ? "mV" : s->unit),
             .is_voltage = voltage,
+            .is_scaled = strcmp(s->unit, "NU") == 0,
         };
         if (out->channels[l].name == NULL || out->channels[l].unit == NULL)
             FAIL_MEMORY(r);

@@ -129,9 +129,8 @@ static bool source_derive(const struct ecg_record *record, const int64_t *channe
         return false;
     for (int a = 0; a < 6; a++)
         for (int b = a + 1; b < 6; b++) {
-            if (channels[a] < 0 || channels[b] < 0 ||
-                record->channels[channels[a]].is_standardized ||
-                record->channels[channels[b]].is_standardized)
+            if (channels[a] < 0 || channels[b] < 0 || !record->channels[channels[a]].is_voltage ||
+                !record->channels[channels[b]].is_voltage)
                 continue;
             const double *p = limb_weights[a], *q = limb_weights[b], *w = limb_weights[lead];
             double determinant = p[0] * q[1] - p[1] * q[0]; /* never 0: no two are parallel */
@@ -187,14 +186,15 @@ static enum err_code sources_check(const struct contract *c, const struct ecg_re
             if (sources[l].channel[i] < 0)
                 continue;
             const struct ecg_channel *channel = &record->channels[sources[l].channel[i]];
-            if (channel->is_voltage ||
-                (channel->is_standardized && c->normalization == NORMALIZE_LEAD_RECORD))
+            bool lost = channel->is_standardized || channel->is_scaled;
+            if (channel->is_voltage || (lost && c->normalization == NORMALIZE_LEAD_RECORD))
                 continue;
-            if (channel->is_standardized)
+            if (lost)
                 FAIL(e, ERR_UNITS,
-                     "channel %s is a z-score, its amplitude is lost: only a model that "
+                     "channel %s is %s, its amplitude is lost: only a model that "
                      "normalizes each lead by itself (lead_record) takes it",
-                     channel->name ? channel->name : "?");
+                     channel->name ? channel->name : "?",
+                     channel->is_standardized ? "a z-score" : "in normalized units (NU)");
             FAIL(e, ERR_UNITS, "channel %s has the unit \"%s\": expected a voltage",
                  channel->name ? channel->name : "?", channel->unit ? channel->unit : "");
         }

@@ -9,7 +9,8 @@
  *      MISSING_ZERO a lead that is neither there nor derived becomes zeros, in the units of the model
  *      (contract_absent says which); a record that has none of the leads is refused all the same.
  *   2. Units: a channel that is needed and not a voltage is refused (ERR_UNITS). A channel that was
- *      standardized before it was stored is taken by a model that does just that (see 6).
+ *      standardized before it was stored is taken by a model that does just that (see 6), and so is
+ *      one whose scale is not known.
  *   3. Repair of invalid samples (not finite): refused above max_invalid_fraction of a lead, or with
  *      nothing valid at all (ERR_SIGNAL). Gaps up to 50 ms are bridged by a straight line, and held
  *      at the ends of a recording. In longer gaps a line between the edges could be a steep ramp

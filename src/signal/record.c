@@ -52,7 +52,7 @@ enum err_code ecg_record_append(struct ecg_record *r, const struct ecg_record *n
     for (int64_t l = 0; same && l < L; l++) {
         const struct ecg_channel *a = &r->channels[l], *b = &next->channels[l];
         same = a->lead == b->lead && a->is_voltage == b->is_voltage &&
-               a->is_standardized == b->is_standardized &&
+               a->is_standardized == b->is_standardized && a->is_scaled == b->is_scaled &&
                strcmp(a->unit ? a->unit : "", b->unit ? b->unit : "") == 0;
     }
     if (!same)

@@ -15,7 +15,8 @@
 #include "model/scorer.h"
 
 const struct option experiment_rows[] = {
-    OPT_TEXT(experiment_options, data, NULL, "DIR", "folder of the data set"),
+    OPT_LIST(experiment_options, data, "DIR",
+             "folder of the data set; pretrain takes several: again for each, or with commas"),
     OPT_TEXT(experiment_options, dataset, NULL, "NAME",
              "kind of the data set (see `ecgfm list datasets`); recognized if not given"),
     OPT_FLOAT(
@@ -49,6 +50,8 @@ const struct option input_rows[] = {
     OPT_CHOICE(input_options, missing_leads, "refuse", "refuse|zero",
                "what becomes of a recording without a lead that the model takes"),
     OPTION_END};
+
+enum { DATA_SETS_MAX = 64 };
 
 /* Options that do not change what a run computes, or that the identity holds in another form. */
 static const char *const not_identity[] = {"data",      "out",
@@ -90,27 +93,68 @@ enum err_code input_contract(const struct input_options *o, struct contract *c, 
     return ERR_OK;
 }
 
+/* What --data names: one path, also with commas in it, or several between commas. They are in *text, which
+ * the caller frees also after an error. */
+static enum err_code data_folders(const struct experiment_options *o, bool several, char **text,
+                                  const char *folders[DATA_SETS_MAX], int64_t *count, struct err *e)
+{
+    if (!o->data)
+        FAIL(e, ERR_USAGE, "--data DIR is missing: the folder of the data set");
+    *text = strdup(o->data);
+    ASSERT(*text, "out of memory");
+    folders[(*count)++] = *text;
+    if (file_exists(*text) || dir_exists(*text))
+        return ERR_OK;
+    for (char *comma = strchr(*text, ','); comma; comma = strchr(comma + 1, ',')) {
+        if (!several)
+            FAIL(e, ERR_USAGE, "--data %s: one data set is expected; pretrain takes several",
+                 o->data);
+        if (*count == DATA_SETS_MAX)
+            FAIL(e, ERR_USAGE, "--data: more than %d data sets", DATA_SETS_MAX);
+        *comma = 0;
+        folders[(*count)++] = comma + 1;
+    }
+    return ERR_OK;
+}
+
 enum err_code experiment_defaults(struct option_set *set, const struct experiment_options *o,
                                   struct err *e)
 {
-    const struct dataset *row;
-    if (!o->data)
-        FAIL(e, ERR_USAGE, "--data DIR is missing: the folder of the data set");
-    TRY(dataset_at(o->data, o->dataset, &row, e));
+    const struct dataset *row = NULL;
+    const char *folders[DATA_SETS_MAX];
+    char *text = NULL;
+    int64_t count = 0;
+    enum err_code code = data_folders(o, false, &text, folders, &count, e);
+    if (code == ERR_OK)
+        code = dataset_at(text, o->dataset, &row, e);
+    free(text);
+    TRY(code);
     return row->defaults ? option_set_words(set, row->defaults, OPTION_FROM_DATA, true, e) : ERR_OK;
+}
+
+static enum err_code manifest_read(struct experiment *x, double rate_hz, bool labels, struct err *e)
+{
+    const struct experiment_options *o = x->options;
+    struct manifest_options which = {.rate_hz = o->rate > 0 ? o->rate : rate_hz};
+    const char *folders[DATA_SETS_MAX];
+    char *text = NULL;
+    int64_t count = 0;
+    enum err_code code = data_folders(o, !labels, &text, folders, &count, e);
+    if (code == ERR_OK)
+        code = manifest_open_several(folders, count, o->dataset, &which, &x->manifest, e);
+    free(text);
+    return code;
 }
 
 enum err_code experiment_open(struct experiment *x, const char *task, double rate_hz, struct err *e)
 {
     const struct experiment_options *o = x->options;
+    bool labels = !task || task[0];
     x->run.lock = -1;
-    if (!o->data)
-        FAIL(e, ERR_USAGE, "--data DIR is missing: the folder of the data set");
     if (!o->out)
         FAIL(e, ERR_USAGE, "--out DIR is missing: the run folder");
-    struct manifest_options which = {.rate_hz = o->rate > 0 ? o->rate : rate_hz};
-    TRY(manifest_open(o->data, o->dataset, &which, &x->manifest, e));
-    if (!task || task[0])
+    TRY(manifest_read(x, rate_hz, labels, e));
+    if (labels)
         TRY(targets_or_labels(&o->target, &x->manifest, task, &x->labels, e));
     TRY(run_folder_open(&x->run, o->out, o->fresh, e));
     log_info("%s: %lld records%s", x->manifest.title ? x->manifest.title : o->data,
@@ -229,6 +273,11 @@ static cJSON *data_json(const struct experiment *x)
 {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "dataset", x->manifest.dataset->name);
+    if (x->manifest.part_count > 0) {
+        cJSON *parts = cJSON_AddArrayToObject(json, "datasets");
+        for (int64_t i = 0; i < x->manifest.part_count; i++)
+            cJSON_AddItemToArray(parts, cJSON_CreateString(x->manifest.parts[i].dataset->name));
+    }
     cJSON_AddStringToObject(json, "title", x->manifest.title ? x->manifest.title : "");
     cJSON_AddBoolToObject(json, "synthetic", x->manifest.synthetic);
     cJSON_AddNumberToObject(json, "records", (double)x->manifest.count);

@@ -500,6 +500,39 @@ static void missing_leads_become_zeros(void **state)
     fixture_free(&f);
 }
 
+/* Normalized units are taken by a model that normalizes each lead by itself, as if they were a voltage
+ * of another scale, and by no other. */
+static void normalized_units(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct contract c = contract_of(twelve, 2);
+    struct err e;
+    int64_t T;
+    fixture_make(&f, twelve, 2, 500, 100);
+    c.normalization = NORMALIZE_LEAD_RECORD;
+    const float *volts = apply(&f, &c, &T);
+    float want[1000];
+    assert_int_equal(T, 500);
+    memcpy(want, volts, sizeof want);
+    for (int l = 0; l < 2; l++) {
+        f.record.channels[l].is_voltage = false;
+        f.record.channels[l].is_scaled = true;
+        f.record.channels[l].unit = "NU";
+    }
+    assert_memory_equal(apply(&f, &c, &T), want, sizeof want);
+    for (int kind = NORMALIZE_NONE; kind < NORMALIZE_LEAD_RECORD; kind++) {
+        c.normalization = (enum contract_normalization)kind;
+        assert_int_equal(refuse(&f, &c, &e), ERR_UNITS);
+        assert_non_null(strstr(e.message, "normalized units"));
+    }
+    struct contract limbs =
+        contract_of(twelve, 3); /* III of I and II: each has a scale of its own */
+    limbs.normalization = NORMALIZE_LEAD_RECORD;
+    assert_int_equal(refuse(&f, &limbs, &e), ERR_LEADS);
+    fixture_free(&f);
+}
+
 /* A z-score is taken as it is by a model that makes just that, and by no other; nothing is derived
  * from z-scores. */
 static void standardized_channels(void **state)
@@ -740,6 +773,7 @@ int main(void)
         cmocka_unit_test(ecg_fm_preparation),
         cmocka_unit_test(constant_leads_become_zeros),
         cmocka_unit_test(missing_leads_become_zeros),
+        cmocka_unit_test(normalized_units),
         cmocka_unit_test(standardized_channels),
         cmocka_unit_test(windows_follow_the_contract),
         cmocka_unit_test(filters_are_applied),

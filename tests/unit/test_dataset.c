@@ -775,9 +775,75 @@ static void folds_are_even(void **state)
     assert_int_equal(fold_from_id("patient-1"), fold_from_id("patient-1"));
 }
 
+/* Two data sets of one kind and name, and one of another kind that calls its patient the same. */
+static void several_as_one(void **state)
+{
+    (void)state;
+    char *root = scratch_make(), *path[3];
+    static const char *const folders[3] = {"a/set", "b/set", "c"};
+    static const char header[] =
+        "ecg_id,patient_id,age,sex,report,scp_codes,strat_fold,filename_lr,filename_hr\n";
+    scratch_text(root, "a/set/scp_statements.csv", statements);
+    scratch_text(root, "b/set/scp_statements.csv", statements);
+    for (int i = 0; i < 3; i++)
+        assert_true(asprintf(&path[i], "%s/%s/", root, folders[i]) > 0);
+    char text[512];
+    snprintf(text, sizeof text, "%s%s", header,
+             "1,10,30,0,,{},1,a/1,b/1\n2,11,30,0,,{},2,a/2,b/2\n3,11,30,0,,{},3,a/3,b/3\n");
+    scratch_text(root, "a/set/ptbxl_database.csv", text);
+    snprintf(text, sizeof text, "%s%s", header,
+             "1,10,30,0,,{},10,a/1,b/1\n1,12,30,0,,{},2,a/2,b/2\n");
+    scratch_text(root, "b/set/ptbxl_database.csv", text);
+    scratch_text(root, "c/labels.csv", "id,path,patient,fold,labels\n1,1.hea,10,4,AF\n");
+    scratch_text(root, "c/1.hea", "1 0 100 0\n");
+    struct manifest m, again, other;
+    struct err e = {0};
+    if (manifest_open_several((const char *const *)path, 2, NULL, NULL, &m, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_int_equal(m.count, 4);
+    assert_int_equal(m.left_out, 1);
+    static const char *const ids[] = {"set/1", "set/2", "set/3", "set#2/1"};
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(m.entries[i].id, ids[i]);
+    assert_int_equal(m.entries[3].fold, 10);
+    assert_int_equal(problems_with(&m, "duplicate-id"), 1);
+    assert_int_equal(problems_with(&m, "patient-leak"),
+                     2); /* 10 of both, 11 within one: told once */
+    for (int64_t i = 0; i < m.problem_count; i++)
+        assert_true(strncmp(m.problems[i].id, "set", 3) == 0);
+    assert_int_equal(manifest_labels(&m, NULL, &(struct label_set){0}, &e), ERR_LABELS);
+    /* Neither where they lie nor a slash at the end makes another data set; their order does. */
+    const char *moved[] = {path[0], path[1]};
+    path[0][strlen(path[0]) - 1] = '\0';
+    assert_int_equal(manifest_open_several(moved, 2, NULL, NULL, &again, &e), ERR_OK);
+    assert_true(again.hash == m.hash && m.hash != 0);
+    manifest_close(&again);
+    const char *turned[] = {path[1], path[0]};
+    assert_int_equal(manifest_open_several(turned, 2, NULL, NULL, &again, &e), ERR_OK);
+    assert_true(again.hash != m.hash);
+    manifest_close(&again);
+    const char *kinds[] = {path[0], path[2]};
+    if (manifest_open_several(kinds, 2, NULL, NULL, &other, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_int_equal(other.count, 4);
+    assert_string_equal(other.entries[3].id, "c/1");
+    assert_string_equal(other.entries[3].patient, "folder:10");
+    assert_int_equal(problems_with(&other, "patient-leak"), 1);
+    manifest_close(&other);
+    const char *absent[] = {path[0], "/nowhere"};
+    assert_int_equal(manifest_open_several(absent, 2, NULL, NULL, &other, &e), ERR_NOT_FOUND);
+    manifest_close(&other);
+    manifest_close(&m);
+    for (int i = 0; i < 3; i++)
+        free(path[i]);
+    scratch_remove(root);
+    free(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(several_as_one),
         cmocka_unit_test(dictionaries),
         cmocka_unit_test(ptbxl_tasks_match_published_counts),
         cmocka_unit_test(ptbxl_labels_match_the_benchmark),
