@@ -41,6 +41,13 @@ static const char *const tiny_specs[] = {
     "\"state\":6,\"dropout\":0.1}}",
     "{\"network\":{\"backbone\":\"s4\",\"pool\":\"mean_max\"},\"s4\":{\"width\":9,\"depth\":1,"
     "\"state\":2,\"direction\":\"causal\"}}",
+    "{\"network\":{\"backbone\":\"s4\",\"pool\":\"mean\"},\"s4\":{\"width\":8,\"depth\":1,"
+    "\"state\":4,\"direction\":\"causal\",\"stem\":\"3,1\",\"stem_strides\":\"2,1\",\"stem_width\":"
+    "7}}",
+    "{\"network\":{\"backbone\":\"lstm\",\"pool\":\"mean\"},\"lstm\":{\"width\":8,\"depth\":2,"
+    "\"stem\":\"1, 1\",\"stem_width\":5,\"dropout\":0.1}}",
+    "{\"network\":{\"backbone\":\"lstm\",\"pool\":\"max\"},\"lstm\":{\"width\":8,\"depth\":1,"
+    "\"stem\":\"5,3\",\"stem_strides\":\"2,1\",\"stem_width\":6}}",
     "{\"network\":{\"backbone\":\"xresnet1d\",\"pool\":\"mean_max\"},"
     "\"xresnet1d\":{\"depth\":\"18\",\"width\":8,\"kernel\":3}}"};
 
@@ -171,8 +178,9 @@ static void run_objective(const char *spec_text, const char *objective)
     objective_inputs_draw(inputs, &(struct draw){.seed = 3, .count = B, .samples = samples});
     /* A code is picked: how the logits of codes change the loss is the op's to be tested. What makes
      * the features that they are of: */
-    const char *extractor = strcmp(m.backbone->name, "s4") == 0 ? "encoder.embed" : "encoder.conv";
-    const char *const still[] = {extractor, "w2v.quantizer.weight", "w2v.quantizer.bias", NULL};
+    const char *extractor = strcmp(m.backbone->name, "w2v") ? "encoder.embed" : "encoder.conv";
+    const char *const still[] = {extractor, "encoder.stem", "w2v.quantizer.weight",
+                                 "w2v.quantizer.bias", NULL};
     check_direction(t, loss, &m.params, sum.spans_of ? still : NULL);
     objective_inputs_close(inputs);
     tape_free(t);
@@ -191,6 +199,58 @@ static void test_objectives(void **state)
         run_objective(tiny_specs[i], "mae+simclr");
         run_objective(tiny_specs[i], "w2v+cmsc");
     }
+}
+
+/* Where a backbone says that it is causal, tokens do not change with what comes after their samples, to
+ * the bit, and those that do not say so do. */
+static void test_causal(void **state)
+{
+    (void)state;
+    int causal_count = 0;
+    for (size_t i = 0; i < sizeof tiny_specs / sizeof *tiny_specs; i++) {
+        enum { T = 48, CUT = 24 };
+        struct err e = {0};
+        struct contract c;
+        struct model m;
+        tiny_contract(&c);
+        c.sample_count = T;
+        cJSON *spec = cJSON_Parse(tiny_specs[i]);
+        assert_int_equal(model_create(&m, spec, &c, NULL, &e), ERR_OK);
+        assert_int_equal(model_allocate(&m, 3, &e), ERR_OK);
+        for (int64_t j = 0; j < m.params.total; j++) /* what starts as zero hides nothing then */
+            m.values[j] += 0.01f * (float)(j % 7);
+        struct tape *t = tape_new(&backend_ref, false);
+        struct build b = {.tape = t, .params = &m.params};
+        struct tensor *signal =
+            tape_input(t, "signal", TENSOR_REAL, false, 3, (int64_t[]){1, 3, T});
+        struct tensor *tokens = model_encode(&b, &m, signal, NULL).tokens;
+        tape_keep(t, tokens);
+        assert_int_equal(tape_plan(t, NULL, &e), ERR_OK);
+        tape_bind_parameters(t, m.values, NULL);
+        float x[3 * T], *first = calloc((size_t)tokens->numel, sizeof *first);
+        fill(x, 3 * T, sizeof *x, 1);
+        tape_bind(signal, x);
+        tape_forward(t);
+        memcpy(first, tokens->data, (size_t)tokens->numel * sizeof *first);
+        for (int j = 0; j < 3 * T; j++)
+            x[j] += j % T >= CUT ? 1.0f : 0.0f;
+        tape_forward(t);
+        bool causal = m.backbone->causal && m.backbone->causal(m.config);
+        int64_t before = tokens->shape[1] * CUT / T * tokens->shape[2];
+        if (tokens->shape[1] == T || tokens->shape[1] == T / 2) { /* along time alone */
+            bool same = memcmp(first, tokens->data, (size_t)before * sizeof *first) == 0;
+            if (same != causal)
+                fail_msg("%s: tokens %s see what comes", tiny_specs[i], same ? "do not" : "do");
+        }
+        assert_memory_not_equal(first + before, (float *)tokens->data + before,
+                                (size_t)(tokens->numel - before) * sizeof *first);
+        causal_count += causal;
+        free(first);
+        tape_free(t);
+        model_free(&m);
+        cJSON_Delete(spec);
+    }
+    assert_true(causal_count >= 3);
 }
 
 static void test_masks(void **state)
@@ -512,9 +572,10 @@ static void test_presets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_objectives),   cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_freeze),       cmocka_unit_test(test_owned_gradients),
-        cmocka_unit_test(test_kept_in_bf16), cmocka_unit_test(test_model_file),
-        cmocka_unit_test(test_windows),      cmocka_unit_test(test_presets)};
+        cmocka_unit_test(test_objectives),      cmocka_unit_test(test_causal),
+        cmocka_unit_test(test_masks),           cmocka_unit_test(test_freeze),
+        cmocka_unit_test(test_owned_gradients), cmocka_unit_test(test_kept_in_bf16),
+        cmocka_unit_test(test_model_file),      cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_presets)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
