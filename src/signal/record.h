@@ -43,7 +43,7 @@ struct ecg_channel {
     bool
         is_standardized; /* a z-score: the file's own mean taken off and deviation divided out, over
                               the whole recording; unit "1" */
-    bool is_scaled;        /* an ECG whose scale is not known: the unit is "NU", normalized units */
+    bool is_scaled;      /* an ECG whose scale is not known: the unit is "NU", normalized units */
     int64_t invalid_count; /* samples that are NaN */
 };
 
