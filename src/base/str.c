@@ -174,6 +174,48 @@ bool str_ends_with(const char *text, const char *suffix)
     return n >= m && memcmp(text + n - m, suffix, m) == 0;
 }
 
+/* [pattern, end) against text; after a mismatch the last * takes one character more. */
+static bool matches(const char *pattern, const char *end, const char *text)
+{
+    const char *star = NULL, *resume = NULL;
+    while (*text) {
+        if (pattern < end && *pattern == '*') {
+            star = ++pattern;
+            resume = text;
+        } else if (pattern < end && (*pattern == '?' || *pattern == *text)) {
+            pattern++;
+            text++;
+        } else if (star) {
+            pattern = star;
+            text = ++resume;
+        } else
+            return false;
+    }
+    while (pattern < end && *pattern == '*')
+        pattern++;
+    return pattern == end;
+}
+
+bool str_matches(const char *pattern, const char *text)
+{
+    return matches(pattern, pattern + strlen(pattern), text);
+}
+
+bool str_matches_any(const char *patterns, const char *text)
+{
+    while (*patterns) {
+        const char *end = patterns + strcspn(patterns, ","), *next = *end ? end + 1 : end;
+        while (patterns < end && *patterns == ' ')
+            patterns++;
+        while (end > patterns && end[-1] == ' ')
+            end--;
+        if (end > patterns && matches(patterns, end, text))
+            return true;
+        patterns = next;
+    }
+    return false;
+}
+
 char *str_trim(char *text)
 {
     while (is_space((unsigned char)*text))

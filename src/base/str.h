@@ -21,6 +21,10 @@ void str_from_f32(float value, char *out, size_t size);
 bool str_equal_nocase(const char *a, const char *b);
 bool str_starts_with(const char *text, const char *prefix);
 bool str_ends_with(const char *text, const char *suffix);
+/* Is text all of the pattern, in which * stands for any text and ? for any one character? */
+bool str_matches(const char *pattern, const char *text);
+/* Is text one of a list of patterns with commas? White space around them is none of theirs. */
+bool str_matches_any(const char *patterns, const char *text);
 /* Trims white space in place; returns the new start. */
 char *str_trim(char *text);
 /* Replaces control characters in place: new lines and tabs by spaces, others by "?". For names of

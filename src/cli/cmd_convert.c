@@ -13,11 +13,12 @@
 #include "base/str.h"
 #include "cli/inspect.h"
 #include "kernel/storage.h"
+#include "model/adapter.h"
 #include "model/fairseq.h"
 #include "model/labels.h"
 
 static struct convert_options {
-    const char *model, *dtype, *out, *labels;
+    const char *model, *dtype, *out, *labels, *adapter;
     bool fresh;
 } given;
 
@@ -32,6 +33,9 @@ static const struct option rows[] = {
         "title, aggregation (mean, max, mean_logit), threshold; `published`: it is the published "
         "model with as many labels (17, 26); without it those that convert wrote into the "
         "checkpoint, or of the published model that the weights of its loss prove it to be"),
+    OPT_TEXT(convert_options, adapter, NULL, "FILE",
+             "what finetune learned beside IN, its base (adapter.safetensors): OUT is the model of "
+             "both, float32 without --dtype"),
     OPT_TEXT(convert_options, model, NULL, "PATH", "IN by another name"),
     OPT_TEXT(convert_options, out, NULL, "FILE", "OUT by another name"),
     OPT_BOOL(convert_options, fresh, "false", "replace OUT if it is there"),
@@ -185,6 +189,21 @@ static enum err_code convert_from(struct model *m, struct model *written, const 
     return read_back(written, out, e);
 }
 
+/* A base and its adapter to a model file. */
+static enum err_code convert_adapted(struct model *m, struct model *written, struct arena *a,
+                                     const char *base, const char *out, enum storage to,
+                                     struct err *e)
+{
+    const char *adapter = dir_exists(given.adapter)
+                              ? path_join(a, given.adapter, "adapter.safetensors")
+                              : given.adapter;
+    TRY(adapter_apply(adapter, model_path(a, base), m, e));
+    if (to != STORAGE_F32)
+        note_conversion(m, STORAGE_F32, to);
+    TRY(model_save_as(m, to, out, e));
+    return read_back(written, out, e);
+}
+
 /* A model file to a checkpoint. */
 static enum err_code convert_to(struct model *m, const char *path, const char *out, struct err *e)
 {
@@ -219,6 +238,12 @@ static enum err_code dispatch(struct invocation *call, struct model *m, struct m
              out);
     if (given.labels && !from)
         FAIL(e, ERR_USAGE, "--labels: %s is a model file, which knows its labels", in);
+    if (given.adapter && (from || to))
+        FAIL(e, ERR_USAGE, "--adapter %s: its base and OUT are model files, not checkpoints",
+             given.adapter);
+    if (given.adapter)
+        return convert_adapted(m, written, &call->options.arena, in, out,
+                               dtype ? storage_of(given.dtype) : STORAGE_F32, e);
     if (to && dtype)
         FAIL(e, ERR_USAGE, "--dtype %s: a checkpoint holds float32", given.dtype);
     if (to)

@@ -15,6 +15,7 @@
 #include "model/preset.h"
 #include "nn/schedule.h"
 #include "objective/objective.h"
+#include "train/adaptation.h"
 #include "train/recipe.h"
 
 /* A family is a table walked by index: false beyond its end. */
@@ -50,6 +51,13 @@ static bool models_row(int i, const char **name, const char **help)
     return presets[i].name != NULL;
 }
 
+static bool adaptations_row(int i, const char **name, const char **help)
+{
+    *name = adaptations[i].name;
+    *help = adaptations[i].help;
+    return adaptations[i].name != NULL;
+}
+
 static bool heads_row(int i, const char **name, const char **help)
 {
     *name = head_kinds[i].name;
@@ -72,6 +80,7 @@ static bool recipes_row(int i, const char **name, const char **help)
 }
 
 static const struct family families[] = {
+    {"adaptations", "what of an encoder learns a task (finetune --adapt)", adaptations_row},
     {"augmentations", "what training may do to a signal", augmentations_row},
     {"backbones", "networks that models are made of (network.backbone)", backbones_row},
     {"commands", "what ecgfm can do", commands_row},

@@ -10,6 +10,14 @@ struct tensor *t_dropout(struct tape *t, struct tensor *x, double p, bool whole)
                        &(struct op_attributes){.i = {whole}, .f = {p}});
 }
 
+struct tensor *t_dropout_always(struct tape *t, struct tensor *x, double p)
+{
+    if (p <= 0 || !tape_is_training(t))
+        return x;
+    return tape_record(t, &op_dropout, 1, (struct tensor *[]){x},
+                       &(struct op_attributes){.f = {p}});
+}
+
 static void prepare(struct node *n)
 {
     node_check(n, n->attr.f[0] >= 0 && n->attr.f[0] < 1, "probability is not in [0,1)");

@@ -117,6 +117,9 @@ struct tensor *t_l2norm_detached(struct tape *t, struct tensor *x);
 /* Elements (whole = false) or whole leading-axis entries (drop path) zeroed with probability p and
  * the rest scaled by 1/(1-p). x itself on a tape without training or with p = 0. */
 struct tensor *t_dropout(struct tape *t, struct tensor *x, double p, bool whole);
+/* The same of elements, on a training tape also where no gradient flows into x: before what learns from
+ * frozen features. */
+struct tensor *t_dropout_always(struct tape *t, struct tensor *x, double p);
 /* pred [B,J,P], target [B,N,P] (no gradient), index [B,J] -> mean squared error [1] */
 struct tensor *t_mse_patch(struct tape *t, struct tensor *pred, struct tensor *target,
                            struct tensor *index, bool normalize);

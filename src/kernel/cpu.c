@@ -201,7 +201,7 @@ static void layernorm_bwd(void *dx_, void *dg_, void *db_, const void *dy_, cons
     float *dx = dx_, *dg = dg_, *db = db_;
     const float *dy = dy_, *x = x_, *mean = mean_, *rstd = rstd_;
     int64_t groups = (M + GROUP_ROWS - 1) / GROUP_ROWS;
-    float *sums = dg ? kernel_scratch(SCRATCH_SHARED, groups * 2 * D) : NULL;
+    float *sums = dg || db ? kernel_scratch(SCRATCH_SHARED, groups * 2 * D) : NULL;
     PARALLEL_SHARES(groups, 1, M * D, {
         for (int64_t group = from; group < to; group++) {
             int64_t m = group * GROUP_ROWS;
@@ -210,10 +210,10 @@ static void layernorm_bwd(void *dx_, void *dg_, void *db_, const void *dy_, cons
                                   add);
         }
     });
-    if (!dg)
-        return;
-    vector->column_sums(dg, sums, NULL, groups, D, 2 * D);
-    vector->column_sums(db, sums + D, NULL, groups, D, 2 * D);
+    if (dg)
+        vector->column_sums(dg, sums, NULL, groups, D, 2 * D);
+    if (db)
+        vector->column_sums(db, sums + D, NULL, groups, D, 2 * D);
 }
 
 static void softmax_fwd(void *y_, const void *x_, int64_t M, int64_t N)

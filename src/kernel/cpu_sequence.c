@@ -91,10 +91,10 @@ static void groupnorm_bwd(void *dx_, void *dg, void *db, const void *dy_, const 
                              size, add, work);
         }
     });
-    if (!dg)
-        return;
-    v->column_sums(dg, gain, NULL, B, C, C);
-    v->column_sums(db, shift, NULL, B, C, C);
+    if (dg)
+        v->column_sums(dg, gain, NULL, B, C, C);
+    if (db)
+        v->column_sums(db, shift, NULL, B, C, C);
 }
 
 /* ---- gated linear units ---------------------------------------------------------------------- */

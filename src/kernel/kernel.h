@@ -151,7 +151,7 @@ struct backend {
      * g and b may both be NULL (plain standardization). */
     void (*layernorm_fwd)(void *y, void *mean, void *rstd, const void *x, const void *g,
                           const void *b, int64_t M, int64_t D, double epsilon);
-    /* dg, db (either both or none NULL) always add. */
+    /* dg, db (may be NULL) always add. */
     void (*layernorm_bwd)(void *dx, void *dg, void *db, const void *dy, const void *x,
                           const void *g, const void *mean, const void *rstd, int64_t M, int64_t D,
                           int add);
@@ -224,7 +224,7 @@ struct backend {
     void (*groupnorm_fwd)(void *y, void *mean, void *rstd, const void *x, const void *g,
                           const void *b, int64_t B, int64_t T, int64_t C, int64_t groups,
                           double epsilon);
-    /* dg, db (either both or none NULL) always add. */
+    /* dg, db (may be NULL) always add. */
     void (*groupnorm_bwd)(void *dx, void *dg, void *db, const void *dy, const void *x,
                           const void *g, const void *mean, const void *rstd, int64_t B, int64_t T,
                           int64_t C, int64_t groups, int add);

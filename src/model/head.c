@@ -87,7 +87,7 @@ static struct tensor *mlp_build(struct build *b, const struct head_config *c,
 {
     struct linear_start kaiming =
         nn_start_gauss(sqrt(2 / (double)tensor_width(features))); /* He et al. 2015 */
-    struct tensor *x = t_dropout(b->tape, features, c->input_dropout, false);
+    struct tensor *x = t_dropout_always(b->tape, features, c->input_dropout);
     x = nn_linear_from(b, "hidden", x, c->width, ACTIVATION_RELU, kaiming);
     x = t_dropout(b->tape, x, c->dropout, false);
     return linear_build(b, c, x, K);

@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include <cjson/cJSON.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,17 @@ static const struct option network_rows[] = {
         "the head, without one the mean stands for it"),
     OPT_CHOICE(network_config, head, "linear", "linear|mlp",
                "how features become logits (see `ecgfm list heads`)"),
+    OPT_INT(network_config, adapter_width, "0", 0, 8192, NULL,
+            "width of the bottleneck adapters in every transformer block; 0: none"),
+    OPTION_END};
+
+const struct option lora_rows[] = {
+    OPT_INT(lora_options, rank, "0", 0, 1024, NULL,
+            "rank of what is added to linear layers; 0: nothing"),
+    OPT_FLOAT(lora_options, alpha, "16", 0, 1e6, NULL, "factor on it, divided by the rank"),
+    OPT_FLOAT(lora_options, dropout, "0", 0, 0.99, NULL, "dropout before it in training"),
+    OPT_TEXT(lora_options, targets, "qkv,out,up,down", "LIST",
+             "the linear layers: ends of their names, or patterns with *, separated by commas"),
     OPTION_END};
 
 static const struct option model_rows[] = {OPT_TEXT(model_options, model, "vit-tiny", "NAME",
@@ -83,7 +95,11 @@ struct encoding model_encode(struct build *b, const struct model *m, struct tens
 {
     static const struct masking none;
     size_t scope = scope_enter(b, "encoder");
+    b->lora = &m->lora;
+    b->adapter_width = m->network.adapter_width;
     struct encoding out = m->backbone->build(b, m->config, signal, masking ? masking : &none);
+    b->lora = NULL;
+    b->adapter_width = 0;
     scope_leave(b, scope);
     return out;
 }
@@ -255,6 +271,8 @@ enum err_code model_create(struct model *m, const struct cJSON *spec,
     param_table_init(&m->params);
     option_set_add(&m->options, "network", network_rows, &m->network);
     option_set_add(&m->options, "head", head_rows, &m->head);
+    if (cJSON_GetObjectItemCaseSensitive(spec, "lora"))
+        option_set_add(&m->options, "lora", lora_rows, &m->lora);
     const cJSON *network = cJSON_GetObjectItemCaseSensitive(spec, "network");
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(network, "backbone");
     m->backbone = cJSON_IsString(name) ? backbone_find(name->valuestring) : NULL;
@@ -311,6 +329,8 @@ static enum err_code copy_scope(struct model *m, const struct model *from, const
         if (strncmp(to->name, scope, length) != 0 || to->name[length] != '.')
             continue;
         const struct param *p = param_find(&from->params, to->name);
+        if (!p && to->added)
+            continue;
         if (!p || p->rank != to->rank ||
             memcmp(p->shape, to->shape, (size_t)to->rank * sizeof to->shape[0]) != 0)
             FAIL(e, ERR_MODEL, "parameter %s is %s in the given weights", to->name,
@@ -330,6 +350,61 @@ enum err_code model_copy_objective(struct model *m, const struct model *from, co
                                    struct err *e)
 {
     return copy_scope(m, from, scope, e);
+}
+
+/* w [N,K] += scale up [N,r] down [r,K] */
+static void add_product(float *w, const float *up, const float *down, int64_t N, int64_t K,
+                        int64_t r, double scale)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t k = 0; k < K; k++) {
+            double sum = 0;
+            for (int64_t i = 0; i < r; i++)
+                sum += (double)up[n * r + i] * (double)down[i * K + k];
+            w[n * K + k] = (float)((double)w[n * K + k] + scale * sum);
+        }
+}
+
+/* The values of the parameter of *m with this name and ending. */
+static const float *values_named(const struct model *m, const char *name, size_t length,
+                                 const char *ending)
+{
+    char full[256];
+    snprintf(full, sizeof full, "%.*s%s", (int)length, name, ending);
+    const struct param *p = param_find(&m->params, full);
+    return p ? m->values + p->offset : NULL;
+}
+
+static void merge_values(const struct model *m, struct model *out)
+{
+    for (int i = 0; i < out->params.count; i++) {
+        const struct param *to = out->params.items[i], *p = param_find(&m->params, to->name);
+        ASSERT(p && p->numel == to->numel, "parameter %s of a merged model", to->name);
+        float *w = out->values + to->offset;
+        memcpy(w, m->values + p->offset, (size_t)to->numel * sizeof *w);
+        size_t length = strlen(to->name) - strlen("weight");
+        if (!str_ends_with(to->name, ".weight"))
+            continue;
+        const float *up = values_named(m, to->name, length, "lora.up");
+        const float *down = values_named(m, to->name, length, "lora.down");
+        if (up && down)
+            add_product(w, up, down, to->shape[0], to->numel / to->shape[0], m->lora.rank,
+                        m->lora.alpha / (double)m->lora.rank);
+    }
+}
+
+enum err_code model_merge(const struct model *m, struct model *out, struct err *e)
+{
+    cJSON *spec = model_spec_json(m);
+    cJSON_DeleteItemFromObjectCaseSensitive(spec, "lora");
+    enum err_code code = model_create(out, spec, &m->contract, &m->classes, e);
+    cJSON_Delete(spec);
+    TRY(code);
+    TRY(model_allocate(out, 0, e));
+    merge_values(m, out);
+    out->provenance = m->provenance ? arena_strdup(&out->arena, m->provenance) : NULL;
+    return ERR_OK;
 }
 
 bool model_owns(const struct param *p)

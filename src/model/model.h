@@ -26,8 +26,9 @@ struct safetensors;
 
 struct network_config {
     const char *backbone;
-    const char *pool; /* a row of pools */
-    const char *head; /* a row of head_kinds */
+    const char *pool;      /* a row of pools */
+    const char *head;      /* a row of head_kinds */
+    int64_t adapter_width; /* of adapters in transformer blocks; 0: none */
 };
 
 #define MODEL_CLASSES_MAX 4096
@@ -47,10 +48,12 @@ struct model_classes {
 
 struct model {
     struct arena arena;
-    struct option_set options; /* groups "network", "head" and the backbone's */
+    struct option_set
+        options; /* groups "network", "head" and the backbone's; "lora" if the spec has it */
     struct network_config network;
     struct head_config head;
-    const struct pool *pool; /* of the features: an encoder's learns nothing */
+    struct lora_options lora; /* while it is learned; model_merge adds it to the layers */
+    const struct pool *pool;  /* of the features: an encoder's learns nothing */
     const struct backbone *backbone;
     void *config;
     struct contract contract;
@@ -65,6 +68,8 @@ struct model {
 };
 
 /* Options that choose a model on a command line: --model PRESET, network.*, every backbone's. */
+extern const struct option lora_rows[]; /* of struct lora_options, the group "lora" */
+
 struct model_options {
     const char *model;
     struct network_config network;
@@ -85,9 +90,13 @@ enum err_code model_create(struct model *m, const struct cJSON *spec,
 void model_free(struct model *m); /* accepts a zeroed struct */
 /* Allocates values and initializes them from the seed. */
 enum err_code model_allocate(struct model *m, uint64_t seed, struct err *e);
-/* Copies the values of every "encoder.*" parameter; specs must agree. ERR_MODEL naming the first
- * parameter that is missing or has another shape. */
+/* Copies the values of every "encoder.*" parameter; specs must agree. What is `added` and not there stays
+ * as it is. ERR_MODEL naming the first parameter that is missing or has another shape. */
 enum err_code model_copy_encoder(struct model *m, const struct model *from, struct err *e);
+
+/* Makes *out, initialized here, a model without low-rank additions whose layers have them in their
+ * weights: w + alpha / rank up down, rounded once. Provenance and the rest come along; m has values. */
+enum err_code model_merge(const struct model *m, struct model *out, struct err *e);
 
 /* Copies the values of every parameter of *m under `scope` ("w2v": "w2v.mask_token" ...).
  * ERR_MODEL naming the first that is missing or has another shape. */

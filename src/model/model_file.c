@@ -14,6 +14,7 @@
 #include "kernel/storage.h"
 #include "model/aggregate.h"
 #include "model/model.h"
+#include "model/model_file.h"
 
 #define MODEL_FORMAT "1"
 #define OBJECTIVE_PARAMS_MAX 4096
@@ -83,9 +84,8 @@ static cJSON *objective_json(const struct model *m)
     return json;
 }
 
-/* Metadata and tensors to a file. */
-static enum err_code write_file(const struct model *m, const struct safetensor *tensors, int64_t n,
-                                const char *path, struct err *e)
+enum err_code model_write(const struct model *m, const struct safetensor *tensors, int64_t n,
+                          const char *base, const char *path, struct err *e)
 {
     cJSON *spec = model_spec_json(m), *contract = contract_to_json(&m->contract),
           *classes = model_classes_json(m), *objective = m->objective ? objective_json(m) : NULL;
@@ -98,16 +98,23 @@ static enum err_code write_file(const struct model *m, const struct safetensor *
     ASSERT(!spec_text.failed && !contract_text.failed && !classes_text.failed &&
                !objective_text.failed,
            "out of memory");
-    const char *keys[] = {"format",        "ecgfm.version",    "ecgfm.spec",     "ecgfm.contract",
-                          "ecgfm.classes", "ecgfm.provenance", "ecgfm.objective"};
+    const char *last = base ? "ecgfm.base" : "ecgfm.objective";
+    const char *keys[] = {"format",
+                          base ? "ecgfm.adapter" : "ecgfm.version",
+                          "ecgfm.spec",
+                          "ecgfm.contract",
+                          "ecgfm.classes",
+                          "ecgfm.provenance",
+                          last};
     const char *texts[] = {"pt",
                            MODEL_FORMAT,
                            spec_text.data,
                            contract_text.data,
                            classes_text.data,
                            m->provenance ? m->provenance : "{}",
-                           objective_text.data};
-    enum err_code code = safetensors_write(path, tensors, n, keys, texts, objective ? 7 : 6, e);
+                           base ? base : objective_text.data};
+    enum err_code code =
+        safetensors_write(path, tensors, n, keys, texts, base || objective ? 7 : 6, e);
     buf_free(&spec_text);
     buf_free(&contract_text);
     buf_free(&classes_text);
@@ -119,7 +126,7 @@ static enum err_code write_file(const struct model *m, const struct safetensor *
     return code;
 }
 
-static struct safetensor param_tensor(const struct param *p, const void *data, enum storage storage)
+struct safetensor model_tensor(const struct param *p, const void *data, enum storage storage)
 {
     static const enum safetensors_dtype dtypes[] = {
         [STORAGE_F32] = ST_F32, [STORAGE_BF16] = ST_BF16, [STORAGE_INT8] = ST_I8};
@@ -143,8 +150,8 @@ enum err_code model_save(const struct model *m, const float *values, const char 
     for (int i = 0; i < m->params.count; i++)
         if (is_saved(m, m->params.items[i]))
             list[n++] =
-                param_tensor(m->params.items[i], values + m->params.items[i]->offset, STORAGE_F32);
-    enum err_code code = write_file(m, list, n, path, e);
+                model_tensor(m->params.items[i], values + m->params.items[i]->offset, STORAGE_F32);
+    enum err_code code = model_write(m, list, n, NULL, path, e);
     free(list);
     return code;
 }
@@ -196,7 +203,7 @@ enum err_code model_save_as(const struct model *m, enum storage storage, const c
         if (!p->product || !is_saved(m, p))
             continue;
         code = round_param(m, i, storage, &a, &w, e);
-        list[--last] = param_tensor(p, w.data, storage);
+        list[--last] = model_tensor(p, w.data, storage);
         if (w.scale)
             list[n++] = (struct safetensor){.name = scale_name(&a, p),
                                             .dtype = ST_F32,
@@ -207,10 +214,10 @@ enum err_code model_save_as(const struct model *m, enum storage storage, const c
     }
     for (int i = 0; i < count; i++)
         if (!m->params.items[i]->product && is_saved(m, m->params.items[i]))
-            list[n++] = param_tensor(m->params.items[i], model_weight(m, i).data, STORAGE_F32);
+            list[n++] = model_tensor(m->params.items[i], model_weight(m, i).data, STORAGE_F32);
     memmove(list + n, list + last, (size_t)(2 * count - last) * sizeof *list);
     if (code == ERR_OK)
-        code = write_file(m, list, n + 2 * count - last, path, e);
+        code = model_write(m, list, n + 2 * count - last, NULL, path, e);
     free(list);
     arena_reset(&a);
     return code;
@@ -447,28 +454,45 @@ static enum err_code weights_from_file(struct model *m, const struct safetensors
     return check_values(m, false, e);
 }
 
-static enum err_code model_from_file(struct model *m, const struct safetensors *st, cJSON **spec,
-                                     cJSON **contract_json, cJSON **classes_json, struct err *e)
+enum err_code model_read_metadata(struct model *m, const struct safetensors *st,
+                                  const char *version_key, struct err *e)
 {
-    const char *version = safetensors_metadata(st, "ecgfm.version");
+    const char *version = safetensors_metadata(st, version_key);
+    if (!version && safetensors_metadata(st, "ecgfm.adapter"))
+        FAIL(e, ERR_MODEL,
+             "this is an adapter: `ecgfm convert --adapter ADAPTER BASE OUT` makes a model of it");
     if (!version || strcmp(version, MODEL_FORMAT) != 0)
-        FAIL(e, ERR_MODEL, "metadata ecgfm.version: expected %s, found %s", MODEL_FORMAT,
+        FAIL(e, ERR_MODEL, "metadata %s: expected %s, found %s", version_key, MODEL_FORMAT,
              version ? version : "nothing: this is no ecgfm model file");
-    TRY(metadata_json(st, "ecgfm.spec", spec, e));
-    TRY(metadata_json(st, "ecgfm.contract", contract_json, e));
-    TRY(metadata_json(st, "ecgfm.classes", classes_json, e));
+    cJSON *spec = NULL, *contract_json = NULL, *classes_json = NULL;
     struct contract contract;
-    TRY(contract_from_json(&contract, *contract_json, e));
+    struct model_classes classes = {0};
     struct arena scratch;
     arena_init(&scratch, "classes", 0);
-    struct model_classes classes = {0};
-    enum err_code code = model_classes_from_json(*classes_json, &scratch, &classes, e);
+    enum err_code code = metadata_json(st, "ecgfm.spec", &spec, e);
     if (code == ERR_OK)
-        code = model_create(m, *spec, &contract, &classes, e);
+        code = metadata_json(st, "ecgfm.contract", &contract_json, e);
+    if (code == ERR_OK)
+        code = metadata_json(st, "ecgfm.classes", &classes_json, e);
+    if (code == ERR_OK)
+        code = contract_from_json(&contract, contract_json, e);
+    if (code == ERR_OK)
+        code = model_classes_from_json(classes_json, &scratch, &classes, e);
+    if (code == ERR_OK)
+        code = model_create(m, spec, &contract, &classes, e);
     arena_reset(&scratch);
+    cJSON_Delete(spec);
+    cJSON_Delete(contract_json);
+    cJSON_Delete(classes_json);
     TRY(code);
     const char *provenance = safetensors_metadata(st, "ecgfm.provenance");
     m->provenance = provenance ? arena_strdup(&m->arena, provenance) : NULL;
+    return ERR_OK;
+}
+
+static enum err_code model_from_file(struct model *m, const struct safetensors *st, struct err *e)
+{
+    TRY(model_read_metadata(m, st, "ecgfm.version", e));
     TRY(objective_from_file(m, st, e));
     return weights_from_file(m, st, e);
 }
@@ -478,13 +502,9 @@ enum err_code model_open_unchecked(struct model *m, const char *path, struct err
     memset(m, 0, sizeof *m);
     struct safetensors *st = calloc(1, sizeof *st);
     ASSERT(st, "out of memory");
-    cJSON *spec = NULL, *contract = NULL, *classes = NULL;
     enum err_code code = safetensors_open(st, path, e);
     if (code == ERR_OK)
-        code = model_from_file(m, st, &spec, &contract, &classes, e);
-    cJSON_Delete(spec);
-    cJSON_Delete(contract);
-    cJSON_Delete(classes);
+        code = model_from_file(m, st, e);
     if (code == ERR_OK) {
         m->file = st;
         return ERR_OK;

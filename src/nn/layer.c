@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
+
 size_t scope_enter(struct build *b, const char *format, ...)
 {
     size_t length = strlen(b->scope);
@@ -36,6 +38,7 @@ struct tensor *nn_param(struct build *b, const char *name, int rank, const int64
     ASSERT(n > 0 && (size_t)n < sizeof full, "parameter name too long");
     struct param *p = param_get(b->params, full, rank, shape, init, scale, decay, b->layer);
     p->frozen |= b->frozen;
+    p->added |= b->added;
     return tape_parameter(b->tape, p->name, !p->frozen, p->offset, rank, shape);
 }
 
@@ -57,6 +60,36 @@ struct linear_start nn_start_gauss(double deviation)
     return (struct linear_start){PARAM_GAUSS, PARAM_ZERO, deviation, 0};
 }
 
+/* Every target as what a name may be: itself, its end after a point, or a pattern of the whole. */
+bool lora_is_target(const struct lora_options *lora, const char *name)
+{
+    for (const char *end = lora->targets ? name : NULL; end; end = strchr(end, '.')) {
+        end += *end == '.';
+        if (str_matches_any(lora->targets, end))
+            return true;
+    }
+    return false;
+}
+
+/* What is added to the linear layer whose scope this is; NULL: nothing. */
+static struct tensor *low_rank(struct build *b, struct tensor *x, int64_t out)
+{
+    const struct lora_options *lora = b->lora;
+    if (!lora || !lora->rank || !lora_is_target(lora, b->scope))
+        return NULL;
+    int64_t in = tensor_width(x);
+    bool added = b->added;
+    b->added = true;
+    struct tensor *down = nn_param(b, "lora.down", 2, (int64_t[]){lora->rank, in}, PARAM_GAUSS,
+                                   1 / sqrt((double)in), true);
+    struct tensor *up =
+        nn_param(b, "lora.up", 2, (int64_t[]){out, lora->rank}, PARAM_ZERO, 0, true);
+    b->added = added;
+    x = t_linear(b->tape, t_dropout_always(b->tape, x, lora->dropout), down, NULL, ACTIVATION_NONE);
+    x = t_scale(b->tape, x, lora->alpha / (double)lora->rank);
+    return t_linear(b->tape, x, up, NULL, ACTIVATION_NONE);
+}
+
 struct tensor *nn_linear_from(struct build *b, const char *name, struct tensor *x, int64_t out,
                               enum activation act, struct linear_start start)
 {
@@ -64,8 +97,12 @@ struct tensor *nn_linear_from(struct build *b, const char *name, struct tensor *
     struct tensor *w = nn_param(b, "weight", 2, (int64_t[]){out, tensor_width(x)}, start.weight,
                                 start.weight_scale, true);
     struct tensor *bias = nn_param(b, "bias", 1, &out, start.bias, start.bias_scale, false);
+    struct tensor *addition = low_rank(b, x, out);
     scope_leave(b, scope);
-    return t_linear(b->tape, x, w, bias, act);
+    if (!addition)
+        return t_linear(b->tape, x, w, bias, act);
+    x = t_add(b->tape, t_linear(b->tape, x, w, bias, ACTIVATION_NONE), addition);
+    return act == ACTIVATION_NONE ? x : t_activation(b->tape, x, act);
 }
 
 struct tensor *nn_layernorm(struct build *b, const char *name, struct tensor *x, double epsilon)
@@ -155,9 +192,25 @@ struct tensor *nn_batchnorm(struct build *b, const char *name, struct tensor *x,
     return nn_batchnorm_from(b, name, x, NULL, act, (struct batchnorm_start){1, 0});
 }
 
-static struct tensor *residual(struct build *b, struct tensor *x, struct tensor *branch,
-                               const struct block_options *o)
+static struct tensor *adapter(struct build *b, const char *name, struct tensor *x)
 {
+    if (!b->adapter_width)
+        return x;
+    struct linear_start start = {PARAM_NORMAL, PARAM_ZERO, 0.01, 0};
+    bool added = b->added;
+    b->added = true;
+    size_t scope = scope_enter(b, "%s", name);
+    struct tensor *y = nn_linear_from(b, "down", x, b->adapter_width, ACTIVATION_GELU, start);
+    y = nn_linear_from(b, "up", y, tensor_width(x), ACTIVATION_NONE, start);
+    scope_leave(b, scope);
+    b->added = added;
+    return t_add(b->tape, x, y);
+}
+
+static struct tensor *residual(struct build *b, struct tensor *x, struct tensor *branch,
+                               const char *adapter_name, const struct block_options *o)
+{
+    branch = adapter(b, adapter_name, branch);
     branch = t_dropout(b->tape, branch, o->dropout, false);
     branch = t_dropout(b->tape, branch, o->drop_path, true);
     return t_add(b->tape, x, branch);
@@ -208,11 +261,13 @@ static struct tensor *mlp(struct build *b, struct tensor *x, const struct block_
 static struct tensor *block(struct build *b, struct tensor *x, const struct block_options *o)
 {
     if (o->post_norm) {
-        x = nn_layernorm(b, "norm1", residual(b, x, attention(b, x, o), o), o->epsilon);
-        return nn_layernorm(b, "norm2", residual(b, x, mlp(b, x, o), o), o->epsilon);
+        x = residual(b, x, attention(b, x, o), "adapter1", o);
+        x = nn_layernorm(b, "norm1", x, o->epsilon);
+        x = residual(b, x, mlp(b, x, o), "adapter2", o);
+        return nn_layernorm(b, "norm2", x, o->epsilon);
     }
-    x = residual(b, x, attention(b, nn_layernorm(b, "norm1", x, o->epsilon), o), o);
-    return residual(b, x, mlp(b, nn_layernorm(b, "norm2", x, o->epsilon), o), o);
+    x = residual(b, x, attention(b, nn_layernorm(b, "norm1", x, o->epsilon), o), "adapter1", o);
+    return residual(b, x, mlp(b, nn_layernorm(b, "norm2", x, o->epsilon), o), "adapter2", o);
 }
 
 struct tensor *nn_block(struct build *b, struct tensor *x, const struct block_options *o)

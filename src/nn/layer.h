@@ -18,13 +18,30 @@ struct attention_tap {
     int64_t heads;
 };
 
+/* Low-rank additions to linear layers: y = x w^T + b + alpha / rank (x down^T) up^T, with parameters
+ * "<layer>.lora.down" [rank, in] (Gaussian) and "<layer>.lora.up" [out, rank] (zero: it starts as the layer
+ * it is added to). Source: Hu et al. 2021 (LoRA), section 4.1. */
+struct lora_options {
+    int64_t rank; /* 0: none */
+    double alpha;
+    double dropout; /* of x on its way to the addition */
+    const char
+        *targets; /* names of layers, or their ends after a point ("qkv", "mlp.up"), with * and ?
+                          * for any text or character, separated by commas */
+};
+/* Is a layer of that full name one of the targets? */
+bool lora_is_target(const struct lora_options *lora, const char *name);
+
 struct build {
     struct tape *tape;
     struct param_table *params;
     int layer;
-    bool frozen;               /* parameters asked for are frozen */
-    char scope[128];           /* "encoder.block.3" */
-    struct attention_tap *tap; /* NULL: nobody asks */
+    bool frozen;                     /* parameters asked for are frozen */
+    bool added;                      /* parameters asked for are additions: param->added */
+    const struct lora_options *lora; /* NULL: none */
+    int64_t adapter_width;           /* of adapters in blocks; 0: none */
+    char scope[128];                 /* "encoder.block.3" */
+    struct attention_tap *tap;       /* NULL: nobody asks */
 };
 
 /* Appends ".name" to the scope; returns the length to give back to scope_leave. */
@@ -101,7 +118,9 @@ struct block_options {
     bool post_norm;
     struct tensor *lengths; /* [B] index: tokens of each record that are attended to; NULL: all */
 };
-/* Transformer block. x [B,N,D]. Pre-norm: x + attention(norm(x)), then + mlp(norm(.)); post-norm:
+/* With build->adapter_width an adapter follows attention and mlp, before dropout and sum: z + GELU(z down^T)
+ * up^T with parameters "adapter1.down.weight" ..., near zero. Source: Houlsby et al. 2019, section 2.1.
+ * Transformer block. x [B,N,D]. Pre-norm: x + attention(norm(x)), then + mlp(norm(.)); post-norm:
  * norm(x + attention(x)), then norm(. + mlp(.)). Source: Xiong et al. 2020, figure 1b and 1a. */
 struct tensor *nn_block(struct build *b, struct tensor *x, const struct block_options *options);
 

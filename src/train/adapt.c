@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "model/aggregate.h"
 #include "model/scorer.h"
+#include "train/adaptation.h"
 #include "train/fraction.h"
 #include "train/recipe.h"
 #include "train/values.h"
@@ -38,21 +39,34 @@ static bool weights_are_random(const struct adapt *a)
     return strcmp(a->options.weights, "random") == 0;
 }
 
-/* Over what a preset or file says of the network. */
-static enum err_code apply_recipe(struct adapt *a, struct err *e)
+/* Over what a preset or file says of the network: the way of adapting, then the recipe. */
+static enum err_code apply_settings(struct adapt *a, struct err *e)
 {
+    if (a->tuning.adapt)
+        TRY(option_set_words(a->set, adaptation_find(a->tuning.adapt)->defaults, OPTION_FROM_PRESET,
+                             false, e));
     return a->tuning.recipe ? recipe_apply(a->set, a->tuning.recipe, a->model.network.backbone, e)
                             : ERR_OK;
+}
+
+/* What the set says anew of the network, and what is added to it. */
+static enum err_code finish_spec(struct adapt *a, const char *origin, cJSON *spec, struct err *e)
+{
+    TRY(weights_override(a->set, origin, spec, e));
+    if (a->lora.rank > 0 && strcmp(a->tuning.adapt, "lora") != 0)
+        FAIL(e, ERR_USAGE, "lora.rank is %lld, but adapt is %s", (long long)a->lora.rank,
+             a->tuning.adapt);
+    if (a->lora.rank > 0)
+        cJSON_AddItemToObject(spec, "lora", option_rows_to_json(lora_rows, &a->lora));
+    return ERR_OK;
 }
 
 static enum err_code start_from_options(struct adapt *a, cJSON **spec, struct contract *contract,
                                         struct err *e)
 {
     TRY(model_options_spec(a->set, &a->model, spec, e)); /* a preset may say what its input is */
-    if (a->tuning.recipe) {
-        TRY(apply_recipe(a, e));
-        TRY(weights_override(a->set, "the preset", *spec, e));
-    }
+    TRY(apply_settings(a, e));
+    TRY(finish_spec(a, "the preset", *spec, e));
     return input_contract(&a->input, contract, e);
 }
 
@@ -61,8 +75,8 @@ static enum err_code start_from_weights(struct adapt *a, cJSON **spec, struct co
 {
     const char *path = a->options.weights;
     TRY(weights_read(a->set, path, spec, contract, e));
-    TRY(apply_recipe(a, e));
-    return weights_override(a->set, path, *spec, e);
+    TRY(apply_settings(a, e));
+    return finish_spec(a, path, *spec, e);
 }
 
 /* --- weights of positives ----------------------------------------------------------------------- */
@@ -295,6 +309,8 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
     }
     cJSON_Delete(spec);
     TRY(code);
+    if (a->tuning.adapt)
+        TRY(adaptation_apply(adaptation_find(a->tuning.adapt), &a->result, e));
     TRY(positive_weights_set(a, data, e));
     const char *weights = random ? NULL : model_path(&a->set->arena, a->options.weights);
     return experiment_describe(x, weights, e);
@@ -313,32 +329,31 @@ enum err_code adapt_start(struct adapt *a, struct err *e)
     return code;
 }
 
-static enum err_code test_scores(struct adapt *a, const struct adapt_data *data, float *scores,
-                                 struct err *e)
+static enum err_code test_scores(struct adapt *a, const struct model *m,
+                                 const struct adapt_data *data, float *scores, struct err *e)
 {
     struct scorer *s = NULL;
-    enum err_code code = scorer_open(&s, &a->result, NULL, e);
+    enum err_code code = scorer_open(&s, m, NULL, e);
     if (code == ERR_OK)
         code = experiment_score(&a->experiment, s, SPLIT_TEST, data->subset[SPLIT_TEST],
                                 data->count[SPLIT_TEST], NULL, scores, e);
     scorer_close(s);
-    for (int64_t i = 0; code == ERR_OK && i < data->count[SPLIT_TEST] * a->result.classes.count;
-         i++)
-        scores[i] = score_from_output(&a->result.classes, i % a->result.classes.count, scores[i]);
+    for (int64_t i = 0; code == ERR_OK && i < data->count[SPLIT_TEST] * m->classes.count; i++)
+        scores[i] = score_from_output(&m->classes, i % m->classes.count, scores[i]);
     return code;
 }
 
-enum err_code adapt_finish(struct adapt *a, const struct adapt_data *data, struct cJSON *extra,
-                           struct err *e)
+enum err_code adapt_finish(struct adapt *a, struct model *m, const struct adapt_data *data,
+                           struct cJSON *extra, struct err *e)
 {
     struct experiment *x = &a->experiment;
-    int64_t n = data->count[SPLIT_TEST], K = a->result.classes.count;
-    a->result.provenance = experiment_provenance(x, data->count[SPLIT_TRAIN], e);
-    enum err_code code = model_save(&a->result, NULL, run_path(&x->run, "model.safetensors"), e);
+    int64_t n = data->count[SPLIT_TEST], K = m->classes.count;
+    m->provenance = experiment_provenance(x, data->count[SPLIT_TRAIN], e);
+    enum err_code code = model_save(m, NULL, run_path(&x->run, "model.safetensors"), e);
     float *scores = aligned_calloc((size_t)(n * K), sizeof *scores);
     ASSERT(scores, "out of memory");
     if (code == ERR_OK)
-        code = test_scores(a, data, scores, e);
+        code = test_scores(a, m, data, scores, e);
     if (code == ERR_OK) {
         cJSON_AddStringToObject(extra, "task", x->labels.task);
         cJSON_AddStringToObject(extra, "split", "test");
@@ -346,9 +361,9 @@ enum err_code adapt_finish(struct adapt *a, const struct adapt_data *data, struc
         cJSON_AddNumberToObject(extra, "validation_records", (double)data->count[SPLIT_VALIDATION]);
         if (a->fraction)
             cJSON_AddItemToObject(extra, "label_fraction", cJSON_Duplicate(a->fraction, true));
-        if (a->result.positive_weights)
+        if (m->positive_weights)
             cJSON_AddItemToObject(extra, "positive_weights",
-                                  cJSON_CreateFloatArray(a->result.positive_weights, (int)K));
+                                  cJSON_CreateFloatArray(m->positive_weights, (int)K));
         code = experiment_report(x, SPLIT_TEST, data->subset[SPLIT_TEST], n, scores,
                                  a->options.bootstrap, extra, &a->evaluation, e);
     }
@@ -362,5 +377,6 @@ void adapt_free(struct adapt *a)
     cJSON_Delete(a->fraction);
     evaluation_free(&a->evaluation);
     model_free(&a->result);
+    model_free(&a->merged);
     experiment_close(&a->experiment);
 }

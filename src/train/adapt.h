@@ -17,6 +17,7 @@ extern const struct option adapt_rows[];
 /* Of finetune alone. */
 struct tuning_options {
     const char *recipe; /* a row of `recipes`; NULL: none */
+    const char *adapt;  /* a row of `adaptations`; NULL: this is no fine-tuning */
 };
 extern const struct option tuning_rows[];
 
@@ -26,12 +27,14 @@ struct adapt {
     struct experiment_options data;
     struct adapt_options options;
     struct tuning_options tuning;   /* finetune */
+    struct lora_options lora;       /* finetune */
     struct input_options input;     /* used with --weights random */
     struct model_options model;     /* used with --weights random */
     struct trainer_options trainer; /* finetune */
     struct augment_chain augment;   /* finetune */
     struct option_set *set;
-    struct model result;
+    struct model result; /* what is learned */
+    struct model merged; /* finetune: the same without low-rank additions; zero: there are none */
     struct evaluation evaluation; /* of the test fold */
     struct cJSON *fraction;       /* what subset of the labels is used; NULL: all */
 };
@@ -54,8 +57,8 @@ struct adapt_data {
 enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e);
 /* Copies the encoder from --weights, or leaves the random start. After model_allocate. */
 enum err_code adapt_start(struct adapt *a, struct err *e);
-/* Scores the test records with a->result, writes the model and the reports. extra is consumed. */
-enum err_code adapt_finish(struct adapt *a, const struct adapt_data *data, struct cJSON *extra,
-                           struct err *e);
+/* Scores the test records with the model, writes it and the reports. extra is consumed. */
+enum err_code adapt_finish(struct adapt *a, struct model *m, const struct adapt_data *data,
+                           struct cJSON *extra, struct err *e);
 
 #endif

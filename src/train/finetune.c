@@ -4,14 +4,18 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "model/adapter.h"
 #include "model/scorer.h"
 #include "train/adapt.h"
+#include "train/adaptation.h"
 #include "train/interrupt.h"
 #include "train/values.h"
 
 const struct option tuning_rows[] = {
     OPT_TEXT(tuning_options, recipe, NULL, "NAME",
              "published settings by name (see `ecgfm list recipes`); what is set beside it wins"),
+    OPT_CHOICE(tuning_options, adapt, "full", "full|head|lora|adapter|bias",
+               "what learns (see `ecgfm list adaptations`)"),
     OPTION_END};
 
 /* Defaults that differ from pre-training's. */
@@ -24,6 +28,7 @@ void finetune_options_add(struct adapt *a, struct option_set *set)
 {
     probe_options_add(a, set);
     option_set_add(set, "", tuning_rows, &a->tuning);
+    option_set_add(set, "lora", lora_rows, &a->lora);
     trainer_options_add(set, &a->trainer);
     trainer_choice_add(set, &a->trainer);
     augment_chain_init(&a->augment, set, "augment");
@@ -127,6 +132,54 @@ static enum err_code train(struct finetuning *c, struct trainer *t, int64_t batc
                             c->data.count[SPLIT_TRAIN], 1, &a->augment, batch, e);
 }
 
+/* What was learned beside the given encoder, as a file. */
+static enum err_code save_adapter(struct adapt *a, const struct adapt_data *data, struct err *e)
+{
+    struct experiment *x = &a->experiment;
+    if (strcmp(adaptation_find(a->tuning.adapt)->learns, "*") == 0)
+        return ERR_OK; /* all of it is new */
+    if (strcmp(a->options.weights, "random") == 0) {
+        log_info("the encoder is random, of no file: there is no adapter.safetensors");
+        return ERR_OK;
+    }
+    struct model base;
+    enum err_code code = model_load(&base, model_path(&a->set->arena, a->options.weights), e);
+    a->result.provenance = experiment_provenance(x, data->count[SPLIT_TRAIN], e);
+    if (code == ERR_OK)
+        code = adapter_save(&a->result, &base, run_path(&x->run, "adapter.safetensors"), e);
+    model_free(&base);
+    return code;
+}
+
+/* The model of the run, in *out: without low-rank additions, what they learned is in the layers. */
+static enum err_code settle(struct adapt *a, struct model **out, struct err *e)
+{
+    *out = &a->result;
+    if (a->result.lora.rank == 0)
+        return ERR_OK;
+    TRY(model_merge(&a->result, &a->merged, e));
+    a->merged.positive_weights = a->result.positive_weights;
+    *out = &a->merged;
+    return ERR_OK;
+}
+
+static cJSON *describe(const struct adapt *a, const struct trainer *t)
+{
+    cJSON *json = cJSON_CreateObject();
+    const struct param_table *p = &a->result.params;
+    int64_t learned = 0;
+    for (int i = 0; i < p->count; i++)
+        learned += p->items[i]->frozen ? 0 : p->items[i]->numel;
+    bool last = strcmp(a->trainer.keep, "last") == 0;
+    cJSON_AddNumberToObject(json, last ? "last_epoch" : "best_epoch",
+                            (double)trainer_best_epoch(t));
+    cJSON_AddNumberToObject(json, score_name(&a->experiment), trainer_best_score(t));
+    cJSON_AddStringToObject(json, "adapt", a->tuning.adapt);
+    cJSON_AddNumberToObject(json, "parameters", (double)param_count_values(p));
+    cJSON_AddNumberToObject(json, "learned_parameters", (double)learned);
+    return json;
+}
+
 enum err_code finetune_run(struct adapt *a, struct err *e)
 {
     struct finetuning c = {.a = a};
@@ -144,12 +197,15 @@ enum err_code finetune_run(struct adapt *a, struct err *e)
     if (code == ERR_OK)
         code = train(&c, t, batch, e);
     if (code == ERR_OK) {
-        cJSON *extra = cJSON_CreateObject();
-        bool last = strcmp(a->trainer.keep, "last") == 0;
-        cJSON_AddNumberToObject(extra, last ? "last_epoch" : "best_epoch",
-                                (double)trainer_best_epoch(t));
-        cJSON_AddNumberToObject(extra, score_name(&a->experiment), trainer_best_score(t));
-        code = adapt_finish(a, &c.data, extra, e);
+        cJSON *extra = describe(a, t);
+        struct model *m = NULL;
+        code = save_adapter(a, &c.data, e);
+        if (code == ERR_OK)
+            code = settle(a, &m, e);
+        if (code == ERR_OK)
+            code = adapt_finish(a, m, &c.data, extra, e);
+        else
+            cJSON_Delete(extra);
     }
     scorer_close(c.scorer);
     free(c.scores);

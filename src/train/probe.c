@@ -98,7 +98,7 @@ enum err_code probe_run(struct adapt *a, struct err *e)
         extra = fit_json(&fit);
     }
     if (code == ERR_OK)
-        code = adapt_finish(a, &data, extra, e);
+        code = adapt_finish(a, &a->result, &data, extra, e);
     logistic_free(&fit);
     free(train);
     free(valid);

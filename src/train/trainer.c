@@ -41,6 +41,10 @@ static const struct option trainer_rows[] = {
               "decay of the averaged weights that are evaluated and saved; 0: none"),
     OPT_FLOAT(trainer_options, layer_decay, "1", 0.01, 1, NULL,
               "factor on the learning rate for each layer further from the output"),
+    OPT_FLOAT(
+        trainer_options, group_decay, "1", 0.0001, 1, NULL,
+        "factor on the learning rate of the encoder, and again of what comes before its first "
+        "block"),
     OPT_FLOAT(trainer_options, head_rate, "1", 0, 1e6, NULL,
               "factor on the learning rate of all but the encoder"),
     OPT_FLOAT(trainer_options, encoder_rate, "1", 0, 1e6, NULL,
@@ -51,6 +55,11 @@ static const struct option trainer_rows[] = {
             "layers kept fixed: 1 is the embedding, 2 also the first block, and so on"),
     OPT_INT(trainer_options, freeze_steps, "0", 0, 1e12, NULL,
             "steps in which the encoder stays as it is, before all learns"),
+    OPT_FLOAT(trainer_options, freeze_epochs, "0", 0, 1e6, NULL, "the same in epochs; they add up"),
+    OPT_INT(trainer_options, unfreeze_steps, "0", 0, 1e12, NULL,
+            "steps from which on one more layer learns, from the last one down; 0: all at once"),
+    OPT_FLOAT(trainer_options, unfreeze_epochs, "0", 0, 1e6, NULL,
+              "the same in epochs; they add up"),
     OPT_FLOAT(trainer_options, checkpoint_seconds, "30", 0, 1e6, "s",
               "time between checkpoints; 0: after every step"),
     OPT_INT(trainer_options, log_steps, "10", 1, 1e9, NULL, "steps between lines of metrics.jsonl"),
@@ -159,7 +168,24 @@ static void rates_set(struct trainer *t)
         struct param *x = p->items[i];
         bool encoder = str_starts_with(x->name, "encoder.");
         x->rate = encoder ? o->encoder_rate * (x->layer == 0 ? o->embed_rate : 1) : o->head_rate;
-        x->delay = encoder ? o->freeze_steps : 0;
+        if (encoder && o->group_decay > 0)
+            x->rate *= pow(o->group_decay, x->layer == 0 ? 2 : 1);
+    }
+}
+
+/* Gradual unfreezing: Howard and Ruder 2018 (ULMFiT), section 3.3. What is of the head's layer, such as
+ * the norm after the last block, waits for no other. */
+static void delays_set(struct trainer *t)
+{
+    const struct trainer_options *o = t->options;
+    struct param_table *p = &t->model->params;
+    double epoch = (double)t->steps_per_epoch;
+    int64_t all = o->freeze_steps + (int64_t)llround(o->freeze_epochs * epoch);
+    int64_t layer = o->unfreeze_steps + (int64_t)llround(o->unfreeze_epochs * epoch);
+    for (int i = 0; i < p->count; i++) {
+        struct param *x = p->items[i];
+        bool encoder = str_starts_with(x->name, "encoder.");
+        x->delay = encoder ? all + layer * (p->layer_max - x->layer) : 0;
     }
 }
 
@@ -551,6 +577,7 @@ static enum err_code step_run(struct trainer *t, struct loader *l, struct err *e
 enum err_code trainer_start(struct trainer *t, int64_t batches_per_epoch, struct err *e)
 {
     schedule_set(t, batches_per_epoch);
+    delays_set(t);
     return slabs_allocate(t, e);
 }
 

@@ -27,8 +27,10 @@ struct trainer_options {
     double lr, min_lr, warmup, weight_decay, beta1, beta2, epsilon, clip, ema, layer_decay;
     int64_t warmup_steps; /* instead of the fraction; 0: by the fraction */
     double head_rate, encoder_rate,
-        embed_rate; /* factors on the learning rate; 0: does not learn */
-    int64_t freeze, freeze_steps;
+        embed_rate;     /* factors on the learning rate; 0: does not learn */
+    double group_decay; /* 0: as 1 */
+    int64_t freeze, freeze_steps, unfreeze_steps;
+    double freeze_epochs, unfreeze_epochs;
     double checkpoint_seconds;
     int64_t log_steps;
     const void *schedule_configs[SCHEDULES_MAX]; /* of the rows of `schedules`; NULL: no options */

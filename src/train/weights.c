@@ -38,14 +38,13 @@ enum err_code weights_read(struct option_set *set, const char *path, struct cJSO
     return code;
 }
 
-/* Is the option one of training, or of the head? */
+/* Is the option one of training, of the head or of what is added to the network? */
 static bool may_change(const char *group, const char *name)
 {
     const struct backbone *b = backbone_find(group);
     if (!b)
         return strcmp(group, "head") == 0 ||
-               (strcmp(group, "network") == 0 &&
-                (strcmp(name, "pool") == 0 || strcmp(name, "head") == 0));
+               (strcmp(group, "network") == 0 && strcmp(name, "backbone") != 0);
     size_t length = strlen(name);
     for (const char *at = b->training; at && (at = strstr(at, name)) != NULL; at += length)
         if ((at == b->training || at[-1] == ' ') && (at[length] == ' ' || !at[length]))

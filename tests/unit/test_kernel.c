@@ -153,8 +153,8 @@ static void layernorm_bwd(struct run *r, const int64_t *s)
     void *dy = run_in(r, M * D, -1, 1), *x = run_in(r, M * D, -1, 3);
     void *g = run_in(r, D, 0.5, 1.5), *mean = run_in(r, M, 0.9, 1.1), *rstd = run_in(r, M, 0.5, 1);
     run_seal(r);
-    r->k->layernorm_bwd(dx, s[3] ? NULL : dg, s[3] ? NULL : db, dy, x, s[3] ? NULL : g, mean, rstd,
-                        M, D, (int)s[2]);
+    r->k->layernorm_bwd(dx, s[3] ? NULL : dg, s[3] == 1 ? NULL : db, dy, x, s[3] == 1 ? NULL : g,
+                        mean, rstd, M, D, (int)s[2]);
 }
 
 static void softmax_fwd(struct run *r, const int64_t *s)
@@ -376,8 +376,8 @@ static void groupnorm_bwd(struct run *r, const int64_t *s)
     void *dy = run_in(r, n, -1, 1), *x = run_in(r, n, -1, 3), *g = run_in(r, s[2], 0.5, 1.5);
     void *mean = run_in(r, s[0] * s[3], 0.9, 1.1), *rstd = run_in(r, s[0] * s[3], 0.5, 1);
     run_seal(r);
-    r->k->groupnorm_bwd(dx, s[5] ? NULL : dg, s[5] ? NULL : db, dy, x, g, mean, rstd, s[0], s[1],
-                        s[2], s[3], (int)s[4]);
+    r->k->groupnorm_bwd(dx, s[5] ? NULL : dg, s[5] == 1 ? NULL : db, dy, x, g, mean, rstd, s[0],
+                        s[1], s[2], s[3], (int)s[4]);
 }
 
 /* s: B, T, H, N, directions. */
@@ -1052,7 +1052,7 @@ static const struct kernel_case cases[] = {
     {CASE(activation_fwd), {{5, 1}, {35, 0}, {70001, 1}, {70001, 2}}},
     {CASE(activation_bwd), {{1, 1, 1}, {35, 0, 0}, {70001, 1, 0, 1}, {70001, 2, 1}, {37, 1, 1}}},
     {CASE(layernorm_fwd), {{1, 1, 0}, {3, 37, 0}, {129, 300, 0}, {67, 193, 1}}},
-    {CASE(layernorm_bwd), {{1, 1, 0}, {3, 37, 1}, {129, 300, 0}, {67, 193, 1, 1}}},
+    {CASE(layernorm_bwd), {{1, 1, 0}, {3, 37, 1}, {129, 300, 0}, {67, 193, 1, 1}, {67, 193, 0, 2}}},
     {CASE(softmax_fwd), {{1, 1}, {3, 37}, {129, 300}}},
     {CASE(softmax_bwd), {{1, 1, 0}, {3, 37, 1}, {129, 300, 0}}},
     {CASE(attention_fwd),
@@ -1102,7 +1102,11 @@ static const struct kernel_case cases[] = {
      {{1, 1, 1, 1, 1, 0}, {3, 11, 5, 2, 2, 1}, {7, 625, 64, 2, 2, 0}, {5, 70, 33, 4, 3, 1}}},
     {CASE(groupnorm_fwd), {{1, 1, 1, 1}, {3, 37, 5, 5}, {2, 300, 70, 70}, {3, 130, 195, 3}}},
     {CASE(groupnorm_bwd),
-     {{1, 1, 1, 1, 0}, {3, 37, 5, 5, 1}, {2, 300, 70, 70, 0}, {3, 130, 195, 3, 1, 1}}},
+     {{1, 1, 1, 1, 0},
+      {3, 37, 5, 5, 1},
+      {2, 300, 70, 70, 0},
+      {3, 130, 195, 3, 1, 1},
+      {3, 130, 195, 3, 0, 2}}},
     {CASE(ssm_fwd),
      {{1, 1, 1, 1, 1}, {3, 40, 5, 4, 2}, {2, 150, 37, 4, 2}, {2, 70, 16, 7, 1}, {5, 9, 70, 2, 2}}},
     {CASE(ssm_bwd),

@@ -165,6 +165,37 @@ static void an_encoder_waits(void **state)
     session_close(&s);
 }
 
+/* From the last layer down: head and last norm, then block 1, block 0, and what comes before. A step as long
+ * as a rate is a first step. */
+static void layers_learn_one_after_the_other(void **state)
+{
+    (void)state;
+    struct session s;
+    session_open(&s, vit,
+                 &(struct trainer_options){.head_rate = 1,
+                                           .encoder_rate = 1,
+                                           .embed_rate = 1,
+                                           .group_decay = 0.1,
+                                           .freeze_epochs = 0.01, /* of 100 steps */
+                                           .unfreeze_steps = 1,
+                                           .unfreeze_epochs = 0.01});
+    static const char *const names[] = {"encoder.norm.weight", "encoder.block.1.mlp.up.weight",
+                                        "encoder.block.0.attention.qkv.weight",
+                                        "encoder.embed.patch.weight"};
+    for (int step = 0; step < 9; step++) {
+        session_step(&s);
+        assert_true(moved(&s, head) > 0.05);
+        for (int i = 0; i < 4; i++) {
+            double rate = i == 3 ? 0.01 : 0.1;
+            if (step < 1 + 2 * i)
+                assert_true(moved(&s, names[i]) == 0);
+            if (step == 1 + 2 * i)
+                assert_float_equal(moved(&s, names[i]), rate, 1e-3 * rate + 1e-4);
+        }
+    }
+    session_close(&s);
+}
+
 /* Decay is for what learns. */
 static void what_no_gradient_reaches_stays(void **state)
 {
@@ -250,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_have_their_rates),
         cmocka_unit_test(an_encoder_waits),
+        cmocka_unit_test(layers_learn_one_after_the_other),
         cmocka_unit_test(what_no_gradient_reaches_stays),
         cmocka_unit_test(optimizers_decay_differently),
         cmocka_unit_test(a_frozen_extractor_stays),
