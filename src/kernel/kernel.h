@@ -256,7 +256,7 @@ struct backend {
     void (*batchnorm_fwd)(void *y, void *mean, void *rstd, void *running_mean, void *running_var,
                           const void *x, const void *residual, const struct batchnorm *s);
     /* Where there was a residual and a ReLU, y says what it let through; else y may be NULL. dx,
-     * dresidual, and both of dg and db, may be NULL; dg, db always add. */
+     * dresidual, dg and db may each be NULL; dg, db always add. */
     void (*batchnorm_bwd)(void *dx, void *dresidual, void *dg, void *db, const void *dy,
                           const void *x, const void *y, const void *mean, const void *rstd,
                           const struct batchnorm *s, int add, int add_residual);

@@ -8,6 +8,8 @@ const struct option head_rows[] = {
     OPT_FLOAT(head_config, dropout, "0.5", 0, 0.99, NULL,
               "dropout before its last layer in training"),
     OPT_FLOAT(head_config, input_dropout, "0.25", 0, 0.99, NULL, "dropout of its features"),
+    OPT_BOOL(head_config, batch_norm, "true",
+             "it normalizes features and hidden units by the batch"),
     OPT_INT(head_config, pool_heads, "8", 1, 1024, NULL,
             "heads of the query of attention pooling; their number divides the width of tokens"),
     OPTION_END};
@@ -81,23 +83,28 @@ static struct tensor *linear_build(struct build *b, const struct head_config *c,
     return t_linear(b->tape, features, w, bias, ACTIVATION_NONE);
 }
 
-/* The head of xresnet1d: Strodthoff et al. 2021 (after fastai), dropout halved before the features. */
+/* The head of xresnet1d: Strodthoff et al. 2021, after fastai. */
 static struct tensor *mlp_build(struct build *b, const struct head_config *c,
                                 struct tensor *features, int64_t K)
 {
+    struct tensor *x = features;
     struct linear_start kaiming =
-        nn_start_gauss(sqrt(2 / (double)tensor_width(features))); /* He et al. 2015 */
-    struct tensor *x = t_dropout_always(b->tape, features, c->input_dropout);
+        nn_start_gauss(sqrt(2 / (double)tensor_width(x))); /* He et al. 2015 */
+    if (c->batch_norm)
+        x = nn_batchnorm(b, "norm0", x, ACTIVATION_NONE);
+    x = t_dropout_always(b->tape, x, c->input_dropout);
     x = nn_linear_from(b, "hidden", x, c->width, ACTIVATION_RELU, kaiming);
+    if (c->batch_norm)
+        x = nn_batchnorm(b, "norm1", x, ACTIVATION_NONE);
     x = t_dropout(b->tape, x, c->dropout, false);
     return linear_build(b, c, x, K);
 }
 
-const struct head head_kinds[] = {{"linear", "logits are linear in the features", false,
-                                   linear_build},
-                                  {"mlp", "dropout, linear, ReLU, dropout, linear", true,
-                                   mlp_build},
-                                  {NULL, NULL, false, NULL}};
+const struct head head_kinds[] = {
+    {"linear", "logits are linear in the features", false, linear_build},
+    {"mlp", "batch norm, dropout, linear, ReLU, batch norm, dropout, linear, as xresnet1d has it",
+     true, mlp_build},
+    {NULL, NULL, false, NULL}};
 
 const struct head *head_find(const char *name)
 {

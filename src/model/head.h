@@ -13,6 +13,7 @@
 struct head_config {
     int64_t width;                 /* hidden */
     double dropout, input_dropout; /* before the last layer, of the features */
+    bool batch_norm;               /* before both layers */
     int64_t pool_heads;            /* of attention pooling */
 };
 extern const struct option head_rows[];
