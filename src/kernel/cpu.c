@@ -726,6 +726,7 @@ static void backend_build(void)
     cpu_ssm_members(&backend);
     cpu_conv_members(&backend);
     cpu_contrast_members(&backend);
+    cpu_batch_members(&backend);
     backend.lstm_fwd = lstm_fwd;
     backend.lstm_bwd = lstm_bwd;
     backend.pool_fwd = pool_fwd;

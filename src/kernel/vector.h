@@ -48,6 +48,11 @@ struct frequency {
     float share;
 };
 
+/* y = (x - mean) slope + offset, by channel. */
+struct batchnorm_columns {
+    const float *mean, *slope, *offset;
+};
+
 enum { SPECTRUM_CHANNELS = 128 }; /* of a row of x in spectrum_product, at most */
 
 /* The recurrences of a state space model, for channels side by side. Coefficients of state n are rows
@@ -170,6 +175,27 @@ struct vector_kernels {
     void (*lstm_cell_bwd)(float *slopes, float *dcell, const float *dy, const float *gates,
                           const float *cell, const float *before, int64_t H);
 
+    /* Batch norm, on M rows of C channels. Mean of each channel, and sum of squares of the distances from
+     * it. */
+    void (*batchnorm_sums)(float *mean, float *squares, const float *x, int64_t M, int64_t C);
+    void (*batchnorm_fwd)(float *y, const float *x, const float *residual,
+                          const struct batchnorm_columns *s, int64_t M, int64_t C, bool relu);
+    /* Sums of what ReLU lets back and of that times x - mean; it goes to dresidual (add) too, which may
+     * be NULL. y NULL: as x says. */
+    void (*batchnorm_back)(float *sum, float *along, float *dresidual, const float *dy,
+                           const float *x, const float *y, const struct batchnorm_columns *s,
+                           int64_t M, int64_t C, bool relu, int add_residual);
+    /* dx (add) = slope (what ReLU lets back) - shift - along (x - mean) */
+    void (*batchnorm_bwd)(float *dx, const float *dy, const float *x, const float *y,
+                          const struct batchnorm_columns *s, const float *shift, const float *along,
+                          int64_t M, int64_t C, bool relu, int add);
+    /* The largest of tokens `from` to `to` of x[..,C], and which. */
+    void (*window_max)(float *y, int32_t *argmax, const float *x, int64_t from, int64_t to,
+                       int64_t C);
+    /* dx[t,C] += dy[C] where argmax is t, for tokens `from` to `to`. */
+    void (*window_max_bwd)(float *dx, const float *dy, const int32_t *argmax, int64_t from,
+                           int64_t to, int64_t C);
+
     void (*adamw)(float *w, const float *g, float *m, float *v, int64_t n,
                   const struct adamw_params *p);
     double (*sum_squares)(const float *x, int64_t n);
@@ -195,6 +221,7 @@ void cpu_sequence_members(struct backend *k);
 void cpu_ssm_members(struct backend *k);
 void cpu_conv_members(struct backend *k);
 void cpu_contrast_members(struct backend *k);
+void cpu_batch_members(struct backend *k); /* batch norm and windows: cpu_batch.c */
 
 /* For tests: runs everything on one of the instruction sets; NULL goes back to the choice made for
  * this machine. False if the machine cannot. */
