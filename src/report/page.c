@@ -113,7 +113,9 @@ static void put_measure(struct buf *out, const char *name, double value)
             return;
         }
     double size = fabs(value);
-    if (size == 0 || (size >= 1e-4 && size < 1e4))
+    if (!isfinite(value))
+        buf_puts(out, "-");
+    else if (size == 0 || (size >= 1e-4 && size < 1e4))
         text_fixed(out, value, size < 100 ? 4 : 2);
     else
         text_number(out, value);
@@ -144,8 +146,11 @@ static const char *option_text(const struct run_files *r, const char *key)
 static const char *command_of(const struct run_files *r)
 {
     const char *command = json_text_at(r->config, "command");
-    return command ? command : r->table ? "series" : "run";
+    return command ? command : "run";
 }
+
+/* The configuration that says what the data is. */
+static const cJSON *shared(const struct run_files *r) { return r->config ? r->config : r->member; }
 
 static const char *task_of(const struct run_files *r)
 {
@@ -153,11 +158,17 @@ static const char *task_of(const struct run_files *r)
     return task ? task : json_text_at(r->config, "data.task");
 }
 
+static const char *title_of(const struct run_files *r)
+{
+    const char *series = json_text_at(r->table, "series");
+    return r->table && !r->config ? series ? series : "series" : command_of(r);
+}
+
 static void put_head(const struct run_files *r, struct buf *out)
 {
     struct buf title;
     buf_init(&title, 0);
-    text_escape(&title, command_of(r));
+    text_escape(&title, title_of(r));
     if (task_of(r))
         put_escaped(&title, ": ", task_of(r), "");
     const char *name = title.data ? title.data : "";
@@ -172,7 +183,7 @@ static void put_head(const struct run_files *r, struct buf *out)
     figure_style(out);
     buf_printf(out, "</style>\n</head>\n<body>\n<h1>%s</h1>\n", name);
     buf_free(&title);
-    put_escaped(out, "<p class=\"muted\">", json_text_at(r->config, "data.title"), "</p>\n");
+    put_escaped(out, "<p class=\"muted\">", json_text_at(shared(r), "data.title"), "</p>\n");
 }
 
 /* One figure that says how good it is. */
@@ -203,7 +214,7 @@ static void put_lead(const struct run_files *r, struct buf *out)
 
 static void put_warnings(const struct run_files *r, struct buf *out)
 {
-    if (cJSON_IsTrue(json_at(r->config, "data.synthetic")))
+    if (cJSON_IsTrue(json_at(shared(r), "data.synthetic")))
         buf_puts(out,
                  "<p class=\"loud\"><b>SYNTHETIC DATA.</b> These recordings were computed, not "
                  "made from patients: the figures say nothing about patients.</p>\n");
@@ -382,6 +393,119 @@ static void put_classes(const struct run_files *r, struct buf *out)
     buf_puts(out, "</table></div>\n");
 }
 
+/* ---- a series of runs ---- */
+
+static const cJSON *cell_at(const struct run_files *r, const char *row, const char *column)
+{
+    const cJSON *cells = json_at(r->table, "cells");
+    for (const cJSON *c = cJSON_IsArray(cells) ? cells->child : NULL; c; c = c->next) {
+        const char *own_row = json_text_at(c, "row"), *own_column = json_text_at(c, "column");
+        if (own_row && own_column && strcmp(own_row, row) == 0 && strcmp(own_column, column) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+static void put_table_cell(const cJSON *cell, struct buf *out)
+{
+    const char *text = json_text_at(cell, "text");
+    double value = json_number_at(cell, "value");
+    buf_puts(out, "<td class=\"n\">");
+    if (text)
+        text_escape(out, text);
+    else
+        put_measure(out, "", value);
+    buf_puts(out, "</td>");
+}
+
+static void put_table(const struct run_files *r, struct buf *out)
+{
+    const cJSON *rows = json_at(r->table, "rows"), *columns = json_at(r->table, "columns");
+    if (!cJSON_IsArray(rows) || !cJSON_IsArray(columns))
+        return;
+    put_heading(out, "Table");
+    put_escaped(out, "<p class=\"muted\">", json_text_at(r->table, "metric"), "");
+    double level = json_number_at(r->table, "interval.level");
+    double draws = json_number_at(r->table, "interval.draws");
+    if (level > 0 && level <= 1 && draws > 0) {
+        buf_puts(out, ", intervals: central ");
+        text_short(out, 100 * level, 1);
+        buf_puts(out, " % of ");
+        text_number(out, draws);
+        buf_puts(out, " bootstrap draws");
+    }
+    buf_puts(out, "</p>\n<div class=\"wide\"><table>\n<tr><th></th>");
+    for (const cJSON *c = columns->child; c; c = c->next)
+        put_escaped(out, "<th class=\"n\">", cJSON_IsString(c) ? c->valuestring : "", "</th>");
+    buf_puts(out, "</tr>\n");
+    for (const cJSON *row = rows->child; row; row = row->next) {
+        const char *name = cJSON_IsString(row) ? row->valuestring : "";
+        put_escaped(out, "<tr><th>", name, "</th>");
+        for (const cJSON *c = columns->child; c; c = c->next)
+            put_table_cell(cell_at(r, name, cJSON_IsString(c) ? c->valuestring : ""), out);
+        buf_puts(out, "</tr>\n");
+    }
+    buf_puts(out, "</table></div>\n");
+    const cJSON *notes = json_at(r->table, "notes");
+    for (const cJSON *n = cJSON_IsArray(notes) ? notes->child : NULL; n; n = n->next)
+        put_escaped(out, "<p class=\"muted\">", cJSON_IsString(n) ? n->valuestring : "", "</p>\n");
+}
+
+/* The name of a run's folder as part of a link: what is not plain is written as %XX. */
+static void put_link(struct buf *out, const char *name)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~+";
+    for (; *name; name++)
+        if (strchr(plain, *name))
+            buf_append(out, name, 1);
+        else
+            buf_printf(out, "%%%02X", (unsigned)(unsigned char)*name);
+}
+
+static void put_runs(const struct run_files *r, struct buf *out)
+{
+    const cJSON *runs = json_at(r->table, "runs");
+    if (!cJSON_IsArray(runs) || !runs->child)
+        return;
+    put_heading(out, "Runs");
+    buf_puts(out, "<div class=\"wide\"><table>\n<tr><th>run</th><th>task</th><th>method</th>"
+                  "<th class=\"n\">labels</th><th class=\"n\">training records</th>"
+                  "<th class=\"n\">seed</th><th class=\"n\">value</th>"
+                  "<th class=\"n\">interval</th><th>state</th></tr>\n");
+    for (const cJSON *run = runs->child; run; run = run->next) {
+        const char *name = json_text_at(run, "name"), *state = json_text_at(run, "state");
+        if (!name)
+            continue;
+        bool linked = state && strcmp(state, "done") == 0 && name[0] != '.' && !strchr(name, '/');
+        buf_puts(out, "<tr><td class=\"x\">");
+        if (linked) {
+            buf_puts(out, "<a href=\"");
+            put_link(out, name);
+            buf_puts(out, "/report.html\">");
+        }
+        put_escaped(out, "", name, linked ? "</a></td>" : "</td>");
+        put_escaped(out, "<td>", json_text_at(run, "task"), "</td>");
+        put_escaped(out, "<td>", json_text_at(run, "method"), "</td><td class=\"n\">");
+        text_short(out, 100 * json_number_at(run, "fraction"), 3);
+        buf_puts(out, " %</td><td class=\"n\">");
+        text_number(out, json_number_at(run, "training_records"));
+        buf_puts(out, "</td><td class=\"n\">");
+        text_number(out, json_number_at(run, "seed"));
+        buf_puts(out, "</td><td class=\"n\">");
+        put_measure(out, "", json_number_at(run, "value"));
+        buf_puts(out, "</td><td class=\"n\">");
+        put_measure(out, "", json_number_at(run, "low"));
+        buf_puts(out, " to ");
+        put_measure(out, "", json_number_at(run, "high"));
+        put_escaped(out, "</td><td class=\"x\">", state, "");
+        if (json_text_at(run, "reason"))
+            put_escaped(out, ": ", json_text_at(run, "reason"), "");
+        buf_puts(out, "</td></tr>\n");
+    }
+    buf_puts(out, "</table></div>\n");
+}
+
 /* ---- configuration and quarantine ---- */
 
 /* What does not change what a run computes is no part of the page: a run that was killed and went on
@@ -506,8 +630,10 @@ void page_write(const struct run_files *r, const struct drawn_plot *drawn, int c
     put_facts(r, out);
     put_metrics(r, out);
     put_classes(r, out);
+    put_table(r, out);
     for (int i = 0; i < count; i++)
         put_plot(&drawn[i], out);
+    put_runs(r, out);
     put_configuration(r, out);
     put_quarantine(r, out);
     buf_puts(out, "</body>\n</html>\n");

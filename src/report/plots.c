@@ -7,6 +7,14 @@
 #include "report/text.h"
 
 const struct plot plots[] = {
+    {"label_efficiency", "Label efficiency",
+     "Scores over the share of the training labels that a run was given, each inside the next "
+     "larger one. "
+     "Whiskers are bootstrap intervals, means over the seeds.",
+     plot_label_efficiency},
+    {"comparison", "Comparison",
+     "Scores by task and method. Whiskers are bootstrap intervals, means over the seeds.",
+     plot_comparison},
     {"learning", "Learning curves",
      "Means over the batches since the point before. The learning rate is that of the last step.",
      plot_learning},

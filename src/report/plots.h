@@ -32,6 +32,10 @@ enum err_code plot_confusion(const struct run_files *r, struct figure *f, struct
                              struct err *e);
 enum err_code plot_called(const struct run_files *r, struct figure *f, struct arena *a,
                           struct err *e);
+enum err_code plot_label_efficiency(const struct run_files *r, struct figure *f, struct arena *a,
+                                    struct err *e);
+enum err_code plot_comparison(const struct run_files *r, struct figure *f, struct arena *a,
+                              struct err *e);
 enum err_code plot_values(const struct run_files *r, struct figure *f, struct arena *a,
                           struct err *e);
 

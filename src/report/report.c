@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "report/page.h"
@@ -62,28 +64,63 @@ static enum err_code write_plots(const struct run_files *r, struct drawn_plot *d
     return code;
 }
 
-enum err_code report_write(const char *folder, int *broken, struct err *e)
+/* The folders of a series' runs that are there. */
+static enum err_code series_folders(const struct run_files *r, const char ***out, struct arena *a,
+                                    struct err *e)
+{
+    const cJSON *runs = json_at(r->table, "runs");
+    if (!cJSON_IsArray(runs))
+        return ERR_OK;
+    *out = arena_push_array(a, (size_t)cJSON_GetArraySize(runs) + 1, sizeof **out);
+    int64_t count = 0;
+    for (const cJSON *run = runs->child; run && *out; run = run->next) {
+        const char *folder = run_member_folder(r, run, a);
+        if (folder)
+            (*out)[count++] = folder;
+    }
+    return *out ? ERR_OK : RAISE(e, ERR_MEMORY, "out of memory for a series");
+}
+
+/* One folder; the names of a series' runs come back in *runs, NULL-terminated, in the arena. */
+static enum err_code write_folder(const char *folder, int *broken, const char ***runs,
+                                  struct arena *a, struct err *e)
 {
     struct run_files r;
     struct drawn_plot drawn[PLOTS_MAX];
-    struct arena scratch;
     struct buf page;
     int count = 0;
-    arena_init(&scratch, "plots", 0);
     buf_init(&page, 0);
     enum err_code code = run_files_read(&r, folder, e);
-    if (broken)
-        *broken = r.note_count;
+    *broken += r.note_count;
     for (int i = 0; i < r.note_count; i++)
         log_warning("%s", r.notes[i].reason);
     if (code == ERR_OK)
-        code = write_plots(&r, drawn, &count, &scratch, e);
+        code = write_plots(&r, drawn, &count, a, e);
     if (code == ERR_OK) {
         page_write(&r, drawn, count, &page);
-        code = write_text(path_join(&scratch, folder, "report.html"), &page, e);
+        code = write_text(path_join(a, folder, "report.html"), &page, e);
     }
+    if (code == ERR_OK)
+        code = series_folders(&r, runs, a, e);
     buf_free(&page);
-    arena_reset(&scratch);
     run_files_free(&r);
+    return code;
+}
+
+enum err_code report_write(const char *folder, int *broken, struct err *e)
+{
+    struct arena scratch, inner;
+    const char **runs = NULL, **none = NULL;
+    int count = 0;
+    arena_init(&scratch, "plots", 0);
+    arena_init(&inner, "plots of a run", 0);
+    enum err_code code = write_folder(folder, &count, &runs, &scratch, e);
+    for (int64_t i = 0; code == ERR_OK && runs && runs[i]; i++) {
+        code = write_folder(runs[i], &count, &none, &inner, e);
+        arena_reset(&inner);
+    }
+    arena_reset(&scratch);
+    if (broken)
+        *broken = count;
     return code;
 }

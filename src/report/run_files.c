@@ -296,6 +296,30 @@ static void read_quarantine(struct run_files *r)
         note(r, "quarantine.csv", &e);
 }
 
+const char *run_member_folder(const struct run_files *r, const struct cJSON *run, struct arena *a)
+{
+    const char *name = json_text_at(run, "name");
+    if (!name || name[0] == '.' || strchr(name, '/') || !path_is_contained(name))
+        return NULL;
+    const char *folder = path_join(a, r->path, name);
+    const char *config = folder ? path_join(a, folder, "config.json") : NULL;
+    return config && file_exists(config) ? folder : NULL;
+}
+
+/* What the runs of a series have in common is told by the first of them; its own page tells what is wrong
+ * with it. */
+static void read_member(struct run_files *r)
+{
+    const cJSON *runs = json_at(r->table, "runs");
+    const char *folder = NULL;
+    for (const cJSON *run = cJSON_IsArray(runs) ? runs->child : NULL; run && !folder;
+         run = run->next)
+        folder = run_member_folder(r, run, &r->arena);
+    const char *path = folder ? path_join(&r->arena, folder, "config.json") : NULL;
+    if (path && json_read(path, JSON_MAX_BYTES, &r->member, NULL) != ERR_OK)
+        r->member = NULL;
+}
+
 enum err_code run_files_read(struct run_files *out, const char *path, struct err *e)
 {
     memset(out, 0, sizeof *out);
@@ -308,6 +332,7 @@ enum err_code run_files_read(struct run_files *out, const char *path, struct err
     out->config = read_object(out, "config.json");
     out->metrics = read_object(out, "metrics.json");
     out->table = read_object(out, "table.json");
+    read_member(out);
     read_lines(out);
     read_predictions(out);
     read_quarantine(out);
@@ -327,6 +352,7 @@ void run_files_free(struct run_files *r)
     cJSON_Delete(r->config);
     cJSON_Delete(r->metrics);
     cJSON_Delete(r->table);
+    cJSON_Delete(r->member);
     predictions_free(&r->predictions);
     csv_free(&r->quarantine);
     arena_reset(&r->arena);

@@ -42,6 +42,7 @@ struct run_files {
     struct arena arena;
     const char *path;
     struct cJSON *config, *metrics, *table; /* NULL: not there */
+    struct cJSON *member;                   /* config.json of the first run of a series */
     int64_t line_count;                     /* of metrics.jsonl */
     struct run_column columns[RUN_COLUMNS_MAX];
     int column_count;
@@ -59,6 +60,10 @@ struct run_files {
  * Errors: ERR_NOT_FOUND if there is no folder, or none of these files in it; ERR_MEMORY. */
 enum err_code run_files_read(struct run_files *out, const char *path, struct err *e);
 void run_files_free(struct run_files *r); /* accepts a zeroed struct */
+
+/* The folder of a run of a series (an item of its table's "runs"), in the arena; NULL if it is not there, or
+ * its name is no plain name of a folder. */
+const char *run_member_folder(const struct run_files *r, const struct cJSON *run, struct arena *a);
 
 /* The column of a name, or NULL. */
 const struct run_column *run_column_find(const struct run_files *r, const char *name);

@@ -224,7 +224,7 @@ static void axis_range(const struct chart *c, const struct axis *axis, bool of_x
     for (int i = 0; i < c->series_count; i++) {
         series_range(&c->series[i], of_x, axis->logarithmic, &from, &to);
         bars |= c->series[i].mark == MARK_BARS;
-        points |= c->series[i].mark == MARK_POINTS;
+        points |= c->series[i].mark == MARK_POINTS || axis->ticks != NULL;
     }
     if (!(from <= to)) {
         from = 0;

@@ -436,6 +436,46 @@ static void test_values(void **state)
     free(folder);
 }
 
+/* A series: its table, the curve over the labels, and the pages of its runs; a name of a run that leads
+ * elsewhere leads nowhere. */
+static void test_series(void **state)
+{
+    (void)state;
+    char *folder = scratch_make(), inner[600];
+    int broken = -1;
+    snprintf(inner, sizeof inner, "%s/run 1", folder);
+    assert_int_equal(dir_create(inner, NULL), ERR_OK);
+    put_run(inner);
+    put_file(
+        folder, "table.json",
+        "{\"series\": \"finetune\", \"metric\": \"macro_auroc\", \"rows\": [\"1 %\", \"100 %\"], "
+        "\"columns\": [\"<m>\"], \"cells\": [{\"row\": \"1 %\", \"column\": \"<m>\", \"task\": "
+        "\"super\", \"method\": \"<m>\", \"fraction\": 0.01, \"value\": 0.7, \"low\": 0.6, "
+        "\"high\": 0.8, \"text\": \".700(100)\"}, {\"row\": \"100 %\", \"column\": \"<m>\", "
+        "\"task\": \"super\", \"method\": \"<m>\", \"fraction\": 1, \"value\": 0.9, \"low\": null, "
+        "\"high\": null}], \"runs\": [{\"name\": \"run 1\", \"state\": \"done\", \"seed\": 3}, "
+        "{\"name\": \"../x\", \"state\": \"done\"}, {\"name\": \"gone\", \"state\": \"failed\", "
+        "\"reason\": \"<why>\"}], \"notes\": [\"a & b\"]}");
+    assert_int_equal(report_write(folder, &broken, NULL), ERR_OK);
+    assert_int_equal(broken, 0);
+    struct buf page = get_file(folder, "report.html");
+    check_xml(page.data);
+    assert_says(&page, "<h1>finetune</h1>");
+    assert_says(&page, "SYNTHETIC DATA");
+    assert_says(&page, ">.700(100)</td>");
+    assert_says(&page, ">0.9000</td>");
+    assert_says(&page, "<a href=\"run%201/report.html\">run 1</a>");
+    assert_says(&page, "failed: &lt;why&gt;");
+    assert_says(&page, "a &amp; b");
+    assert_null(strstr(page.data, "../x/report.html"));
+    assert_true(has(folder, "plots/label_efficiency.svg"));
+    assert_false(has(folder, "plots/comparison.svg"));
+    assert_true(has(inner, "report.html") && has(inner, "plots/roc.svg"));
+    buf_free(&page);
+    scratch_remove(folder);
+    free(folder);
+}
+
 /* A run that starts again takes every plot there can be with it. */
 static void test_fresh(void **state)
 {
@@ -489,7 +529,7 @@ int main(void)
         cmocka_unit_test(test_dense_line), cmocka_unit_test(test_page),
         cmocka_unit_test(test_broken),     cmocka_unit_test(test_no_run),
         cmocka_unit_test(test_values),     cmocka_unit_test(test_fresh),
-        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_truncated),  cmocka_unit_test(test_series),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
