@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "report/text.h"
 
-enum { QUARANTINE_SHOWN = 20, CLASS_COLUMNS_MAX = 40 };
+enum { QUARANTINE_SHOWN = 20, UNDEFINED_SHOWN = 12, CLASS_COLUMNS_MAX = 40 };
 
 static const char style[] =
     ":root{color-scheme:light dark;--text:#1b1f24;--muted:#57606a;--back:#fff;--line:#d5dade;"
@@ -190,7 +190,7 @@ static void put_head(const struct run_files *r, struct buf *out)
 static void put_lead(const struct run_files *r, struct buf *out)
 {
     static const char *const leads[][2] = {{"macro_auroc", "macro AUROC"},
-                                           {"mae", "mean absolute error"}};
+                                           {"macro_mae", "mean absolute error"}};
     for (int i = 0; i < 2; i++) {
         double value = json_number_at(r->metrics, leads[i][0]);
         if (!isfinite(value))
@@ -212,6 +212,23 @@ static void put_lead(const struct run_files *r, struct buf *out)
     }
 }
 
+/* Of which classes or values AUROC or its like is not defined, and why. */
+static void put_undefined(const struct run_files *r, struct buf *out)
+{
+    const cJSON *list = json_at(r->metrics, "undefined");
+    int count = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0, told = 0;
+    if (count == 0)
+        return;
+    buf_puts(out, "<p class=\"warn\">Undefined, and no part of the averages: ");
+    for (const cJSON *item = list->child; item && told < UNDEFINED_SHOWN; item = item->next) {
+        put_escaped(out, told++ ? ", " : "", json_text_at(item, "name"), " (");
+        put_escaped(out, "", json_text_at(item, "reason"), ")");
+    }
+    if (told < count)
+        buf_printf(out, " and %d more", count - told);
+    buf_puts(out, ".</p>\n");
+}
+
 static void put_warnings(const struct run_files *r, struct buf *out)
 {
     if (cJSON_IsTrue(json_at(shared(r), "data.synthetic")))
@@ -225,13 +242,7 @@ static void put_warnings(const struct run_files *r, struct buf *out)
         text_escape(out, r->notes[i].reason);
         buf_puts(out, "</p>\n");
     }
-    const cJSON *undefined = json_at(r->metrics, "undefined");
-    int count = cJSON_IsArray(undefined) ? cJSON_GetArraySize(undefined) : 0;
-    if (count > 0)
-        buf_printf(out,
-                   "<p class=\"warn\">%d of the classes have one label only: AUROC and its kin are "
-                   "undefined there, and no part of the averages.</p>\n",
-                   count);
+    put_undefined(r, out);
     double incomplete = json_number_at(r->metrics, "bootstrap.incomplete");
     if (incomplete > 0) {
         buf_puts(out, "<p class=\"warn\">");
@@ -363,15 +374,17 @@ static int class_columns(const cJSON *classes, const char **names)
     return count;
 }
 
-static void put_classes(const struct run_files *r, struct buf *out)
+/* A list of objects of metrics.json as a table: "classes", or "values" of a regression. */
+static void put_each(const struct run_files *r, const char *list, const char *title,
+                     struct buf *out)
 {
     const char *names[CLASS_COLUMNS_MAX];
-    const cJSON *classes = json_at(r->metrics, "classes");
+    const cJSON *classes = json_at(r->metrics, list);
     if (!cJSON_IsArray(classes) || !classes->child)
         return;
     int columns = class_columns(classes, names);
-    put_heading(out, "By class");
-    buf_puts(out, "<div class=\"wide\"><table>\n<tr><th>class</th>");
+    put_heading(out, title);
+    buf_puts(out, "<div class=\"wide\"><table>\n<tr><th>name</th>");
     for (int i = 0; i < columns; i++) {
         buf_puts(out, "<th class=\"n\">");
         put_words(out, names[i]);
@@ -629,7 +642,8 @@ void page_write(const struct run_files *r, const struct drawn_plot *drawn, int c
     put_warnings(r, out);
     put_facts(r, out);
     put_metrics(r, out);
-    put_classes(r, out);
+    put_each(r, "classes", "By class", out);
+    put_each(r, "values", "By value", out);
     put_table(r, out);
     for (int i = 0; i < count; i++)
         put_plot(&drawn[i], out);

@@ -319,7 +319,7 @@ static bool is_exclusive(const struct predictions *p)
     for (int64_t i = 0; i < p->count; i++) {
         int64_t labels = 0;
         for (int64_t k = 0; k < p->class_count; k++)
-            labels += p->labels[i * p->class_count + k] != 0;
+            labels += p->labels[i * p->class_count + k] == 1;
         if (labels != 1)
             return false;
     }
@@ -334,11 +334,11 @@ static void count_calls(const struct predictions *p, int64_t i, bool exclusive, 
     for (int64_t k = 1; k < K; k++)
         best = p->scores[i * K + k] > p->scores[i * K + best] ? k : best;
     for (int64_t k = 0; k < K; k++) {
-        if (p->labels[i * K + k] == 0)
+        if (p->labels[i * K + k] != 1) /* not, or not known */
             continue;
         labels[k]++;
         for (int64_t j = 0; j < K; j++)
-            counts[k * K + j] += exclusive ? j == best : (double)p->scores[i * K + j] >= threshold;
+            counts[k * K + j] += exclusive ? j == best : p->scores[i * K + j] >= threshold;
     }
 }
 

@@ -13,29 +13,28 @@ struct points {
     double bias, deviation; /* of the difference, over all that are known */
 };
 
-static bool is_known(const struct run_values *v, int64_t i)
+/* Estimate less truth of value k of a record; NaN where the truth is not known. */
+static double difference(const struct predictions *v, int64_t i, int64_t k)
 {
-    return isfinite(v->truth[i]) && isfinite(v->estimate[i]);
+    return v->scores[i * v->class_count + k] - (double)v->labels[i * v->class_count + k];
 }
 
-static void measure(const struct run_values *v, int64_t k, struct points *p)
+static void measure(const struct predictions *v, int64_t k, struct points *p)
 {
     double sum = 0, squares = 0;
-    for (int64_t i = k * v->count; i < (k + 1) * v->count; i++)
-        if (is_known(v, i)) {
-            sum += v->estimate[i] - v->truth[i];
+    for (int64_t i = 0; i < v->count; i++)
+        if (isfinite(difference(v, i, k))) {
+            sum += difference(v, i, k);
             p->all++;
         }
     p->bias = sum / (double)p->all;
-    for (int64_t i = k * v->count; i < (k + 1) * v->count; i++)
-        if (is_known(v, i)) {
-            double d = v->estimate[i] - v->truth[i] - p->bias;
-            squares += d * d;
-        }
+    for (int64_t i = 0; i < v->count; i++)
+        if (isfinite(difference(v, i, k)))
+            squares += pow(difference(v, i, k) - p->bias, 2);
     p->deviation = p->all > 1 ? sqrt(squares / (double)(p->all - 1)) : NAN;
 }
 
-static enum err_code gather(const struct run_values *v, int64_t k, struct points *p,
+static enum err_code gather(const struct predictions *v, int64_t k, struct points *p,
                             struct arena *a, struct err *e)
 {
     measure(v, k, p);
@@ -49,13 +48,13 @@ static enum err_code gather(const struct run_values *v, int64_t k, struct points
     if (!p->truth || !p->estimate || !p->mean || !p->difference || !p->ids)
         FAIL(e, ERR_MEMORY, "out of memory for a scatter plot");
     for (int64_t i = 0; i < v->count; i++) {
-        double y = v->truth[k * v->count + i], x = v->estimate[k * v->count + i];
-        if (!is_known(v, k * v->count + i) || seen++ % each)
+        double truth = (double)v->labels[i * v->class_count + k];
+        if (!isfinite(difference(v, i, k)) || seen++ % each)
             continue;
-        p->truth[p->count] = y;
-        p->estimate[p->count] = x;
-        p->mean[p->count] = (x + y) / 2;
-        p->difference[p->count] = x - y;
+        p->truth[p->count] = truth;
+        p->estimate[p->count] = v->scores[i * v->class_count + k];
+        p->mean[p->count] = truth + difference(v, i, k) / 2;
+        p->difference[p->count] = difference(v, i, k);
         p->ids[p->count++] = v->ids[i];
     }
     return ERR_OK;
@@ -138,15 +137,15 @@ static enum err_code add_agreement(const struct points *p, const char *name, str
 enum err_code plot_values(const struct run_files *r, struct figure *f, struct arena *a,
                           struct err *e)
 {
-    const struct run_values *v = &r->values;
+    const struct predictions *v = &r->predictions;
     f->title = "Estimates and truth";
-    for (int64_t k = 0; k < v->value_count && k < VALUES_MAX; k++) {
+    for (int64_t k = 0; r->has_values && k < v->class_count && k < VALUES_MAX; k++) {
         struct points p = {0};
         TRY(gather(v, k, &p, a, e));
         if (p.count == 0)
             continue;
-        TRY(add_scatter(&p, v->names[k], f, a, e));
-        TRY(add_agreement(&p, v->names[k], f, a, e));
+        TRY(add_scatter(&p, v->class_names[k], f, a, e));
+        TRY(add_agreement(&p, v->class_names[k], f, a, e));
     }
     return ERR_OK;
 }

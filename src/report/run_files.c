@@ -7,12 +7,10 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "base/shapes.h"
 #include "base/str.h"
 
 #define JSON_MAX_BYTES ((size_t)64 << 20)
 #define LINES_MAX_BYTES ((size_t)128 << 20)
-#define TABLE_MAX_BYTES ((size_t)1 << 30)
 #define QUARANTINE_MAX_BYTES ((size_t)256 << 20)
 
 /* The path is said once, by the page or the message around it. */
@@ -179,85 +177,13 @@ static enum err_code rank_classes(struct run_files *r, struct err *e)
         code = RAISE(e, ERR_MEMORY, "out of memory for %lld records", (long long)p->count);
     for (int64_t k = 0; k < p->class_count && code == ERR_OK; k++) {
         for (int64_t i = 0; i < p->count; i++) {
-            scores[i] = (double)p->scores[i * p->class_count + k];
-            labels[i] = p->labels[i * p->class_count + k] != 0;
+            scores[i] = p->scores[i * p->class_count + k];
+            float label = p->labels[i * p->class_count + k];
+            labels[i] = isnan(label) ? RANKING_UNKNOWN : label == 1;
         }
         code = ranking_init(&r->rankings[k], scores, labels, p->count, e);
     }
     arena_reset(&scratch);
-    return code;
-}
-
-/* Whether the first line names values instead of classes. */
-static bool holds_values(const char *path)
-{
-    struct file_map map;
-    if (file_map(path, &map, NULL) != ERR_OK)
-        return false;
-    const char *text = map.data;
-    const char *end = map.size > 0 ? memchr(text, '\n', map.size) : NULL;
-    size_t length = end ? (size_t)(end - text) : map.size;
-    bool found = false;
-    for (size_t i = 0; i + 3 <= length && !found; i++)
-        found = memcmp(text + i, ",v_", 3) == 0 ||
-                (i + 4 <= length && memcmp(text + i, ",\"v_", 4) == 0);
-    file_unmap(&map);
-    return found;
-}
-
-static enum err_code value_of(const char *cell, int64_t line, double *out, struct err *e)
-{
-    *out = NAN;
-    if (cell[0] && (!str_to_f64(cell, true, out) || isinf(*out)))
-        FAIL(e, ERR_FORMAT, "line %lld: \"%.40s\" is no number", (long long)line, cell);
-    return ERR_OK;
-}
-
-/* The columns v_NAME, each with its e_NAME. */
-static enum err_code take_values(struct run_files *r, const struct csv *csv, struct err *e)
-{
-    struct run_values *v = &r->values;
-    int64_t cells, id = csv_column(csv, "id"), n = csv->row_count;
-    if (id < 0 || n == 0 || !mul_i64(n, csv->column_count, &cells))
-        FAIL(e, ERR_FORMAT, "no column id, or no record below the header");
-    v->ids = arena_push_array(&r->arena, (size_t)n, sizeof *v->ids);
-    v->names = arena_push_array(&r->arena, (size_t)csv->column_count, sizeof *v->names);
-    v->truth = arena_push_array(&r->arena, (size_t)cells, sizeof *v->truth);
-    v->estimate = arena_push_array(&r->arena, (size_t)cells, sizeof *v->estimate);
-    if (!v->ids || !v->names || !v->truth || !v->estimate)
-        FAIL(e, ERR_MEMORY, "out of memory for %lld records", (long long)n);
-    for (int64_t i = 0; i < n; i++)
-        if (!(v->ids[i] = arena_strdup(&r->arena, csv_cell(csv, i, id))))
-            FAIL(e, ERR_MEMORY, "out of memory");
-    for (int64_t c = 0; c < csv->column_count; c++) {
-        if (!str_starts_with(csv->header[c], "v_"))
-            continue;
-        const char *name = arena_strdup(&r->arena, csv->header[c] + 2);
-        const char *partner = name ? arena_printf(&r->arena, "e_%s", name) : NULL;
-        int64_t other = partner ? csv_column(csv, partner) : -1;
-        if (other < 0)
-            FAIL(e, ERR_FORMAT, "line 1: no column e_%.60s beside %.60s", name ? name : "",
-                 csv->header[c]);
-        int64_t k = v->value_count;
-        for (int64_t i = 0; i < n; i++) {
-            TRY(value_of(csv_cell(csv, i, c), csv->lines[i], &v->truth[k * n + i], e));
-            TRY(value_of(csv_cell(csv, i, other), csv->lines[i], &v->estimate[k * n + i], e));
-        }
-        v->names[v->value_count++] = name;
-    }
-    v->count = n;
-    return ERR_OK;
-}
-
-static enum err_code read_values(struct run_files *r, const char *path, struct err *e)
-{
-    struct csv csv;
-    enum err_code code = csv_read(path, TABLE_MAX_BYTES, &csv, e);
-    if (code == ERR_OK)
-        code = take_values(r, &csv, e);
-    csv_free(&csv);
-    if (code != ERR_OK)
-        r->values.value_count = 0;
     return code;
 }
 
@@ -267,15 +193,12 @@ static void read_predictions(struct run_files *r)
     const char *path = path_of(r, "predictions.csv");
     if (!path)
         return;
-    enum err_code code;
-    if (holds_values(path)) {
-        code = read_values(r, path, &e);
-    } else {
-        code = predictions_read(path, &r->predictions, &e);
-        if (code == ERR_OK)
-            code = rank_classes(r, &e);
-        r->has_predictions = code == ERR_OK;
-    }
+    enum err_code code = predictions_read(path, &r->predictions, &e);
+    bool values = code == ERR_OK && r->predictions.kind == LABEL_VALUES;
+    if (code == ERR_OK && !values)
+        code = rank_classes(r, &e);
+    r->has_values = values;
+    r->has_predictions = code == ERR_OK && !values;
     if (code != ERR_OK)
         note(r, "predictions.csv", &e);
 }
@@ -337,7 +260,7 @@ enum err_code run_files_read(struct run_files *out, const char *path, struct err
     read_predictions(out);
     read_quarantine(out);
     if (!out->config && !out->metrics && !out->table && out->line_count == 0 &&
-        !out->has_predictions && out->values.value_count == 0 && out->note_count == 0)
+        !out->has_predictions && !out->has_values && out->note_count == 0)
         FAIL(e, ERR_NOT_FOUND,
              "%s: no run folder; expected config.json, metrics.json, metrics.jsonl, "
              "predictions.csv or table.json in it",

@@ -26,14 +26,6 @@ struct run_column {
     int64_t known;  /* values that are numbers */
 };
 
-/* Predictions of values (columns v_NAME, what is true, and e_NAME, the estimate). */
-struct run_values {
-    int64_t count, value_count; /* n records, K values; K 0: none */
-    const char **ids;           /* [n] */
-    const char **names;         /* [K] */
-    double *truth, *estimate;   /* [K,n]; NaN: not known */
-};
-
 struct run_note {
     const char *file, *reason;
 };
@@ -46,10 +38,9 @@ struct run_files {
     int64_t line_count;                     /* of metrics.jsonl */
     struct run_column columns[RUN_COLUMNS_MAX];
     int column_count;
-    bool has_predictions;
-    struct predictions predictions; /* of classes */
-    struct ranking *rankings;       /* [class_count] */
-    struct run_values values;
+    bool has_predictions, has_values; /* of classes, of values; never both */
+    struct predictions predictions;
+    struct ranking *rankings; /* [class_count] of classes */
     bool has_quarantine;
     struct csv quarantine;
     struct run_note notes[RUN_NOTES_MAX]; /* files that are broken */

@@ -271,7 +271,7 @@ static void test_dense_line(void **state)
 
 static void put_bytes(const char *folder, const char *name, const char *text, size_t size)
 {
-    char path[600];
+    char path[1024];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "w");
     assert_true(file && fwrite(text, 1, size, file) == size && fclose(file) == 0);
@@ -284,14 +284,14 @@ static void put_file(const char *folder, const char *name, const char *text)
 
 static bool has(const char *folder, const char *name)
 {
-    char path[600];
+    char path[1024];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return file_exists(path);
 }
 
 static struct buf get_file(const char *folder, const char *name)
 {
-    char path[600];
+    char path[1024];
     struct buf out;
     snprintf(path, sizeof path, "%s/%s", folder, name);
     assert_int_equal(file_read(path, 0, &out, NULL), ERR_OK);
@@ -319,7 +319,8 @@ static void put_run(const char *folder)
     put_file(folder, "metrics.json",
              "{\"n\": 4, \"macro_auroc\": 0.75, \"macro_auroc_ci\": [0.5, 1], \"threshold\": 0.5, "
              "\"classes\": [{\"name\": \"<b>\", \"code\": \"&\", \"n\": 4, \"auroc\": 1}], "
-             "\"undefined\": [], \"task\": \"super\", \"best_epoch\": 2}\n");
+             "\"undefined\": [{\"name\": \"<u>\", \"reason\": \"r\"}], \"task\": \"super\", "
+             "\"best_epoch\": 2}\n");
     put_file(folder, "metrics.jsonl",
              "{\"step\": 1, \"epoch\": 0.5, \"loss\": 2, \"<i>\": 3, \"lr\": 0.1}\n"
              "{\"step\": 2, \"epoch\": 1, \"loss\": null, \"lr\": 0.1, \"validation_x\": 0.5}\n"
@@ -343,6 +344,7 @@ static void test_page(void **state)
     assert_says(&page, "(0.5000 to 1.0000)");
     assert_says(&page, "SYNTHETIC DATA");
     assert_says(&page, "For research");
+    assert_says(&page, "averages: &lt;u&gt; (r).");
     assert_says(&page, "T &amp; U");
     assert_says(&page, "&lt;b&gt;");
     assert_says(&page, "&lt;9&gt;");
@@ -407,7 +409,7 @@ static void test_no_run(void **state)
     assert_non_null(strstr(e.message, "no run folder"));
     assert_false(has(folder, "report.html"));
     put_file(folder, "file", "");
-    char path[600];
+    char path[1024];
     snprintf(path, sizeof path, "%s/file", folder);
     assert_int_equal(report_write(path, NULL, &e), ERR_NOT_FOUND);
     scratch_remove(folder);
