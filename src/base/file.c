@@ -141,6 +141,15 @@ void file_unmap(struct file_map *map)
     *map = (struct file_map){0};
 }
 
+enum err_code file_hash64(const char *path, uint64_t *out, struct err *e)
+{
+    struct file_map map;
+    TRY(file_map(path, &map, e));
+    *out = bytes_hash64(map.data, map.size, 1);
+    file_unmap(&map);
+    return ERR_OK;
+}
+
 /* The system enters the 64 KiB around what is touched, where they are in its cache: cheaper than
  * MADV_POPULATE_READ, which takes page by page. */
 void file_map_enter(const void *data, size_t bytes)

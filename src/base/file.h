@@ -26,6 +26,8 @@ struct file_map {
 };
 enum err_code file_map(const char *path, struct file_map *out, struct err *e);
 void file_unmap(struct file_map *map);
+/* bytes_hash64 of all its bytes, with the seed 1. */
+enum err_code file_hash64(const char *path, uint64_t *out, struct err *e);
 /* Enters part of a map in this process at once, before it is needed. Threads: several may do parts of a
  * map. */
 void file_map_enter(const void *data, size_t bytes);

@@ -4,6 +4,7 @@ static struct adapt state;
 static struct print_options {
     bool json;
 } print;
+static struct series_options several;
 
 static const struct option print_rows[] = {OPT_BOOL(print_options, json, "false",
                                                     "print metrics.json instead of a table"),
@@ -12,12 +13,15 @@ static const struct option print_rows[] = {OPT_BOOL(print_options, json, "false"
 static void options(struct option_set *set)
 {
     finetune_options_add(&state, set);
+    option_set_add(set, "", series_rows, &several);
     option_set_add(set, "", print_rows, &print);
 }
 
 static int run(struct invocation *call, struct err *e)
 {
     struct training_progress progress;
+    if (series_wanted(&several))
+        return training_series(call, "finetune", &state, &several, print.json, e);
     training_experiment(call, "finetune", &state.data, &progress, &state.experiment);
     enum err_code code = finetune_run(&state, e);
     if (code == ERR_OK) {
@@ -36,10 +40,14 @@ const struct command command_finetune = {
         "Layer-wise learning rates, averaged weights; the best epoch by macro AUROC of the\n"
         "validation fold is kept and scored once on the test fold. --weights random trains from\n"
         "scratch. Goes on where the run folder has state. Writes model.safetensors,\n"
-        "predictions.csv, metrics.json and report.html.",
+        "predictions.csv, metrics.json and report.html. --curve, --controls and --seeds make "
+        "several runs, in "
+        "folders of\n"
+        "--out, and one table (table.md, .csv, .json).",
     .examples =
         "ecgfm finetune --data ptbxl --task super --weights runs/mae --out runs/finetune\n"
-        "ecgfm finetune --data ptbxl --task super --weights random --out runs/finetune-random",
+        "ecgfm finetune --data ptbxl --task super --weights random --out runs/finetune-random\n"
+        "ecgfm finetune --data ptbxl --weights runs/mae --out runs/curve --curve --controls",
     .options = options,
     .argument_max = 0,
     .run = run,

@@ -4,6 +4,7 @@ static struct adapt state;
 static struct print_options {
     bool json;
 } print;
+static struct series_options several;
 
 static const struct option print_rows[] = {OPT_BOOL(print_options, json, "false",
                                                     "print metrics.json instead of a table"),
@@ -12,12 +13,15 @@ static const struct option print_rows[] = {OPT_BOOL(print_options, json, "false"
 static void options(struct option_set *set)
 {
     probe_options_add(&state, set);
+    option_set_add(set, "", series_rows, &several);
     option_set_add(set, "", print_rows, &print);
 }
 
 static int run(struct invocation *call, struct err *e)
 {
     struct training_progress progress;
+    if (series_wanted(&several))
+        return training_series(call, "probe", &state, &several, print.json, e);
     training_experiment(call, "probe", &state.data, &progress, &state.experiment);
     enum err_code code = probe_run(&state, e);
     if (code == ERR_OK) {
@@ -36,7 +40,11 @@ const struct command command_probe = {
                "validation fold;\n"
                "the test fold is scored once. --weights random is the control: an encoder that has "
                "learned\n"
-               "nothing. Writes model.safetensors, predictions.csv, metrics.json and report.html.",
+               "nothing. Writes model.safetensors, predictions.csv, metrics.json and report.html. "
+               "--curve, "
+               "--controls and\n"
+               "--seeds make several runs, in folders of --out, and one table (table.md, .csv, "
+               ".json).",
     .examples = "ecgfm probe --data ptbxl --task super --weights runs/mae --out runs/probe\n"
                 "ecgfm probe --data ptbxl --task super --weights random --out runs/probe-random",
     .options = options,

@@ -64,6 +64,29 @@ void training_report(const char *folder)
     log_warning("the run is complete, but its report could not be written: %s", text);
 }
 
+int training_series(struct invocation *call, const char *command, const struct adapt *given,
+                    const struct series_options *options, bool json, struct err *e)
+{
+    struct training_progress progress = {.call = call};
+    struct run_series s = {.command = command,
+                           .set = &call->options,
+                           .given = given,
+                           .options = options,
+                           .seed = call->seed,
+                           .threads = call->threads,
+                           .progress_context = &progress,
+                           .progress = training_progress_show,
+                           .finished = training_report};
+    precision_select(given->data.precision);
+    enum err_code code = series_make(&s, e);
+    if (s.table && json)
+        print_json(s.table, true);
+    else if (s.table)
+        fwrite(s.text.data, 1, s.text.len, stdout);
+    series_free(&s);
+    return exit_code_of(code);
+}
+
 void training_print_evaluation(const struct evaluation *ev, bool json)
 {
     if (json) {

@@ -3,7 +3,7 @@
 #define ECGFM_CLI_TRAINING_H
 
 #include "cli/command.h"
-#include "train/adapt.h"
+#include "train/series.h"
 
 struct training_progress {
     const struct invocation *call;
@@ -20,6 +20,9 @@ void training_experiment(struct invocation *call, const char *command,
 
 /* Draws the plots and writes the page of a run that is complete; a failure is a warning. */
 void training_report(const char *folder);
+/* Makes a series of runs and prints its table, or table.json with json. Returns the exit code. */
+int training_series(struct invocation *call, const char *command, const struct adapt *given,
+                    const struct series_options *options, bool json, struct err *e);
 
 /* Prints the metrics of the test fold: a table, or metrics.json with json. */
 void training_print_evaluation(const struct evaluation *ev, bool json);

@@ -20,6 +20,8 @@ const struct option adapt_rows[] = {
              "task of the data set; the default is its first (PTB-XL: super)"),
     OPT_TEXT(adapt_options, weights, NULL, "PATH",
              "pre-trained encoder: a run folder or model file; random: the control"),
+    OPT_BOOL(adapt_options, untrained, "false",
+             "the network and input of --weights, with random values: the control"),
     OPT_INT(adapt_options, bootstrap, "1000", 0, 1000000, NULL, "draws for 95 % intervals"),
     OPT_TEXT(
         adapt_options, positive_weights, NULL, "FILE",
@@ -318,7 +320,7 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
 
 enum err_code adapt_start(struct adapt *a, struct err *e)
 {
-    if (weights_are_random(a))
+    if (weights_are_random(a) || a->options.untrained)
         return ERR_OK;
     struct model encoder;
     char *path = model_path(&a->set->arena, a->options.weights);

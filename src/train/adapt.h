@@ -7,6 +7,7 @@
 
 struct adapt_options {
     const char *task, *weights;
+    bool untrained; /* of the weights only network and input are taken */
     int64_t bootstrap;
     const char *positive_weights; /* a file, "balance" or "data"; NULL: none */
     const char *aggregation;      /* of every class, see model/aggregate.h */

@@ -53,12 +53,16 @@ const struct option input_rows[] = {
 
 enum { DATA_SETS_MAX = 64 };
 
-/* Options that do not change what a run computes, or that the identity holds in another form. */
+/* Options that do not change what a run computes, or that the identity holds in another form (precision:
+ * the backend's name), or that tell several runs apart, each of which has its own. */
 static const char *const not_identity[] = {"data",      "out",
                                            "fresh",     "weights",
                                            "cache_mb",  "checkpoint_seconds",
                                            "precision", "positive_weights",
-                                           "targets",   NULL}; /* precision: the backend's name */
+                                           "json",      "curve",
+                                           "controls",  "fractions",
+                                           "seeds",     "targets",
+                                           NULL};
 
 enum err_code input_contract(const struct input_options *o, struct contract *c, struct err *e)
 {
@@ -146,16 +150,25 @@ static enum err_code manifest_read(struct experiment *x, double rate_hz, bool la
     return code;
 }
 
-enum err_code experiment_open(struct experiment *x, const char *task, double rate_hz, struct err *e)
+enum err_code experiment_open_data(struct experiment *x, const char *task, double rate_hz,
+                                   struct err *e)
 {
     const struct experiment_options *o = x->options;
     bool labels = !task || task[0];
     x->run.lock = -1;
-    if (!o->out)
-        FAIL(e, ERR_USAGE, "--out DIR is missing: the run folder");
     TRY(manifest_read(x, rate_hz, labels, e));
     if (labels)
         TRY(targets_or_labels(&o->target, &x->manifest, task, &x->labels, e));
+    return ERR_OK;
+}
+
+enum err_code experiment_open(struct experiment *x, const char *task, double rate_hz, struct err *e)
+{
+    const struct experiment_options *o = x->options;
+    x->run.lock = -1;
+    if (!o->out)
+        FAIL(e, ERR_USAGE, "--out DIR is missing: the run folder");
+    TRY(experiment_open_data(x, task, rate_hz, e));
     TRY(run_folder_open(&x->run, o->out, o->fresh, e));
     log_info("%s: %lld records%s", x->manifest.title ? x->manifest.title : o->data,
              (long long)x->manifest.count, x->manifest.synthetic ? " (synthetic)" : "");
@@ -254,7 +267,7 @@ static const char *precision_in_use(void)
 
 /* --- what the folder says ----------------------------------------------------------------------- */
 
-static bool is_identity(const char *key)
+bool experiment_is_identity(const char *key)
 {
     for (int i = 0; not_identity[i]; i++)
         if (strcmp(not_identity[i], key) == 0)
@@ -289,15 +302,6 @@ static cJSON *data_json(const struct experiment *x)
     return json;
 }
 
-static enum err_code hash_file(const char *path, uint64_t *out, struct err *e)
-{
-    struct file_map map;
-    TRY(file_map(path, &map, e));
-    *out = bytes_hash64(map.data, map.size, 1);
-    file_unmap(&map);
-    return ERR_OK;
-}
-
 static enum err_code identity_make(struct experiment *x, const char *weights, struct err *e)
 {
     cJSON *all = option_set_to_json(x->set, false);
@@ -306,16 +310,15 @@ static enum err_code identity_make(struct experiment *x, const char *weights, st
     cJSON_AddStringToObject(kept, "backend", backend_selected()->name);
     enum err_code code = ERR_OK;
     if (weights) {
-        uint64_t hash = 0;
-        code = hash_file(weights, &hash, e);
-        add_hex(kept, "weights", hash);
+        code = file_hash64(weights, &x->weights_hash, e);
+        add_hex(kept, "weights", x->weights_hash);
     }
     if (x->loss_hash)
         add_hex(kept, "positive_weights", x->loss_hash);
     cJSON_AddItemToObject(kept, "data", data_json(x));
     while (all->child) {
         cJSON *item = cJSON_DetachItemViaPointer(all, all->child);
-        if (is_identity(item->string))
+        if (experiment_is_identity(item->string))
             cJSON_AddItemToObject(kept, item->string, item);
         else
             cJSON_Delete(item);
@@ -380,6 +383,8 @@ enum err_code experiment_describe(struct experiment *x, const char *weights, str
     cJSON_AddStringToObject(json, "precision", precision_in_use());
     cJSON_AddStringToObject(json, "libraries", kernel_description());
     cJSON_AddItemToObject(json, "data", data_json(x));
+    if (weights)
+        add_hex(json, "weights", x->weights_hash);
     cJSON_AddItemToObject(json, "contract", contract_to_json(&x->contract));
     cJSON_AddItemToObject(json, "options", option_set_to_json(x->set, true));
     enum err_code code = run_write_json(&x->run, "config.json", json, e);

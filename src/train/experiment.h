@@ -49,6 +49,8 @@ struct experiment {
     float *standardized;     /* [records, K] of values: what is trained on, see values_scale */
     struct store *stores[SPLIT_ALL + 1];
     struct run_folder run;
+    uint64_t
+        weights_hash; /* of the file the encoder starts from, after experiment_describe; 0: none */
     uint64_t loss_hash;  /* of what a run's loss is besides options; 0: nothing */
     struct buf identity; /* what must be the same for a run to go on */
     void *progress_context;
@@ -63,6 +65,9 @@ enum err_code input_contract(const struct input_options *o, struct contract *c, 
  * The caller has filled command .. threads and the progress; *x is else zero. */
 enum err_code experiment_open(struct experiment *x, const char *task, double rate_hz,
                               struct err *e);
+/* The manifest and labels alone: nothing is written. Filled must be options. */
+enum err_code experiment_open_data(struct experiment *x, const char *task, double rate_hz,
+                                   struct err *e);
 void experiment_close(struct experiment *x); /* accepts a zeroed struct */
 
 /* Sets what the kind of data set asks for, where the set has such options: before any is read.
@@ -82,6 +87,9 @@ enum err_code experiment_read(struct experiment *x, enum data_split split, bool 
 /* Writes config.json and quarantine.csv and makes the identity; weights: the file the encoder starts
  * from, hashed in (NULL: none). */
 enum err_code experiment_describe(struct experiment *x, const char *weights, struct err *e);
+
+/* Whether an option is part of what must be the same for a run to go on, as its value. */
+bool experiment_is_identity(const char *key);
 
 /* JSON text of how a model was made, for its file; lives in the manifest's arena. */
 const char *experiment_provenance(struct experiment *x, int64_t records, struct err *e);
