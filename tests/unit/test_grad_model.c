@@ -49,7 +49,11 @@ static const char *const tiny_specs[] = {
     "{\"network\":{\"backbone\":\"lstm\",\"pool\":\"max\"},\"lstm\":{\"width\":8,\"depth\":1,"
     "\"stem\":\"5,3\",\"stem_strides\":\"2,1\",\"stem_width\":6}}",
     "{\"network\":{\"backbone\":\"xresnet1d\",\"pool\":\"mean_max\"},"
-    "\"xresnet1d\":{\"depth\":\"18\",\"width\":8,\"kernel\":3}}"};
+    "\"xresnet1d\":{\"depth\":\"18\",\"width\":8,\"kernel\":3}}",
+    "{\"network\":{\"backbone\":\"xresnet1d\",\"pool\":\"mean\"},"
+    "\"xresnet1d\":{\"depth\":\"50\",\"width\":8}}",
+    "{\"network\":{\"backbone\":\"resnet1d\",\"pool\":\"mean\"},"
+    "\"resnet1d\":{\"depth\":\"wang\",\"width\":8}}"};
 
 static void tiny_contract(struct contract *c)
 {
@@ -554,6 +558,18 @@ static void test_presets(void **state)
             assert_int_equal(param_count_values(&m.params), 2167813 - 5 * 513);
             assert_int_equal(c.sample_count, 250);
         }
+        /* Of PyTorch's statements of the same networks, without heads. */
+        static const struct {
+            const char *name;
+            int64_t values;
+        } counted[] = {{"xresnet1d18", 347264},    {"xresnet1d34", 676992},
+                       {"xresnet1d50", 886400},    {"xresnet1d101", 1804672},
+                       {"xresnet1d152", 2722944},  {"resnet1d-wang", 2113280},
+                       {"merl-resnet18", 3848832}, {"merl-resnet34", 7223168},
+                       {"merl-resnet50", 15959168}};
+        for (size_t k = 0; k < sizeof counted / sizeof *counted; k++)
+            if (!strcmp(presets[i].name, counted[k].name))
+                assert_int_equal(param_count_values(&m.params), counted[k].values);
         if (!strcmp(presets[i].name, "vit-small")) { /* over 250 tokens: 10 s at 250 Hz */
             struct model longer;
             contract_default(&c);
