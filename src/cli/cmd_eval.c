@@ -10,14 +10,19 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/eval_print.h"
+#include "cli/junit.h"
 #include "cli/requirement.h"
 #include "cli/values_table.h"
 #include "data/dataset.h"
 #include "data/targets.h"
+#include "format/csv.h"
+#include "train/challenge.h"
 #include "train/comparison.h"
 #include "train/evaluation.h"
 #include "train/predictions.h"
 #include "train/scores.h"
+#include "train/subgroup.h"
 
 struct eval_options {
     const char *predictions;
@@ -32,10 +37,20 @@ struct eval_options {
     const char *split;
     double rate;
     const char *require;
+    const char *baseline;
+    const char *baseline_metrics;
+    double max_drop;
+    const char *junit;
+    const char *metrics;
+    const char *threshold;
+    const char *subgroups;
+    const char *subgroups_file;
+    const char *challenge;
     int64_t bootstrap;
     const char *interval;
     double level;
     const char *out;
+    const char *csv;
     bool json;
 };
 
@@ -64,6 +79,27 @@ static const struct option rows[] = {
     OPT_LIST(eval_options, require, "METRIC>=X",
              "exit with 1 unless this holds (also <=, > and <), such as macro_auroc>=0.8 or "
              "auroc.NORM>0.9"),
+    OPT_TEXT(eval_options, baseline, NULL, "FILE",
+             "metrics.json of an earlier run: exit with 1 where a metric is worse by more than "
+             "--max-drop"),
+    OPT_FLOAT(eval_options, max_drop, "0.01", 0, 1e9, NULL,
+              "drop from the baseline that is allowed"),
+    OPT_TEXT(eval_options, baseline_metrics, "macro_auroc", "LIST",
+             "what is compared with the baseline, such as macro_auroc,auroc.NORM,macro_brier"),
+    OPT_TEXT(eval_options, junit, NULL, "FILE",
+             "write requirements and baseline as JUnit XML, one test case each"),
+    OPT_LIST(eval_options, metrics, "NAME",
+             "columns of the table: names as in ecgfm list metrics, or all"),
+    OPT_TEXT(eval_options, threshold, NULL, "X|FILE",
+             "score that counts as a yes: a number, or a CSV table with the columns class and "
+             "threshold (default: 0.5)"),
+    OPT_LIST(eval_options, subgroups, "NAME",
+             "also by age, sex, site or device of the data set in --data, or by a column of "
+             "--subgroups-file"),
+    OPT_TEXT(eval_options, subgroups_file, NULL, "FILE",
+             "CSV table with a column id and others to group by (default: all of them)"),
+    OPT_TEXT(eval_options, challenge, NULL, "FILE|cinc2017",
+             "score of the Challenges 2020 and 2021 by their weights.csv, or the F1 of 2017"),
     OPT_INT(eval_options, bootstrap, "1000", 0, 1000000, "draws",
             "draws for the intervals; 0: none"),
     OPT_CHOICE(
@@ -73,6 +109,7 @@ static const struct option rows[] = {
     OPT_FLOAT(eval_options, level, "0.95", 0.01, 0.9999, NULL,
               "share of the draws inside an interval"),
     OPT_TEXT(eval_options, out, NULL, "FILE", "also write metrics.json here"),
+    OPT_TEXT(eval_options, csv, NULL, "FILE", "also write the table, with every metric, as CSV"),
     OPT_BOOL(eval_options, json, "false", "JSON on standard output instead of the table"),
     OPTION_END,
 };
@@ -83,71 +120,22 @@ static void eval_register(struct option_set *set)
     option_set_add(set, "", target_rows, &target);
 }
 
-/* ---- the table ---- */
-
-/* Width of a metric's column. */
-static int column_width(int m, bool with_intervals)
-{
-    int title = (int)strlen(metrics[m]->name);
-    return metrics[m]->interval && with_intervals ? 22 : title > 6 ? title : 6;
-}
-
-static void print_row(const double *row, const struct interval *intervals, bool with_intervals)
-{
-    char text[48];
-    for (int m = 0; metrics[m] != NULL; m++) {
-        int used = snprintf(text, sizeof text, isnan(row[m]) ? "-" : "%.4f", row[m]);
-        if (with_intervals && metrics[m]->interval && !isnan(intervals[m].low))
-            snprintf(text + used, sizeof text - (size_t)used, " (%.4f-%.4f)", intervals[m].low,
-                     intervals[m].high);
-        printf("  %*s", column_width(m, with_intervals), text);
-    }
-    printf("\n");
-}
-
-static void print_table(const struct evaluation *ev)
-{
-    bool with_intervals = ev->options.draws > 0;
-    int width = 8;
-    if (ev->regression) {
-        values_table_print(ev);
-        return;
-    }
-    for (int64_t k = 0; k < ev->class_count; k++)
-        width = (int)strlen(ev->classes[k].name) > width ? (int)strlen(ev->classes[k].name) : width;
-    width = width < 40 ? width : 40;
-
-    printf("%-*s  %9s", width, "class", "positives");
-    for (int m = 0; metrics[m] != NULL; m++)
-        printf("  %*s", column_width(m, with_intervals), metrics[m]->name);
-    printf("\n");
-    for (int64_t k = 0; k < ev->class_count; k++) {
-        const struct class_evaluation *c = &ev->classes[k];
-        printf("%-*.40s  %9lld", width, c->name, (long long)c->positives);
-        print_row(c->values, c->intervals, with_intervals);
-    }
-    printf("%-*s  %9s", width, "macro", "");
-    print_row(ev->macro, ev->macro_intervals, with_intervals);
-}
-
-/* As published tables have it. */
-static void print_published(const struct evaluation *ev)
-{
-    char text[INTERVAL_TEXT_BYTES];
-    int auroc = metric_index("auroc");
-    interval_to_text(ev->macro[auroc], ev->macro_intervals[auroc], text);
-    printf("macro AUROC %s: %.4f (%.4f-%.4f), mean of the draws %.4f\n", text, ev->macro[auroc],
-           ev->macro_intervals[auroc].low, ev->macro_intervals[auroc].high, ev->macro_means[auroc]);
-}
+/* ---- talk ---- */
 
 static void tell(const struct evaluation *ev)
 {
+    double threshold;
     if (ev->regression) {
         values_table_tell(ev);
         return;
     }
-    log_info("%lld records, %lld classes; f1, sensitivity and specificity at a threshold of %g",
-             (long long)ev->count, (long long)ev->class_count, METRIC_THRESHOLD);
+    if (values.threshold == NULL || str_to_f64(values.threshold, false, &threshold))
+        log_info("%lld records, %lld classes; f1, sensitivity and specificity at a threshold of %g",
+                 (long long)ev->count, (long long)ev->class_count,
+                 values.threshold ? threshold : METRIC_THRESHOLD);
+    else
+        log_info("%lld records, %lld classes; thresholds of %s", (long long)ev->count,
+                 (long long)ev->class_count, values.threshold);
     for (int64_t k = 0; k < ev->class_count; k++)
         if (ev->classes[k].undefined != NULL)
             log_warning("class %s: %s, so its AUROC is undefined and no part of the average",
@@ -240,53 +228,197 @@ static struct bootstrap_options bootstrap_of(const struct invocation *call)
     return options;
 }
 
-static enum err_code evaluate(const struct invocation *call, struct evaluation *ev,
-                              struct scores_coverage *coverage, struct err *e)
+/* A table of classes and their thresholds. */
+static enum err_code read_thresholds(const char *path, const struct predictions *p, double *out,
+                                     struct err *e)
+{
+    struct csv csv;
+    enum err_code code = csv_read(path, (size_t)1 << 24, &csv, e);
+    int64_t name = csv_column(&csv, "class"), value = csv_column(&csv, "threshold");
+    if (code == ERR_OK && (name < 0 || value < 0))
+        code = RAISE(e, ERR_FORMAT, "%s: expected the columns class and threshold", path);
+    for (int64_t k = 0; k < p->class_count && code == ERR_OK; k++) {
+        int64_t row = 0;
+        while (row < csv.row_count && strcmp(csv_cell(&csv, row, name), p->class_names[k]) != 0)
+            row++;
+        if (row == csv.row_count)
+            code = RAISE(e, ERR_FORMAT, "%s: no threshold of class %.60s", path, p->class_names[k]);
+        else if (!str_to_f64(csv_cell(&csv, row, value), false, &out[k]))
+            code = RAISE(e, ERR_FORMAT, "%s: line %lld: the threshold is \"%.40s\"", path,
+                         (long long)csv.lines[row], csv_cell(&csv, row, value));
+    }
+    csv_free(&csv);
+    return code;
+}
+
+/* NULL where the default holds. */
+static enum err_code thresholds_of(struct arena *a, const struct predictions *p, double **out,
+                                   struct err *e)
+{
+    double common;
+    *out = NULL;
+    if (values.threshold == NULL)
+        return ERR_OK;
+    *out = arena_push_array(a, (size_t)p->class_count, sizeof **out);
+    if (*out == NULL)
+        FAIL(e, ERR_MEMORY, "out of memory");
+    if (!str_to_f64(values.threshold, false, &common))
+        return read_thresholds(values.threshold, p, *out, e);
+    for (int64_t k = 0; k < p->class_count; k++)
+        (*out)[k] = common;
+    return ERR_OK;
+}
+
+/* Predictions against labels, as often as was asked for. */
+struct outcome {
+    struct evaluation evaluation;
+    struct scores_coverage coverage;
+    struct subgroups subgroups;
+    struct challenge challenge; /* where --challenge is given */
+    bool columns[METRIC_COUNT_MAX];
+};
+
+static void outcome_free(struct outcome *o)
+{
+    evaluation_free(&o->evaluation);
+    subgroups_free(&o->subgroups);
+}
+
+static enum err_code read_input(struct manifest *m, struct predictions *p,
+                                struct scores_coverage *coverage, struct err *e)
+{
+    if ((values.predictions == NULL) == (values.scores == NULL))
+        FAIL(e, ERR_USAGE, "expected --predictions FILE, or --scores FILE and --data DIR");
+    if (values.scores != NULL && values.data == NULL)
+        FAIL(e, ERR_USAGE, "--scores needs --data DIR, where the labels are");
+    if (values.scores != NULL)
+        return match_scores(values.scores, m, p, coverage, e);
+    return read_predictions(values.predictions, p, e);
+}
+
+static enum err_code evaluate_subgroups(struct manifest *m, const struct predictions *p,
+                                        const double *thresholds,
+                                        const struct bootstrap_options *options,
+                                        struct subgroups *out, struct err *e)
+{
+    const struct manifest_options of_set = {.rate_hz = values.rate};
+    const struct subgroup_request request = {
+        .variables = values.subgroups,
+        .set = values.data != NULL ? m : NULL,
+        .path = values.subgroups_file,
+    };
+    if (values.data == NULL && values.subgroups_file == NULL)
+        FAIL(e, ERR_USAGE, "--subgroups needs --data DIR, or --subgroups-file FILE");
+    if (values.data != NULL && m->dataset == NULL)
+        TRY(manifest_open(values.data, values.dataset, &of_set, m, e));
+    return subgroups_make(out, p, &request, thresholds, options, e);
+}
+
+static enum err_code evaluate(struct invocation *call, struct outcome *o, struct err *e)
 {
     struct manifest manifest = {0}; /* predictions borrow from it */
     struct predictions predictions = {0};
-    enum err_code code;
-    if ((values.predictions == NULL) == (values.scores == NULL))
-        code = RAISE(e, ERR_USAGE, "expected --predictions FILE, or --scores FILE and --data DIR");
-    else if (values.scores != NULL && values.data == NULL)
-        code = RAISE(e, ERR_USAGE, "--scores needs --data DIR, where the labels are");
-    else if (values.scores != NULL)
-        code = match_scores(values.scores, &manifest, &predictions, coverage, e);
-    else
-        code = read_predictions(values.predictions, &predictions, e);
-    if (code == ERR_OK) {
-        struct bootstrap_options options = bootstrap_of(call);
-        code = evaluation_make(ev, &predictions, &options, e);
-    }
+    const struct bootstrap_options options = bootstrap_of(call);
+    double *thresholds = NULL;
+    enum err_code code = columns_parse(values.metrics, o->columns, e);
+    if (code == ERR_OK)
+        code = read_input(&manifest, &predictions, &o->coverage, e);
+    if (code == ERR_OK && predictions.kind != LABEL_CLASSES &&
+        (values.threshold || values.challenge))
+        code = RAISE(e, ERR_USAGE, "--threshold and --challenge are for classes, not for values");
+    if (code == ERR_OK)
+        code = thresholds_of(&call->options.arena, &predictions, &thresholds, e);
+    if (code == ERR_OK)
+        code = evaluation_make_at(&o->evaluation, &predictions, thresholds, &options, e);
+    if (code == ERR_OK && (values.subgroups != NULL || values.subgroups_file != NULL))
+        code = evaluate_subgroups(&manifest, &predictions, thresholds, &options, &o->subgroups, e);
+    if (code == ERR_OK && values.challenge != NULL)
+        code = challenge_make(&o->challenge, &predictions, values.challenge, thresholds, e);
     predictions_free(&predictions);
     manifest_close(&manifest);
     return code;
 }
 
-static cJSON *extra_to_json(const struct scores_coverage *coverage,
-                            const struct requirement *requirements, int count)
+/* The value of a requirement: of a subgroup, of the Challenge, or of the evaluation. */
+static enum err_code outcome_value(const struct outcome *o, const char *name, double *out,
+                                   struct err *e)
+{
+    if (strchr(name, '@') != NULL)
+        return subgroups_value(&o->subgroups, name, out, e);
+    if (values.challenge != NULL &&
+        (str_starts_with(name, "challenge_") || str_starts_with(name, "cinc2017_")) &&
+        strcmp(name, "challenge_f_measure") != 0)
+        return challenge_value(&o->challenge, name, out, e);
+    return evaluation_value(&o->evaluation, name, out, e);
+}
+
+static cJSON *extra_to_json(const struct outcome *o, const struct requirement *requirements,
+                            int count)
 {
     cJSON *extra = cJSON_CreateObject();
     if (values.scores != NULL)
-        add_coverage(extra, coverage);
+        add_coverage(extra, &o->coverage);
+    if (o->subgroups.count > 0)
+        cJSON_AddItemToObject(extra, "subgroups", subgroups_to_json(&o->subgroups));
+    if (values.challenge != NULL)
+        cJSON_AddItemToObject(extra, "challenge", challenge_to_json(&o->challenge));
     if (count > 0)
         cJSON_AddItemToObject(extra, "requirements", requirements_to_json(requirements, count));
     return extra;
 }
 
+static void print_challenge(const struct challenge *c)
+{
+    if (c->of_2017) {
+        printf("Challenge 2017: mean F1 of N, A and O %.4f", c->f1);
+        printf(isnan(c->f1_noisy) ? "\n" : ", with ~ %.4f\n", c->f1_noisy);
+        return;
+    }
+    if (isnan(c->score.score))
+        printf("challenge score -: labels that are all normal leave nothing to gain\n");
+    else
+        printf("challenge score %.4f (observed %.2f, correct %.2f, always normal %.2f)\n",
+               c->score.score, c->score.observed, c->score.correct, c->score.inactive);
+    if (c->left_out > 0)
+        log_info("%lld classes are not in the weight matrix", (long long)c->left_out);
+    if (c->missing > 0)
+        log_warning("%lld of %lld classes of the weight matrix are not in the predictions: records "
+                    "count as free of them",
+                    (long long)c->missing, (long long)c->matrix_count);
+}
+
+static void print_outcome(const struct outcome *o)
+{
+    if (o->evaluation.regression) {
+        values_table_print(&o->evaluation);
+        print_subgroups(&o->subgroups);
+        return;
+    }
+    print_evaluation(&o->evaluation, o->columns);
+    if (strcmp(values.interval, "ptbxl") == 0 && o->evaluation.options.draws > 0)
+        print_published(&o->evaluation);
+    if (values.metrics != NULL)
+        for (int m = 0; joint_metrics[m].name != NULL; m++)
+            printf(isnan(o->evaluation.joint[m]) ? "%s -\n" : "%s %.4f\n", joint_metrics[m].name,
+                   o->evaluation.joint[m]);
+    if (values.challenge != NULL)
+        print_challenge(&o->challenge);
+    print_subgroups(&o->subgroups);
+}
+
 /* The JSON on standard output is that of the file. */
-static enum err_code report(const struct evaluation *ev, const cJSON *extra, struct err *e)
+static enum err_code report(const struct outcome *o, const cJSON *extra, struct err *e)
 {
     if (values.json) {
-        cJSON *json = evaluation_to_json_with(ev, extra);
+        cJSON *json = evaluation_to_json_with(&o->evaluation, extra);
         print_json(json, true);
         cJSON_Delete(json);
     } else {
-        print_table(ev);
-        if (strcmp(values.interval, "ptbxl") == 0 && ev->options.draws > 0)
-            print_published(ev);
+        print_outcome(o);
     }
-    return values.out != NULL ? evaluation_write(ev, extra, values.out, e) : ERR_OK;
+    if (values.csv != NULL)
+        TRY(evaluation_write_csv(&o->evaluation, &o->subgroups, values.csv, e));
+    return values.out != NULL ? evaluation_write(&o->evaluation, extra, values.out, e) : ERR_OK;
 }
 
 /* ---- comparing ---- */
@@ -332,56 +464,6 @@ static enum err_code compare(const struct invocation *call, struct comparison *c
     return code;
 }
 
-/* Both values, their difference, its interval, and p. */
-static void print_difference(double first, double second, struct interval interval, double p)
-{
-    char text[48] = "-", chance[24] = "-";
-    if (!isnan(interval.low))
-        snprintf(text, sizeof text, "%.4f to %.4f", interval.low, interval.high);
-    if (!isnan(p))
-        snprintf(chance, sizeof chance, p < 0.0001 ? "<0.0001" : "%.4f", p);
-    if (isnan(first) || isnan(second))
-        printf("  %7s  %7s  %10s", "-", "-", "-");
-    else
-        printf("  %7.4f  %7.4f  %+10.5f", first, second, second - first);
-    printf("  %18s  %7s", text, chance);
-}
-
-static void print_comparison(const struct comparison *c)
-{
-    char title[32];
-    int width = 11;
-    for (int64_t k = 0; k < c->class_count; k++)
-        width = (int)strlen(c->classes[k].name) > width ? (int)strlen(c->classes[k].name) : width;
-    width = width < 40 ? width : 40;
-    snprintf(title, sizeof title, "%.4g %%", 100 * c->options.level);
-    printf("%-*s  %7s  %7s  %10s  %18s  %7s  %9s  %9s  %9s\n", width, "class", "first", "second",
-           "difference", title, "p", "mean |dp|", "max |dp|", "decisions");
-    for (int64_t k = 0; k < c->class_count; k++) {
-        const struct class_comparison *x = &c->classes[k];
-        printf("%-*.40s", width, x->name);
-        print_difference(x->auroc[0], x->auroc[1], x->difference.interval, x->difference.p);
-        printf("  %9.6f  %9.6f  %9lld\n", x->mean_change, x->largest_change, (long long)x->changed);
-    }
-    printf("%-*s", width, "macro");
-    print_difference(c->macro_auroc[0], c->macro_auroc[1], c->macro_auroc_interval,
-                     c->macro_auroc_p);
-    printf("  %9.6f  %9.6f  %9lld\n", c->mean_change, c->largest_change, (long long)c->changed);
-    printf("%-*s", width, "macro AUPRC");
-    print_difference(c->macro_auprc[0], c->macro_auprc[1], c->macro_auprc_interval,
-                     c->macro_auprc_p);
-    printf("\n");
-    printf("%lld records; %lld of %lld decisions changed (%.3f %%)\n", (long long)c->count,
-           (long long)c->changed, (long long)c->decisions,
-           100 * (double)c->changed / (double)c->decisions);
-    log_info("AUROC; p and intervals of a class after DeLong, of the averages by %lld paired "
-             "bootstrap draws; not corrected for the number of classes",
-             (long long)c->options.draws);
-    if (c->only_first + c->only_second > 0)
-        printf("%lld records are scored by the first only, %lld by the second only\n",
-               (long long)c->only_first, (long long)c->only_second);
-}
-
 /* As JSON, to standard output or a file. */
 static enum err_code report_comparison(const struct comparison *c,
                                        const struct requirement *requirements, int count,
@@ -394,8 +476,11 @@ static enum err_code report_comparison(const struct comparison *c,
         print_json(json, true);
     else
         print_comparison(c);
-    enum err_code code = ERR_OK;
-    if (values.out) {
+    log_info("AUROC; p and intervals of a class after DeLong, of the averages by %lld paired "
+             "bootstrap draws; not corrected for the number of classes",
+             (long long)c->options.draws);
+    enum err_code code = values.csv ? comparison_write_csv(c, values.csv, e) : ERR_OK;
+    if (values.out && code == ERR_OK) {
         struct buf text;
         buf_init(&text, 0);
         json_print(json, true, &text);
@@ -427,39 +512,54 @@ static enum err_code run_comparison(struct invocation *call, struct requirement 
 static enum err_code run_evaluation(struct invocation *call, struct requirement *requirements,
                                     int count, int *unmet, struct err *e)
 {
-    struct evaluation ev = {0};
-    struct scores_coverage coverage = {0};
+    struct outcome o = {0};
     cJSON *extra = NULL;
     enum err_code code;
     if (call->argument_count > 0)
         FAIL(e, ERR_USAGE, "unexpected argument \"%s\" without --compare", call->arguments[0]);
-    TRY_TO(out, code, evaluate(call, &ev, &coverage, e));
+    TRY_TO(out, code, evaluate(call, &o, e));
     for (int i = 0; i < count; i++) {
-        TRY_TO(out, code, evaluation_value(&ev, requirements[i].metric, &requirements[i].value, e));
+        TRY_TO(out, code, outcome_value(&o, requirements[i].metric, &requirements[i].value, e));
         *unmet += !requirement_judge(&requirements[i]);
     }
     if (values.scores != NULL)
-        tell_coverage(&coverage);
-    tell(&ev);
-    extra = extra_to_json(&coverage, requirements, count);
-    TRY_TO(out, code, report(&ev, extra, e));
+        tell_coverage(&o.coverage);
+    tell(&o.evaluation);
+    extra = extra_to_json(&o, requirements, count);
+    TRY_TO(out, code, report(&o, extra, e));
 out:
     cJSON_Delete(extra);
-    evaluation_free(&ev);
+    outcome_free(&o);
     return code;
+}
+
+static enum err_code gather_requirements(struct invocation *call, struct requirement *requirements,
+                                         int *count, struct err *e)
+{
+    struct arena *a = &call->options.arena;
+    TRY(requirements_parse(a, values.require, requirements, count, e));
+    if (values.baseline != NULL && values.compare != NULL)
+        FAIL(e, ERR_USAGE, "--baseline is for an evaluation, not for --compare");
+    if (values.baseline != NULL)
+        TRY(requirements_from_baseline(a, values.baseline, values.baseline_metrics, values.max_drop,
+                                       requirements, count, e));
+    if (values.junit != NULL && *count == 0)
+        FAIL(e, ERR_USAGE, "--junit needs --require or --baseline: there is nothing to test");
+    return ERR_OK;
 }
 
 static int eval_run(struct invocation *call, struct err *e)
 {
     struct requirement requirements[REQUIREMENTS_MAX];
     int count = 0, unmet = 0;
-    enum err_code code =
-        requirements_parse(&call->options.arena, values.require, requirements, &count, e);
+    enum err_code code = gather_requirements(call, requirements, &count, e);
     if (code == ERR_OK)
         code = values.compare ? run_comparison(call, requirements, count, &unmet, e)
                               : run_evaluation(call, requirements, count, &unmet, e);
     for (int i = 0; i < count && code == ERR_OK; i++)
         requirement_tell(&requirements[i]);
+    if (code == ERR_OK && values.junit != NULL)
+        code = junit_write(values.junit, requirements, count, e);
     return code != ERR_OK ? exit_code_of(code) : unmet > 0 ? EXIT_FAILED : EXIT_FINE;
 }
 
@@ -476,8 +576,21 @@ const struct command command_eval = {
         "Scores of other programs are read as NumPy arrays of float32 or float64, saved by "
         "numpy.save or ndarray.dump, with labels of 0 and 1 of the same shape.\n"
         "--require may ask for n, classes, macro_METRIC, METRIC.CLASS, and for the ends of "
-        "intervals: macro_auroc_low, auroc_low.CLASS, macro_auroc_high and so on. Exit code 0: all "
-        "hold; 1: one does not; 2: there is no such metric.\n"
+        "intervals: macro_auroc_low, auroc_low.CLASS, macro_auroc_high and so on; for sample_fmax "
+        "(the best F "
+        "of the records' mean precision and recall), fbeta_normalized and gbeta_normalized (macro, "
+        "a "
+        "record counts 1 by the number of its labels), challenge_f_measure and exact_match; for "
+        "NAME@VARIABLE=GROUP of a subgroup, such as macro_auroc@sex=female; and with --challenge "
+        "for "
+        "challenge_score, or cinc2017_f1 and cinc2017_f1_noisy (which has the class ~, too). Exit "
+        "code "
+        "0: all hold; 1: one does not; 2: there is no such metric.\n"
+        "What is undefined (an AUROC without a positive record) is told with its reason, null in "
+        "JSON, empty in CSV, no part of an average, and meets no requirement. A baseline that "
+        "lacks a "
+        "metric, or has it undefined, is refused. docs/ci.md has an example of continuous "
+        "integration.\n"
         "--compare says whether SECOND is better than FIRST, and what a precision, a storage or "
         "another machine costs: both are predictions or scores of the same records. Printed are "
         "the "

@@ -5,8 +5,10 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "metric/regression.h"
 
 /* Takes "metric>=x" apart, in place. */
 static enum err_code requirement_parse(char *text, struct requirement *out, struct err *e)
@@ -44,10 +46,95 @@ enum err_code requirements_parse(struct arena *a, const char *list, struct requi
             FAIL(e, ERR_MEMORY, "out of memory");
         if (*count == REQUIREMENTS_MAX)
             FAIL(e, ERR_LIMIT, "more than %d requirements", REQUIREMENTS_MAX);
+        out[*count] = (struct requirement){0};
         TRY(requirement_parse(text, &out[(*count)++], e));
         list = comma != NULL ? comma + 1 : NULL;
     }
     return ERR_OK;
+}
+
+/* ---- an earlier run ---- */
+
+/* The number of this name in a metrics.json, or NULL. */
+static const cJSON *baseline_find(const cJSON *baseline, const char *name)
+{
+    const cJSON *item, *found = cJSON_GetObjectItemCaseSensitive(baseline, name);
+    const char *dot = strchr(name, '.');
+    if (found && (cJSON_IsNumber(found) || cJSON_IsNull(found)))
+        return found;
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(baseline, "classes");
+    if (!list)
+        list = cJSON_GetObjectItemCaseSensitive(baseline, "values");
+    cJSON_ArrayForEach(item, list)
+    {
+        const cJSON *class_name = cJSON_GetObjectItemCaseSensitive(item, "name");
+        char metric[64] = "";
+        if (!dot || (size_t)(dot - name) >= sizeof metric || !cJSON_IsString(class_name) ||
+            strcmp(class_name->valuestring, dot + 1) != 0)
+            continue;
+        memcpy(metric, name, (size_t)(dot - name));
+        found = cJSON_GetObjectItemCaseSensitive(item, metric);
+        return found && (cJSON_IsNumber(found) || cJSON_IsNull(found)) ? found : NULL;
+    }
+    return NULL;
+}
+
+/* "macro_brier", "brier.NORM" and "mae" name a metric of which less is better. */
+static bool lower_is_better(const char *name)
+{
+    char metric[64] = "";
+    if (str_starts_with(name, "macro_"))
+        name += strlen("macro_");
+    size_t length = strcspn(name, ".");
+    if (length >= sizeof metric)
+        return false;
+    memcpy(metric, name, length);
+    int row = metric_index(metric);
+    if (strcmp(metric, regression_measures[REGRESSION_MAE].name) == 0 ||
+        strcmp(metric, regression_measures[REGRESSION_RMSE].name) == 0)
+        return true;
+    return row >= 0 && !metrics[row]->higher_is_better;
+}
+
+static enum err_code add_baseline(struct arena *a, const cJSON *baseline, const char *path,
+                                  const char *name, double max_drop, struct requirement *out,
+                                  int *count, struct err *e)
+{
+    const cJSON *found = baseline_find(baseline, name);
+    if (!found)
+        FAIL(e, ERR_USAGE, "the baseline %s has no \"%.80s\"", path, name);
+    if (cJSON_IsNull(found))
+        FAIL(e, ERR_FORMAT, "%.80s is undefined in the baseline %s: nothing to compare with", name,
+             path);
+    if (*count == REQUIREMENTS_MAX)
+        FAIL(e, ERR_LIMIT, "more than %d requirements", REQUIREMENTS_MAX);
+    bool lower = lower_is_better(name);
+    struct requirement *r = &out[(*count)++];
+    *r = (struct requirement){.metric = arena_strdup(a, name),
+                              .operation = lower ? "<=" : ">=",
+                              .bar = found->valuedouble + (lower ? max_drop : -max_drop),
+                              .of_baseline = true};
+    if (!r->metric)
+        FAIL(e, ERR_MEMORY, "out of memory");
+    return ERR_OK;
+}
+
+enum err_code requirements_from_baseline(struct arena *a, const char *path, const char *names,
+                                         double max_drop, struct requirement *out, int *count,
+                                         struct err *e)
+{
+    cJSON *baseline = NULL;
+    TRY(json_read(path, 0, &baseline, e));
+    enum err_code code = ERR_OK;
+    while (names && code == ERR_OK) {
+        const char *comma = strchr(names, ',');
+        char *name = arena_strndup(a, names, comma ? (size_t)(comma - names) : strlen(names));
+        code = name ? add_baseline(a, baseline, path, str_trim(name), max_drop, out, count, e)
+                    : RAISE(e, ERR_MEMORY, "out of memory");
+        names = comma ? comma + 1 : NULL;
+    }
+    cJSON_Delete(baseline);
+    return code;
 }
 
 bool requirement_judge(struct requirement *r)
@@ -62,8 +149,9 @@ void requirement_tell(const struct requirement *r)
     char value[32], bar[32];
     str_from_f64(r->value, value, sizeof value);
     str_from_f64(r->bar, bar, sizeof bar);
-    log_message(r->met ? LOG_INFO : LOG_ERROR, "%s is %s, required %s %s%s", r->metric,
-                isnan(r->value) ? "undefined" : value, r->operation, bar, r->met ? ": met" : "");
+    log_message(r->met ? LOG_INFO : LOG_ERROR, "%s is %s, required %s %s%s%s", r->metric,
+                isnan(r->value) ? "undefined" : value, r->operation, bar,
+                r->of_baseline ? " by the baseline" : "", r->met ? ": met" : "");
 }
 
 cJSON *requirements_to_json(const struct requirement *requirements, int count)
@@ -78,6 +166,8 @@ cJSON *requirements_to_json(const struct requirement *requirements, int count)
         cJSON_AddItemToObject(object, "value",
                               isnan(r->value) ? cJSON_CreateNull() : cJSON_CreateNumber(r->value));
         cJSON_AddBoolToObject(object, "met", r->met);
+        if (r->of_baseline)
+            cJSON_AddBoolToObject(object, "baseline", true);
         cJSON_AddItemToArray(list, object);
     }
     return list;

@@ -13,9 +13,9 @@
 
 #include "base/err.h"
 
-#define METRIC_THRESHOLD 0.5 /* a score at or above it counts as "yes" */
+#define METRIC_THRESHOLD 0.5 /* a score at or above it counts as "yes", unless told otherwise */
 #define METRIC_ECE_BINS 15
-#define METRIC_COUNT_MAX 16 /* rows of metrics.def */
+#define METRIC_COUNT_MAX 24 /* rows of metrics.def */
 
 #define RANKING_UNKNOWN 255 /* as a label: the record takes no part */
 
@@ -24,6 +24,7 @@ struct ranking {
     int64_t given_count; /* those without, too: all that a bootstrap draws from */
     int64_t positives;
     bool probabilities; /* all scores lie in 0..1 */
+    double threshold;   /* METRIC_THRESHOLD; the caller may set another */
     int32_t *records;   /* [count] record at this rank; ties by rising record */
     double *scores;     /* [count] falling */
     uint8_t *labels;    /* [count] 0 or 1 */
@@ -49,6 +50,7 @@ struct metric {
     const char *help; /* one sentence */
     bool higher_is_better;
     bool interval; /* a bootstrap interval is worth its time */
+    bool common;   /* a column of the table unless others are asked for */
     /* weights [count] by record, or NULL. NaN where it is not defined. Threads: safe. */
     double (*compute)(const struct ranking *r, const int32_t *weights);
 };
@@ -70,6 +72,19 @@ double confusion_specificity(struct confusion c); /* NaN without negatives */
 double confusion_precision(struct confusion c);   /* NaN if nothing was called positive */
 /* (1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP); NaN without positives. */
 double confusion_fbeta(struct confusion c, double beta);
+/* TP / (TP + FP + b FN); NaN without positives. Source: CPSC 2018, as the PTB-XL benchmark has it. */
+double confusion_gbeta(struct confusion c, double beta);
+/* NaN unless both labels occur. */
+double confusion_balanced_accuracy(struct confusion c);
+/* Matthews correlation, NaN unless both labels occur; 0 where all are called alike, as scikit-learn has
+ * it. */
+double confusion_matthews(struct confusion c);
+/* The best sensitivity at any threshold that leaves at least this specificity, and the reverse; no
+ * interpolation. NaN unless both labels occur. */
+double sensitivity_at_specificity(const struct ranking *r, const int32_t *weights,
+                                  double specificity);
+double specificity_at_sensitivity(const struct ranking *r, const int32_t *weights,
+                                  double sensitivity);
 
 /* Variance of the AUROC estimate. NaN unless both labels occur at least twice.
  * Source: DeLong 1988; Sun and Xu 2014. */

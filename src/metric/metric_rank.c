@@ -73,6 +73,7 @@ const struct metric metric_auroc = {
     .help = "area under the ROC curve",
     .higher_is_better = true,
     .interval = true,
+    .common = true,
     .compute = auroc,
 };
 
@@ -81,5 +82,6 @@ const struct metric metric_auprc = {
     .help = "average precision, the area under the precision-recall steps",
     .higher_is_better = true,
     .interval = true,
+    .common = true,
     .compute = auprc,
 };

@@ -20,7 +20,7 @@ void auroc_placements(const struct ranking *r, double *out)
         first = i + 1;
     }
     for (int64_t i = 0; !ranking_has_both(r) && i < r->count; i++)
-        out[i] = NAN;
+        out[r->records[i]] = NAN;
 }
 
 /* Bisection: erfc is exact to the last digits everywhere, and this is asked for once a table. */
@@ -87,7 +87,8 @@ enum err_code delong_compare(struct delong *out, const struct ranking *first,
 {
     size_t n = (size_t)first->count + 1;
     *out = (struct delong){NAN, NAN, {NAN, NAN}, NAN};
-    ASSERT(first->count == second->count && first->positives == second->positives,
+    ASSERT(first->count == second->count && first->positives == second->positives &&
+               first->count == first->given_count && second->count == second->given_count,
            "rankings of other records");
     if (!ranking_has_both(first))
         return ERR_OK;

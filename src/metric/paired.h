@@ -9,7 +9,8 @@
 
 #include "metric/bootstrap.h"
 
-/* Shapes: out [count], by record. NaN unless both labels occur. */
+/* Shapes: out [given_count], by record; records without a label are left as they are. NaN unless both
+ * labels occur. */
 void auroc_placements(const struct ranking *r, double *out);
 
 struct delong {
@@ -19,7 +20,7 @@ struct delong {
     double p;                 /* two-sided; NaN: undefined */
 };
 
-/* Both rankings are of the same records with the same labels (a BUG otherwise). The standard error is
+/* Both rankings are of the same records with the same labels, all known (a BUG otherwise). The standard error is
  * undefined unless both labels occur at least twice; where it is 0, p is 1 for no difference, and
  * undefined for any other. Errors: ERR_MEMORY. */
 enum err_code delong_compare(struct delong *out, const struct ranking *first,

@@ -59,6 +59,7 @@ enum err_code ranking_init(struct ranking *r, const double *scores, const uint8_
     r->count = (int64_t)n;
     r->given_count = count;
     r->probabilities = true;
+    r->threshold = METRIC_THRESHOLD;
     for (size_t i = 0; i < n; i++) {
         r->records[i] = order[i].record;
         r->scores[i] = order[i].score;

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "metric/paired.h"
 #include "train/evaluation_values.h"
 
 /* ---- making ---- */
@@ -49,9 +50,12 @@ static enum err_code evaluate_class(struct evaluation *ev, const struct predicti
         FAIL(e, ERR_MEMORY, "out of memory");
     c->count = r->count;
     c->positives = r->positives;
+    c->threshold = r->threshold;
     for (int m = 0; metrics[m]; m++)
         c->values[m] = metrics[m]->compute(r, NULL);
     c->auroc_error = sqrt(auroc_variance(r));
+    c->auroc_delong =
+        delong_interval(c->values[metric_index("auroc")], c->auroc_error, ev->options.level);
     if (!ranking_has_both(r))
         c->undefined = r->positives == 0 ? "no positive record" : "no negative record";
     return ERR_OK;
@@ -69,13 +73,22 @@ static enum err_code add_value(struct evaluation *ev, const char *name, double v
 static enum err_code list_values(struct evaluation *ev, struct err *e)
 {
     struct arena *a = &ev->arena;
-    size_t most = 2 + 3 * (size_t)metric_count() * (1 + (size_t)ev->class_count);
+    size_t most = 2 + JOINT_METRIC_COUNT + 2 * (size_t)ev->class_count +
+                  3 * (size_t)metric_count() * (1 + (size_t)ev->class_count);
     ev->values = arena_push_array(a, most, sizeof *ev->values);
     if (!ev->values)
         FAIL(e, ERR_MEMORY, "out of memory");
     int auroc = metric_index("auroc");
     TRY(add_value(ev, "n", (double)ev->count, e));
     TRY(add_value(ev, "classes", (double)ev->macro_classes[auroc], e));
+    for (int m = 0; m < JOINT_METRIC_COUNT; m++)
+        TRY(add_value(ev, joint_metrics[m].name, ev->joint[m], e));
+    for (int64_t k = 0; k < ev->class_count; k++) {
+        const struct class_evaluation *c = &ev->classes[k];
+        TRY(add_value(ev, arena_printf(a, "auroc_delong_low.%s", c->name), c->auroc_delong.low, e));
+        TRY(add_value(ev, arena_printf(a, "auroc_delong_high.%s", c->name), c->auroc_delong.high,
+                      e));
+    }
     for (int m = 0; metrics[m]; m++) {
         const char *metric = metrics[m]->name;
         TRY(add_value(ev, arena_printf(a, "macro_%s", metric), ev->macro[m], e));
@@ -115,8 +128,28 @@ static enum err_code add_intervals(struct evaluation *ev, const struct ranking *
     return ERR_OK;
 }
 
+/* Labels have been checked by rank_class. Undefined where one is not known. */
+static enum err_code add_joint(struct evaluation *ev, const struct predictions *p,
+                               const double *thresholds, struct err *e)
+{
+    size_t cells = (size_t)(p->count * p->class_count);
+    uint8_t *labels = malloc(cells + 1);
+    if (!labels)
+        FAIL(e, ERR_MEMORY, "out of memory to evaluate %lld records", (long long)p->count);
+    bool known = true;
+    for (size_t i = 0; i < cells; i++) {
+        labels[i] = p->labels[i] == 1;
+        known = known && !isnan(p->labels[i]);
+    }
+    const struct score_table t = {p->count, p->class_count, p->scores, labels, thresholds};
+    for (int m = 0; m < JOINT_METRIC_COUNT; m++)
+        ev->joint[m] = known ? joint_metrics[m].compute(&t) : (double)NAN;
+    free(labels);
+    return ERR_OK;
+}
+
 static enum err_code evaluate(struct evaluation *ev, const struct predictions *p,
-                              struct ranking *rankings, struct err *e)
+                              const double *thresholds, struct ranking *rankings, struct err *e)
 {
     ev->classes = arena_push_array(&ev->arena, (size_t)p->class_count, sizeof *ev->classes);
     double *values = arena_push_array(&ev->arena, (size_t)p->class_count, sizeof *values);
@@ -124,6 +157,8 @@ static enum err_code evaluate(struct evaluation *ev, const struct predictions *p
         FAIL(e, ERR_MEMORY, "out of memory for %lld classes", (long long)p->class_count);
     for (int64_t k = 0; k < p->class_count; k++) {
         TRY(rank_class(p, k, &rankings[k], e));
+        if (thresholds)
+            rankings[k].threshold = thresholds[k];
         TRY(evaluate_class(ev, p, k, &rankings[k], e));
     }
     for (int m = 0; metrics[m]; m++) {
@@ -131,12 +166,20 @@ static enum err_code evaluate(struct evaluation *ev, const struct predictions *p
             values[k] = ev->classes[k].values[m];
         ev->macro[m] = macro_average(values, p->class_count, &ev->macro_classes[m]);
     }
+    TRY(add_joint(ev, p, thresholds, e));
     TRY(add_intervals(ev, rankings, e));
     return list_values(ev, e);
 }
 
 enum err_code evaluation_make(struct evaluation *ev, const struct predictions *p,
                               const struct bootstrap_options *options, struct err *e)
+{
+    return evaluation_make_at(ev, p, NULL, options, e);
+}
+
+enum err_code evaluation_make_at(struct evaluation *ev, const struct predictions *p,
+                                 const double *thresholds, const struct bootstrap_options *options,
+                                 struct err *e)
 {
     memset(ev, 0, sizeof *ev);
     arena_init(&ev->arena, "evaluation", 0);
@@ -148,7 +191,7 @@ enum err_code evaluation_make(struct evaluation *ev, const struct predictions *p
     struct ranking *rankings = calloc((size_t)p->class_count + 1, sizeof *rankings);
     if (!rankings)
         FAIL(e, ERR_MEMORY, "out of memory for %lld classes", (long long)p->class_count);
-    enum err_code code = evaluate(ev, p, rankings, e);
+    enum err_code code = evaluate(ev, p, thresholds, rankings, e);
     for (int64_t k = 0; k < p->class_count; k++)
         ranking_free(&rankings[k]);
     free(rankings);
@@ -233,7 +276,19 @@ static cJSON *class_to_json(const struct class_evaluation *c)
     cJSON_AddNumberToObject(object, "positives", (double)c->positives);
     add_metrics(object, "", c->values, c->intervals);
     add_number(object, "", "auroc_se", c->auroc_error);
+    add_interval(object, "", "auroc_delong", c->auroc_delong);
+    add_number(object, "", "threshold", c->threshold);
     return object;
+}
+
+/* NaN where the classes have several. */
+static double common_threshold(const struct evaluation *ev)
+{
+    double threshold = ev->class_count ? ev->classes[0].threshold : METRIC_THRESHOLD;
+    for (int64_t k = 1; k < ev->class_count; k++)
+        if (ev->classes[k].threshold != threshold)
+            return NAN;
+    return threshold;
 }
 
 static void classes_to_json(const struct evaluation *ev, cJSON *json)
@@ -241,8 +296,10 @@ static void classes_to_json(const struct evaluation *ev, cJSON *json)
     add_metrics(json, "macro_", ev->macro, ev->macro_intervals);
     cJSON_AddNumberToObject(json, "classes_defined",
                             (double)ev->macro_classes[metric_index("auroc")]);
-    cJSON_AddNumberToObject(json, "threshold", METRIC_THRESHOLD);
+    add_number(json, "", "threshold", common_threshold(ev));
 
+    for (int m = 0; m < JOINT_METRIC_COUNT; m++)
+        add_number(json, "", joint_metrics[m].name, ev->joint[m]);
     cJSON *classes = cJSON_AddArrayToObject(json, "classes");
     cJSON *undefined = cJSON_AddArrayToObject(json, "undefined");
     for (int64_t k = 0; k < ev->class_count; k++) {

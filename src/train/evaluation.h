@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "metric/bootstrap.h"
+#include "metric/joint.h"
 #include "train/predictions.h"
 
 struct cJSON;
@@ -17,6 +18,8 @@ struct class_evaluation {
     int64_t count, positives;        /* records whose label is known, and has the class */
     double values[METRIC_COUNT_MAX]; /* by row of metrics[]; NaN: undefined */
     double auroc_error;              /* standard error after DeLong; NaN: undefined */
+    struct interval auroc_delong;    /* plain, cut to 0..1, at the level of the bootstrap */
+    double threshold;                /* a score at or above it is a call */
     struct interval intervals[METRIC_COUNT_MAX];
     const char *undefined; /* why AUROC and its kin are not defined, or NULL */
 };
@@ -37,6 +40,7 @@ struct evaluation {
     int64_t macro_classes[METRIC_COUNT_MAX]; /* classes in each average */
     struct interval macro_intervals[METRIC_COUNT_MAX];
     double macro_means[METRIC_COUNT_MAX]; /* of the bootstrap draws */
+    double joint[JOINT_METRIC_COUNT];     /* by row of joint_metrics[] */
     struct bootstrap_options options;
     int64_t redraws, incomplete; /* see bootstrap.h */
     int64_t value_count;
@@ -50,11 +54,16 @@ struct evaluation {
  * label other than 0, 1 and NaN (not known), ERR_MEMORY. */
 enum err_code evaluation_make(struct evaluation *ev, const struct predictions *p,
                               const struct bootstrap_options *options, struct err *e);
+/* The same with a threshold of each class [K] (NULL: METRIC_THRESHOLD). */
+enum err_code evaluation_make_at(struct evaluation *ev, const struct predictions *p,
+                                 const double *thresholds, const struct bootstrap_options *options,
+                                 struct err *e);
 void evaluation_free(struct evaluation *ev); /* accepts a zeroed struct */
 
 /* A value by name: "n", "classes" (those with a defined AUROC), "macro_<metric>",
  * "<metric>.<class>", and with intervals "macro_auroc_low", "macro_auroc_high", "auroc_low.<class>"
- * and so on. NaN if it is undefined.
+ * and so on, "auroc_delong_low.<class>", "auroc_delong_high.<class>", and the rows of joint_metrics. NaN
+ * if it is undefined.
  * Errors: ERR_USAGE for an unknown name, with the nearest one. */
 enum err_code evaluation_value(const struct evaluation *ev, const char *name, double *out,
                                struct err *e);

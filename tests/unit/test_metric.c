@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cjson/cJSON.h>
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/rng.h"
 #include "metric/bootstrap.h"
 
@@ -288,6 +290,49 @@ static void test_bootstrap_threads_and_bound(void **state)
         ranking_free(&rankings[k]);
 }
 
+/* What scikit-learn makes of ties, single-class columns and rare classes (scripts/ref_metrics.py); a
+ * metric that the fixture does not give must be undefined. */
+static void test_fixture(void **state)
+{
+    (void)state;
+    cJSON *json;
+    struct err e = {0};
+    if (json_read("tests/fixtures/metrics.json", 0, &json, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    int compared = 0, undefined = 0;
+    const cJSON *column;
+    cJSON_ArrayForEach(column, cJSON_GetObjectItem(json, "columns"))
+    {
+        double scores[100];
+        uint8_t labels[100];
+        int64_t n = 0;
+        const cJSON *score = cJSON_GetObjectItem(column, "scores")->child, *label;
+        cJSON_ArrayForEach(label, cJSON_GetObjectItem(column, "labels"))
+        {
+            labels[n] = (uint8_t)label->valueint;
+            scores[n++] = score->valuedouble;
+            score = score->next;
+        }
+        struct ranking r;
+        assert_int_equal(ranking_init(&r, scores, labels, n, NULL), ERR_OK);
+        r.threshold = cJSON_GetObjectItem(column, "threshold")->valuedouble;
+        for (int i = 0; metrics[i]; i++) {
+            const cJSON *wanted =
+                cJSON_GetObjectItem(cJSON_GetObjectItem(column, "metrics"), metrics[i]->name);
+            double value = metrics[i]->compute(&r, NULL);
+            if (wanted ? !(fabs(value - wanted->valuedouble) <= 1e-12) : !isnan(value))
+                fail_msg("%s of \"%s\" is %.17g, not %.17g", metrics[i]->name,
+                         cJSON_GetObjectItem(column, "name")->valuestring, value,
+                         wanted ? wanted->valuedouble : NAN);
+            compared += wanted != NULL;
+            undefined += wanted == NULL;
+        }
+        ranking_free(&r);
+    }
+    assert_true(compared > 150 && undefined > 30);
+    cJSON_Delete(json);
+}
+
 /* ---- published predictions: 2,203 records of PTB-XL fold 10, 71 statements ---- */
 
 #define PUBLISHED "../shared/data/label-tables/ecg_ptbxl_benchmarking/"
@@ -395,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_quantile),
         cmocka_unit_test(test_bootstrap_by_repetition),
         cmocka_unit_test(test_bootstrap_threads_and_bound),
+        cmocka_unit_test(test_fixture),
         cmocka_unit_test(test_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

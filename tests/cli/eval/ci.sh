@@ -1,0 +1,31 @@
+# A run against an earlier one, as continuous integration has it.
+cat >old.csv <<'END'
+id,fold,patient,y_A,y_B,y_<C>,p_A,p_B,p_<C>
+r1,10,1,1,0,0,0.9,0.1,0.5
+r2,10,2,0,1,0,0.3,0.8,0.5
+r3,10,3,1,1,0,0.7,0.3,0.5
+r4,10,4,0,0,0,0.4,0.2,0.5
+END
+sed 's/0.7,0.3/0.35,0.3/' old.csv >new.csv
+ecgfm eval -q --predictions old.csv --bootstrap 0 --out old.json >/dev/null
+eval() { ecgfm eval --predictions new.csv --bootstrap 0 --baseline old.json "$@" >/dev/null 2>talk; code=$?; grep -v records talk | grep -Ev '<C>|brier' || :; echo "$code"; }
+set +e
+eval
+eval --max-drop 0.2 --junit met.xml
+eval --max-drop 0.2 --baseline-metrics 'macro_auroc, auroc.A,sample_fmax' --require 'auroc.<C>>0.5' --junit unmet.xml
+cat unmet.xml
+eval -q --baseline-metrics macro_brier,brier.A,macro_f1 --max-drop 0
+eval -q --baseline-metrics macro_brier,brier.A --max-drop 0
+eval --baseline-metrics macro_aurok
+eval --baseline-metrics 'auroc.<C>'
+eval --baseline-metrics auroc.D
+eval --baseline-metrics n.A
+echo '{"macro_auroc": "high", "classes": [{"name": 1}, 3]}' >old.json
+eval
+echo '{' >old.json
+eval
+ecgfm eval --predictions new.csv --bootstrap 0 --junit nothing.xml
+ecgfm eval --compare old.csv new.csv --baseline old.json
+ecgfm eval -q --compare old.csv new.csv --require 'macro_auroc_difference>=-0.2' --junit compared.xml --csv compared.csv >/dev/null
+grep -c '<failure' compared.xml met.xml
+cut -d, -f1-4 compared.csv
