@@ -20,31 +20,33 @@ static void prepare(struct node *n)
     node_output_like(n, n->input[0]);
 }
 
-/* In place. */
-static void drop(const struct backend *k, const struct node *n, const struct tape_step *s, void *x)
+/* One number of the generator for each element of a record. */
+static struct dropout dropout_of(const struct node *n, const struct tape_step *s)
 {
     int64_t record = n->output->numel / n->output->shape[0];
-    if (n->attr.f[0] > 0)
-        k->dropout(x, x, n->output->numel, record, n->attr.f[0], 0, s->seed, s->step,
-                   (uint64_t)n->index, 0);
+    return (struct dropout){n->attr.f[0], record, s->seed, s->step, (uint64_t)n->index};
 }
 
 static void forward(const struct backend *k, const struct node *n, const struct tape_step *s)
 {
-    k->activation_fwd(n->output->data, n->input[0]->data, n->output->numel,
-                      (enum activation)n->attr.i[0]);
-    drop(k, n, s, n->output->data);
+    enum activation act = (enum activation)n->attr.i[0];
+    struct dropout d = dropout_of(n, s);
+    if (d.p > 0)
+        k->activation_dropout_fwd(n->output->data, n->input[0]->data, n->output->numel, act, &d);
+    else
+        k->activation_fwd(n->output->data, n->input[0]->data, n->output->numel, act);
 }
 
 static void backward(const struct backend *k, const struct node *n, const struct tape_step *s)
 {
+    enum activation act = (enum activation)n->attr.i[0];
     void *dx = n->input[0]->grad;
-    if (!dx)
-        return;
-    ASSERT(!n->add[0] || !(n->attr.f[0] > 0), "activation: with dropout, its input has other uses");
-    k->activation_bwd(dx, n->output->grad, n->input[0]->data, n->output->numel,
-                      (enum activation)n->attr.i[0], n->add[0]);
-    drop(k, n, s, dx);
+    const void *dy = n->output->grad, *x = n->input[0]->data;
+    struct dropout d = dropout_of(n, s);
+    if (dx && d.p > 0)
+        k->activation_dropout_bwd(dx, dy, x, n->output->numel, act, &d, n->add[0]);
+    else if (dx)
+        k->activation_bwd(dx, dy, x, n->output->numel, act, n->add[0]);
 }
 
 static const struct op_case cases[] = {{1, {{0, 2, {3, 11}, 0}}, {{ACTIVATION_GELU}, {0}}, 0},

@@ -42,9 +42,12 @@ struct tensor *t_batchnorm(struct tape *t, struct tensor *x, struct tensor *g, s
  * at either end, N as PyTorch's MaxPool1d and AvgPool1d with ceil_mode have it. */
 struct tensor *t_pool_windows(struct tape *t, struct tensor *x, enum pool_kind kind, int64_t width,
                               int64_t stride, int64_t padding, bool ceil);
+/* x [..,D], h [..,2D], g [D], b [D] -> t_layernorm(x + dropout(t_glu(h))), dropout where gradients flow */
+struct tensor *t_gated_norm(struct tape *t, struct tensor *x, struct tensor *h, struct tensor *g,
+                            struct tensor *b, double p, double epsilon);
 /* x -> act(x), same shape */
 struct tensor *t_activation(struct tape *t, struct tensor *x, enum activation act);
-/* The same, then dropout of the elements where gradients flow. x has no other use. */
+/* The same, then dropout of the elements where gradients flow. */
 struct tensor *t_activation_dropout(struct tape *t, struct tensor *x, enum activation act,
                                     double p);
 /* x [..,D], g [D], b [D] (both or none) -> normalized rows. Source: Ba et al. 2016 */

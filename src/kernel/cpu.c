@@ -179,6 +179,29 @@ static void activation_bwd(void *dx_, const void *dy_, const void *x_, int64_t n
     });
 }
 
+static void activation_dropout_fwd(void *y_, const void *x_, int64_t n, enum activation act,
+                                   const struct dropout *d)
+{
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_DROPOUT(n, d, {
+        vector->activation_fwd(y + at, x + at, count, act);
+        vector->dropout(y + at, y + at, count, d->p, r, 0);
+    });
+}
+
+static void activation_dropout_bwd(void *dx_, const void *dy_, const void *x_, int64_t n,
+                                   enum activation act, const struct dropout *d, int add)
+{
+    float *dx = dx_;
+    const float *dy = dy_, *x = x_;
+    PARALLEL_DROPOUT(n, d, {
+        float through[DROPOUT_PIECE];
+        vector->activation_bwd(through, dy + at, x + at, count, act, 0);
+        vector->dropout(dx + at, through, count, d->p, r, add);
+    });
+}
+
 static void layernorm_fwd(void *y_, void *mean_, void *rstd_, const void *x_, const void *g,
                           const void *b, int64_t M, int64_t D, double epsilon)
 {
@@ -189,10 +212,6 @@ static void layernorm_fwd(void *y_, void *mean_, void *rstd_, const void *x_, co
                               D, epsilon);
     });
 }
-
-/* Rows whose parameter gradients are summed together before the groups are: fixed, so that the
- * sums have the same shape for any number of threads. */
-#define GROUP_ROWS 64
 
 static void layernorm_bwd(void *dx_, void *dg_, void *db_, const void *dy_, const void *x_,
                           const void *g, const void *mean_, const void *rstd_, int64_t M, int64_t D,
@@ -702,6 +721,8 @@ static void backend_build(void)
     backend.linear_bwd_w = linear_bwd_w;
     backend.activation_fwd = activation_fwd;
     backend.activation_bwd = activation_bwd;
+    backend.activation_dropout_fwd = activation_dropout_fwd;
+    backend.activation_dropout_bwd = activation_dropout_bwd;
     backend.layernorm_fwd = layernorm_fwd;
     backend.layernorm_bwd = layernorm_bwd;
     backend.softmax_fwd = softmax_fwd;

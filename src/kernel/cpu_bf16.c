@@ -76,6 +76,39 @@ static void activation_bwd(void *dx_, const void *dy_, const void *x_, int64_t n
     PARALLEL_SHARES(n, 64, n, { bf16->gelu_bwd(dx + from, dy + from, x + from, to - from, add); });
 }
 
+static void activation_dropout_fwd(void *y_, const void *x_, int64_t n, enum activation act,
+                                   const struct dropout *d)
+{
+    if (act != ACTIVATION_GELU) {
+        backend_cpu()->activation_dropout_fwd(y_, x_, n, act, d);
+        return;
+    }
+    const struct vector_kernels *v = vector_in_use();
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_DROPOUT(n, d, {
+        bf16->gelu_fwd(y + at, x + at, count);
+        v->dropout(y + at, y + at, count, d->p, r, 0);
+    });
+}
+
+static void activation_dropout_bwd(void *dx_, const void *dy_, const void *x_, int64_t n,
+                                   enum activation act, const struct dropout *d, int add)
+{
+    if (act != ACTIVATION_GELU) {
+        backend_cpu()->activation_dropout_bwd(dx_, dy_, x_, n, act, d, add);
+        return;
+    }
+    const struct vector_kernels *v = vector_in_use();
+    float *dx = dx_;
+    const float *dy = dy_, *x = x_;
+    PARALLEL_DROPOUT(n, d, {
+        float through[DROPOUT_PIECE];
+        bf16->gelu_bwd(through, dy + at, x + at, count, 0);
+        v->dropout(dx + at, through, count, d->p, r, add);
+    });
+}
+
 static void attention_fwd(void *y, void *lse, const void *qkv, const struct attention *s)
 {
     split_attention_fwd(y, lse, qkv, s, bf16->attention_fwd);
@@ -133,6 +166,8 @@ static void backend_build(void)
     backend.linear_bwd_w = linear_bwd_w;
     backend.activation_fwd = activation_fwd;
     backend.activation_bwd = activation_bwd;
+    backend.activation_dropout_fwd = activation_dropout_fwd;
+    backend.activation_dropout_bwd = activation_dropout_bwd;
     backend.attention_fwd = attention_fwd;
     backend.attention_bwd = attention_bwd;
     backend.lstm_fwd = lstm_fwd;

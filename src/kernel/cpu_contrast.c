@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Rows that are worked on together: fixed, so that sums have the same shape for any number of threads. */
-enum { GROUP_ROWS = 64, CHUNK_ROWS = 2048 };
+enum { CHUNK_ROWS = 2048 };
 
 static int64_t rows_present(const int32_t *index, int64_t M)
 {

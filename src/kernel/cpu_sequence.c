@@ -1,4 +1,4 @@
-/* Kernels over the tokens of a record, on threads: folding, group norm, gated linear units. A unit of work
+/* Kernels over the tokens of a record, on threads: folding, group norm. A unit of work
  * is done by one thread from its own numbers alone, so that results do not depend on how many there
  * are. */
 #include "kernel/split.h"
@@ -97,30 +97,8 @@ static void groupnorm_bwd(void *dx_, void *dg, void *db, const void *dy_, const 
         v->column_sums(db, shift, NULL, B, C, C);
 }
 
-/* ---- gated linear units ---------------------------------------------------------------------- */
-
-static void glu_fwd(void *y_, const void *x_, int64_t M, int64_t D)
-{
-    const struct vector_kernels *v = vector_in_use();
-    float *y = y_;
-    const float *x = x_;
-    PARALLEL_SHARES(M, 1, M * D, { v->glu_fwd(y + from * D, x + from * 2 * D, to - from, D); });
-}
-
-static void glu_bwd(void *dx_, const void *dy_, const void *x_, int64_t M, int64_t D, int add)
-{
-    const struct vector_kernels *v = vector_in_use();
-    float *dx = dx_;
-    const float *dy = dy_, *x = x_;
-    PARALLEL_SHARES(M, 1, M * D, {
-        v->glu_bwd(dx + from * 2 * D, dy + from * D, x + from * 2 * D, to - from, D, add);
-    });
-}
-
 void cpu_sequence_members(struct backend *k)
 {
-    k->glu_fwd = glu_fwd;
-    k->glu_bwd = glu_bwd;
     k->fold_fwd = fold_fwd;
     k->fold_bwd = fold_bwd;
     k->groupnorm_fwd = groupnorm_fwd;

@@ -1,4 +1,4 @@
-/* State space models on threads: a unit of work is some channels of one record. Coefficients are made of the
+/* State space models and gated linear units on threads: a unit of work is some channels of one record. Coefficients are made of the
  * parameters, and gradients of parameters of theirs, in double; sums over records have a shape
  * fixed by their number. */
 #include "kernel/split.h"
@@ -164,8 +164,92 @@ static void ssm_bwd(void *dx_, const struct ssm_gradients *g, const void *dy_, c
     parameters_bwd(g, total, row, s);
 }
 
+/* ---- gated linear units ---------------------------------------------------------------------- */
+
+static void glu_fwd(void *y_, const void *x_, int64_t M, int64_t D)
+{
+    const struct vector_kernels *v = vector_in_use();
+    float *y = y_;
+    const float *x = x_;
+    PARALLEL_SHARES(M, 1, M * D, { v->glu_fwd(y + from * D, x + from * 2 * D, to - from, D); });
+}
+
+static void glu_bwd(void *dx_, const void *dy_, const void *x_, int64_t M, int64_t D, int add)
+{
+    const struct vector_kernels *v = vector_in_use();
+    float *dx = dx_;
+    const float *dy = dy_, *x = x_;
+    PARALLEL_SHARES(M, 1, M * D, {
+        v->glu_bwd(dx + from * 2 * D, dy + from * D, x + from * 2 * D, to - from, D, add);
+    });
+}
+
+/* The part of a generator that is row m's; of rows of D numbers in groups of d->group_size. */
+static struct rng row_rng(const struct dropout *d, int64_t m, int64_t D, int64_t *skip)
+{
+    *skip = 0;
+    if (!d)
+        return (struct rng){.used = 4};
+    int64_t element = m * D % d->group_size;
+    *skip = element % 4;
+    return dropout_rng(d, m * D / d->group_size, element);
+}
+
+static void gated_norm_fwd(void *y_, void *mean_, void *rstd_, const void *x_, const void *h_,
+                           const void *g, const void *b, int64_t M, int64_t D, double epsilon,
+                           const struct dropout *d)
+{
+    const struct vector_kernels *v = vector_in_use();
+    float *y = y_, *mean = mean_, *rstd = rstd_;
+    const float *x = x_, *h = h_;
+    PARALLEL_SHARES(M, 1, M * D, {
+        float *work = kernel_scratch(SCRATCH_TASK, v->gated_floats(D));
+        for (int64_t m = from; m < to; m++) {
+            int64_t skip;
+            struct rng r = row_rng(d, m, D, &skip);
+            v->gated_norm_fwd(y + m * D, mean + m, rstd + m, x + m * D, h + m * 2 * D, g, b, D,
+                              epsilon, d ? d->p : 0, r, skip, work);
+        }
+    });
+}
+
+static void gated_norm_bwd(void *dx_, void *dh_, void *dg, void *db, const void *dy_,
+                           const void *x_, const void *h_, const void *g, const void *mean_,
+                           const void *rstd_, int64_t M, int64_t D, const struct dropout *d,
+                           int add_x, int add_h)
+{
+    const struct vector_kernels *v = vector_in_use();
+    float *dx = dx_, *dh = dh_;
+    const float *dy = dy_, *x = x_, *h = h_, *mean = mean_, *rstd = rstd_;
+    int64_t groups = (M + GROUP_ROWS - 1) / GROUP_ROWS;
+    float *sums = dg ? kernel_scratch(SCRATCH_SHARED, groups * 2 * D) : NULL;
+    PARALLEL_SHARES(groups, 1, M * D, {
+        float *work = kernel_scratch(SCRATCH_TASK, v->gated_floats(D));
+        for (int64_t group = from; group < to; group++) {
+            float *sum = sums ? sums + group * 2 * D : NULL;
+            if (sum)
+                memset(sum, 0, sizeof *sum * (size_t)(2 * D));
+            for (int64_t m = group * GROUP_ROWS; m < min_i64(M, (group + 1) * GROUP_ROWS); m++) {
+                int64_t skip;
+                struct rng r = row_rng(d, m, D, &skip);
+                v->gated_norm_bwd(dx ? dx + m * D : NULL, dh ? dh + m * 2 * D : NULL, sum,
+                                  dy + m * D, x + m * D, h + m * 2 * D, g, mean[m], rstd[m], D,
+                                  d ? d->p : 0, r, skip, add_x, add_h, work);
+            }
+        }
+    });
+    if (!dg)
+        return;
+    v->column_sums(dg, sums, NULL, groups, D, 2 * D);
+    v->column_sums(db, sums + D, NULL, groups, D, 2 * D);
+}
+
 void cpu_ssm_members(struct backend *k)
 {
+    k->glu_fwd = glu_fwd;
+    k->glu_bwd = glu_bwd;
+    k->gated_norm_fwd = gated_norm_fwd;
+    k->gated_norm_bwd = gated_norm_bwd;
     k->ssm_fwd = ssm_fwd;
     k->ssm_bwd = ssm_bwd;
 }

@@ -101,6 +101,15 @@ struct quantizer {
     int64_t M, groups, codes, width;
 };
 
+/* Dropout of single elements: element i of group i / group_size is zero with probability p, else times
+ * 1 / (1 - p), by number i % group_size of rng (seed + salt, RNG_STREAM_DROPOUT, epoch = step, sample =
+ * group). */
+struct dropout {
+    double p;
+    int64_t group_size;
+    uint64_t seed, step, salt;
+};
+
 /* A diagonal state space model: H channels by themselves over T tokens in each of B records, N states to
  * a channel, each standing for a conjugate pair. With dt = exp(step[H]) and A = -exp(real[H,N]) +
  * i imaginary[H,N] the kernel of direction d is
@@ -146,6 +155,12 @@ struct backend {
     void (*activation_fwd)(void *y, const void *x, int64_t n, enum activation act);
     void (*activation_bwd)(void *dx, const void *dy, const void *x, int64_t n, enum activation act,
                            int add);
+
+    /* The same with dropout of act(x). */
+    void (*activation_dropout_fwd)(void *y, const void *x, int64_t n, enum activation act,
+                                   const struct dropout *d);
+    void (*activation_dropout_bwd)(void *dx, const void *dy, const void *x, int64_t n,
+                                   enum activation act, const struct dropout *d, int add);
 
     /* y[M,D] = (x - mean) rstd g + b; mean[M], rstd[M] saved. Source: Ba et al. 2016 eq. 3-4.
      * g and b may both be NULL (plain standardization). */
@@ -238,6 +253,14 @@ struct backend {
     /* x[M,2D] is a and b, [M,D] each: y[M,D] = a / (1 + exp(-b)). Source: Dauphin et al. 2017 */
     void (*glu_fwd)(void *y, const void *x, int64_t M, int64_t D);
     void (*glu_bwd)(void *dx, const void *dy, const void *x, int64_t M, int64_t D, int add);
+    /* y[M,D] = layer norm of x[M,D] + dropout(glu(h[M,2D])); d NULL: no dropout. */
+    void (*gated_norm_fwd)(void *y, void *mean, void *rstd, const void *x, const void *h,
+                           const void *g, const void *b, int64_t M, int64_t D, double epsilon,
+                           const struct dropout *d);
+    /* dx, dh, and both of dg and db may be NULL; the latter always add. */
+    void (*gated_norm_bwd)(void *dx, void *dh, void *dg, void *db, const void *dy, const void *x,
+                           const void *h, const void *g, const void *mean, const void *rstd,
+                           int64_t M, int64_t D, const struct dropout *d, int add_x, int add_h);
 
     /* A layer of long short-term memory, from rest. x[B,T,4H] is what the input and the biases bring to
      * the gates input, forget, cell, output (PyTorch's order), H of each after the other; w[4H,H]

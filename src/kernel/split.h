@@ -11,6 +11,10 @@
 /* Elements below which waking the other threads costs more than it brings. */
 #define PARALLEL_MIN 32768
 
+/* Rows whose parameter gradients are summed together before the groups are: fixed, so that the
+ * sums have the same shape for any number of threads. */
+#define GROUP_ROWS 64
+
 /* The smaller. */
 static inline int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -142,6 +146,35 @@ static inline void split_attention_bwd(
         }
     });
 }
+
+enum { DROPOUT_PIECE = 2048 }; /* elements of a group done together */
+
+/* The generator that decides of the elements of a group from `element` on, a multiple of 4. */
+static inline struct rng dropout_rng(const struct dropout *d, int64_t group, int64_t element)
+{
+    struct rng r = rng_at(d->seed + d->salt * 0x9E3779B97F4A7C15u, RNG_STREAM_DROPOUT, d->step,
+                          (uint64_t)group);
+    r.counter[0] += (uint32_t)(element / 4);
+    return r;
+}
+
+/* Runs the statement for each piece of the n elements of all groups: `at` its first element, `count` how
+ * many, `r` their generator. */
+#define PARALLEL_DROPOUT(n, d, ...)                                                                \
+    do {                                                                                           \
+        int64_t size = (d)->group_size, pieces = (size + DROPOUT_PIECE - 1) / DROPOUT_PIECE;       \
+        int64_t groups = ((n) + size - 1) / size;                                                  \
+        PARALLEL_SHARES(groups *pieces, 1, n, {                                                    \
+            for (int64_t i = from; i < to; i++) {                                                  \
+                int64_t first = i % pieces * DROPOUT_PIECE, at = i / pieces * size + first;        \
+                int64_t count = min_i64(min_i64(DROPOUT_PIECE, size - first), (n)-at);             \
+                struct rng r = dropout_rng(d, i / pieces, first);                                  \
+                if (count > 0) {                                                                   \
+                    __VA_ARGS__                                                                    \
+                }                                                                                  \
+            }                                                                                      \
+        });                                                                                        \
+    } while (0)
 
 /* Runs a product on all threads. C is cut into pieces so that the longest takes least: `width`
  * multiply-adds at a time for each element of C, and packing the operands that are not packed. */

@@ -166,6 +166,15 @@ struct vector_kernels {
                     const struct ssm_channels *s, int64_t n, int add, float *work);
     void (*glu_fwd)(float *y, const float *x, int64_t M, int64_t D);
     void (*glu_bwd)(float *dx, const float *dy, const float *x, int64_t M, int64_t D, int add);
+    /* One row, and its generator (p 0: none), whose first `skip` numbers, less than four, are not the
+     * row's; work has gated_floats(D). sums[2,D]: added to as layernorm_bwd's, may be NULL. */
+    int64_t (*gated_floats)(int64_t D);
+    void (*gated_norm_fwd)(float *y, float *mean, float *rstd, const float *x, const float *h,
+                           const float *g, const float *b, int64_t D, double epsilon, double p,
+                           struct rng r, int64_t skip, float *work);
+    void (*gated_norm_bwd)(float *dx, float *dh, float *sums, const float *dy, const float *x,
+                           const float *h, const float *g, float mean, float rstd, int64_t D,
+                           double p, struct rng r, int64_t skip, int add_x, int add_h, float *work);
 
     /* One token of one record of an LSTM (struct backend). gates[4H] become what they are after sigmoid
      * or tanh; before[H] is the cell of the token before, NULL: zero. */
@@ -215,8 +224,8 @@ float *kernel_scratch(enum scratch_slot slot, int64_t floats);
 
 /* The one in use on this machine. */
 const struct vector_kernels *vector_in_use(void);
-/* Sets the members that cpu_sequence.c (folding, group norm, gated linear units),
- * cpu_ssm.c, cpu_conv.c and cpu_contrast.c have. */
+/* Sets the members that cpu_sequence.c (folding, group norm), cpu_ssm.c,
+ * cpu_conv.c and cpu_contrast.c have. */
 void cpu_sequence_members(struct backend *k);
 void cpu_ssm_members(struct backend *k);
 void cpu_conv_members(struct backend *k);

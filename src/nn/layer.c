@@ -130,6 +130,18 @@ static struct tensor *ssm(struct build *b, struct tensor *x, int64_t states, int
     return t_ssm(b->tape, x, step, real, tones, output, skip);
 }
 
+/* Layer norm of x + dropout of the gated linear unit of h. */
+static struct tensor *gated_norm(struct build *b, const char *name, struct tensor *x,
+                                 struct tensor *h, double dropout)
+{
+    int64_t D = tensor_width(x);
+    size_t scope = scope_enter(b, "%s", name);
+    struct tensor *g = nn_param(b, "weight", 1, &D, PARAM_ONE, 0, false);
+    struct tensor *o = nn_param(b, "bias", 1, &D, PARAM_ZERO, 0, false);
+    scope_leave(b, scope);
+    return t_gated_norm(b->tape, x, h, g, o, dropout, 1e-5);
+}
+
 struct tensor *nn_ssm_block(struct build *b, struct tensor *x, const struct ssm_options *o)
 {
     int64_t H = tensor_width(x);
@@ -137,8 +149,7 @@ struct tensor *nn_ssm_block(struct build *b, struct tensor *x, const struct ssm_
     struct tensor *y = ssm(b, seen, o->states, o->directions);
     y = t_activation_dropout(b->tape, y, ACTIVATION_GELU, o->dropout);
     y = nn_linear_from(b, "out", y, 2 * H, ACTIVATION_NONE, nn_start_uniform(H));
-    y = t_dropout(b->tape, t_glu(b->tape, y), o->dropout, false);
-    return nn_layernorm(b, "norm", t_add(b->tape, x, y), 1e-5);
+    return gated_norm(b, "norm", x, y, o->dropout);
 }
 
 struct tensor *nn_conv(struct build *b, const char *name, struct tensor *x, int64_t out,

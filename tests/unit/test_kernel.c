@@ -514,6 +514,50 @@ static void pool_windows_bwd(struct run *r, const int64_t *s)
     r->k->pool_windows_bwd(dx, dy, argmax, &c, (int)s[8]);
 }
 
+/* s: M, D, add to dx, add to dh, tenths of dropout, rows of a group, bits of what is not wanted. */
+static void gated_norm_fwd(struct run *r, const int64_t *s)
+{
+    int64_t M = s[0], D = s[1];
+    void *y = run_out(r, M * D), *mean = run_out(r, M), *rstd = run_out(r, M);
+    void *x = run_in(r, M * D, -2, 3), *h = run_in(r, 2 * M * D, -5, 5);
+    void *g = run_in(r, D, 0.5, 1.5), *b = run_in(r, D, -1, 1);
+    struct dropout d = {(double)s[4] / 10, s[5] * D, 5, 6, 7};
+    run_seal(r);
+    r->k->gated_norm_fwd(y, mean, rstd, x, h, g, b, M, D, 1e-5, s[4] ? &d : NULL);
+}
+
+static void gated_norm_bwd(struct run *r, const int64_t *s)
+{
+    int64_t M = s[0], D = s[1];
+    void *dx = run_out(r, M * D), *dh = run_out(r, 2 * M * D);
+    void *dg = run_out(r, D), *db = run_out(r, D), *dy = run_in(r, M * D, -1, 1);
+    void *x = run_in(r, M * D, -2, 3), *h = run_in(r, 2 * M * D, -5, 5);
+    void *g = run_in(r, D, 0.5, 1.5);
+    void *mean = run_in(r, M, 0.4, 0.6), *rstd = run_in(r, M, 0.4, 0.6);
+    struct dropout d = {(double)s[4] / 10, s[5] * D, 5, 6, 7};
+    run_seal(r);
+    r->k->gated_norm_bwd(s[6] & 1 ? NULL : dx, s[6] & 2 ? NULL : dh, s[6] & 4 ? NULL : dg,
+                         s[6] & 4 ? NULL : db, dy, x, h, g, mean, rstd, M, D, s[4] ? &d : NULL,
+                         (int)s[2], (int)s[3]);
+}
+
+/* s: n, group size, activation, add. */
+static void activation_dropout_fwd(struct run *r, const int64_t *s)
+{
+    void *y = run_out(r, s[0]), *x = run_in(r, s[0], -4, 4);
+    struct dropout d = {0.3, s[1], 5, 6, 7};
+    run_seal(r);
+    r->k->activation_dropout_fwd(y, x, s[0], (enum activation)s[2], &d);
+}
+
+static void activation_dropout_bwd(struct run *r, const int64_t *s)
+{
+    void *dx = run_out(r, s[0]), *dy = run_in(r, s[0], -1, 1), *x = run_in(r, s[0], -4, 4);
+    struct dropout d = {0.3, s[1], 5, 6, 7};
+    run_seal(r);
+    r->k->activation_dropout_bwd(dx, dy, x, s[0], (enum activation)s[2], &d, (int)s[3]);
+}
+
 /* s[8]: with factors of the taps; s[9]: stride, 0: 1. s[10]: skip. */
 static struct conv conv_of(struct run *r, const int64_t *s)
 {
@@ -1117,6 +1161,17 @@ static const struct kernel_case cases[] = {
       {5, 9, 70, 2, 2, 0, 1},
       {3, 40, 5, 3, 2, 0, 62},
       {2, 40, 5, 5, 2, 1, 20}}},
+    {CASE(activation_dropout_fwd), {{1, 1, 1}, {10000, 7001, 1}, {70001, 1000, 2}}},
+    {CASE(activation_dropout_bwd),
+     {{1, 1, 1, 0}, {10000, 7001, 1, 1}, {70001, 1000, 2, 0}, {10000, 4096, 1, 0}}},
+    {CASE(gated_norm_fwd), {{1, 2}, {7, 35, 0, 0, 3, 3}, {300, 256, 0, 0, 2, 100}, {70, 129}}},
+    {CASE(gated_norm_bwd),
+     {{1, 2},
+      {7, 35, 1, 0, 3, 3, 0},
+      {300, 256, 0, 1, 2, 100, 0},
+      {70, 129, 1, 1, 0, 0, 1},
+      {70, 130, 0, 0, 2, 7, 2},
+      {70, 131, 0, 0, 2, 10, 4}}},
     {CASE(glu_fwd), {{1, 1}, {3, 70}, {300, 257}}},
     {CASE(glu_bwd), {{1, 1, 0}, {3, 70, 1}, {300, 257, 0}}},
     {CASE(batchnorm_fwd),
