@@ -654,6 +654,17 @@ static void report(struct trainer *t, double started, int64_t first_step, double
     t->task->progress(t->task->context, &p);
 }
 
+/* For log.txt, where times belong. */
+static void log_epoch(const struct trainer *t, struct run_folder *run, double loss, double seconds,
+                      int64_t first_step, double waited)
+{
+    double records = (double)((t->step - first_step) * t->batch * t->options->accumulate);
+    run_log(run,
+            "step %lld of %lld, loss %.4f, %.1f records/s, %.3f s, %.1f s of them waited for data",
+            (long long)t->step, (long long)t->total_steps, loss, records / seconds, seconds,
+            waited);
+}
+
 static enum err_code loop(struct trainer *t, struct loader *l, struct run_folder *run,
                           const char *identity, struct err *e)
 {
@@ -672,11 +683,7 @@ static enum err_code loop(struct trainer *t, struct loader *l, struct run_folder
             TRY(metrics_line(t, run, ended, e));
         report(t, started, first_step, loss, ended);
         if (ended)
-            run_log(run, "step %lld of %lld, loss %.4f, %.1f records/s, %.1f s waited for data",
-                    (long long)t->step, (long long)t->total_steps, loss,
-                    (double)((t->step - first_step) * t->batch * o->accumulate) /
-                        (clock_seconds() - started),
-                    loader_wait_seconds(l));
+            log_epoch(t, run, loss, clock_seconds() - started, first_step, loader_wait_seconds(l));
         bool stop = interrupt_requested() && !last;
         if (last || stop || clock_seconds() - saved >= o->checkpoint_seconds) {
             TRY(checkpoint_save(t, run, identity, e));
