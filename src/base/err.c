@@ -60,6 +60,7 @@ const char *err_code_name(enum err_code code)
         [ERR_LENGTH] = "length",
         [ERR_SIGNAL] = "signal",
         [ERR_LABELS] = "labels",
+        [ERR_PATIENTS] = "patients",
         [ERR_MODEL] = "model",
         [ERR_NUMERIC] = "numeric",
         [ERR_INTERRUPTED] = "interrupted",

@@ -25,6 +25,7 @@ enum err_code {
     ERR_LENGTH,      /* recording shorter than the model needs */
     ERR_SIGNAL,      /* too many invalid samples, flat lead */
     ERR_LABELS,      /* labels missing, unknown or of one class only */
+    ERR_PATIENTS,    /* patients on both sides of a split */
     ERR_MODEL,       /* model file refused: format, contract, shapes */
     ERR_NUMERIC,     /* non-finite loss or gradient */
     ERR_INTERRUPTED, /* a signal asked us to stop; state is saved */

@@ -33,6 +33,7 @@ struct eval_options {
     const char *compare;
     const char *data;
     const char *dataset;
+    const char *folds;
     const char *task;
     const char *split;
     double rate;
@@ -52,6 +53,7 @@ struct eval_options {
     const char *out;
     const char *csv;
     bool json;
+    bool allow_patient_overlap;
 };
 
 static struct eval_options values;
@@ -71,6 +73,8 @@ static const struct option rows[] = {
              "predictions or scores that those of the argument are compared with"),
     OPT_TEXT(eval_options, data, NULL, "DIR", "data set with the labels of the scored records"),
     OPT_TEXT(eval_options, dataset, NULL, "KIND", "kind of data set, where it is not recognized"),
+    OPT_TEXT(eval_options, folds, NULL, "FILE",
+             "CSV table of folds in place of the data set's, as for finetune"),
     OPT_TEXT(eval_options, task, NULL, "TASK", "labels to compare with (default: the data set's)"),
     OPT_CHOICE(eval_options, split, "test", "train|validation|test|all",
                "records that count; scores of others are left aside"),
@@ -108,6 +112,9 @@ static const struct option rows[] = {
         "PTB-XL benchmark has them"),
     OPT_FLOAT(eval_options, level, "0.95", 0.01, 0.9999, NULL,
               "share of the draws inside an interval"),
+    OPT_BOOL(eval_options, allow_patient_overlap, "false",
+             "go on although patients have records on more than one side of train, validation and "
+             "test of the data set"),
     OPT_TEXT(eval_options, out, NULL, "FILE", "also write metrics.json here"),
     OPT_TEXT(eval_options, csv, NULL, "FILE", "also write the table, with every metric, as CSV"),
     OPT_BOOL(eval_options, json, "false", "JSON on standard output instead of the table"),
@@ -177,13 +184,15 @@ static void add_coverage(cJSON *object, const struct scores_coverage *c)
 static enum err_code match_scores(const char *path, struct manifest *m, struct predictions *out,
                                   struct scores_coverage *coverage, struct err *e)
 {
-    const struct manifest_options options = {.rate_hz = values.rate};
+    const struct manifest_options options = {.rate_hz = values.rate, .folds = values.folds};
     struct label_set labels;
     enum data_split split = SPLIT_TRAIN;
     while (strcmp(split_name(split), values.split) != 0)
         split++;
     if (!m->dataset)
         TRY(manifest_open(values.data, values.dataset, &options, m, e));
+    if (split != SPLIT_ALL)
+        TRY(manifest_check_patients(m, values.allow_patient_overlap, e));
     TRY(targets_or_labels(&target, m, values.task, &labels, e));
     return scores_read(path, m, &labels, split, out, coverage, e);
 }

@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/str.h"
+#include "data/folds.h"
 #include "data/manifest.h"
 #include "data/targets.h"
 
@@ -138,10 +141,33 @@ static void missing_drop(struct manifest *m)
 
 #define PATIENT_LEAK "patient-leak"
 
+/* Bits of the sides of the split on which folds (bits) are. */
+static unsigned sides_of(unsigned folds)
+{
+    unsigned sides = 0;
+    for (int fold = 1; fold <= 10; fold++)
+        if (folds >> fold & 1)
+            sides |= 1u << (fold <= 8 ? SPLIT_TRAIN : fold == 9 ? SPLIT_VALIDATION : SPLIT_TEST);
+    return sides;
+}
+
+/* "17 (records 3, 98, 112, ...)" to the end of a list; `patients` are the records of one. */
+static void patient_tell(const struct manifest *m, const struct keyed *patients, int64_t count,
+                         struct buf *out)
+{
+    enum { SHOWN = 3 };
+    buf_printf(out, "%s%.40s (records", out->len > 0 ? ", " : "", patients[0].key);
+    for (int64_t i = 0; i < count && i < SHOWN; i++)
+        buf_printf(out, "%s %.40s", i > 0 ? "," : "", m->entries[patients[i].index].id);
+    buf_puts(out, count > SHOWN ? ", ...)" : ")");
+}
+
 /* A patient in both train and test makes every figure look better than it is. */
 static enum err_code leaks_find(struct manifest *m, struct err *e)
 {
+    enum { TOLD = 10 };
     struct keyed *patients = malloc((size_t)m->count * sizeof *patients + 1);
+    struct buf text = {0};
     int64_t n = 0;
     if (!patients)
         FAIL(e, ERR_MEMORY, "%lld records: out of memory", (long long)m->count);
@@ -149,6 +175,7 @@ static enum err_code leaks_find(struct manifest *m, struct err *e)
         if (m->entries[i].patient)
             patients[n++] = (struct keyed){m->entries[i].patient, i};
     qsort(patients, (size_t)n, sizeof *patients, compare_keyed);
+    m->split_patients = 0;
     for (int64_t i = 0, end; i < n; i = end) {
         unsigned folds = 0;
         for (end = i; end < n && strcmp(patients[end].key, patients[i].key) == 0; end++)
@@ -161,8 +188,33 @@ static enum err_code leaks_find(struct manifest *m, struct err *e)
                 used += snprintf(list + used, sizeof list - (size_t)used, " %d", fold);
         manifest_problem_add(m, m->entries[patients[i].index].id, PATIENT_LEAK,
                              "patient %s has records in the folds%s", patients[i].key, list);
+        unsigned sides = sides_of(folds);
+        if ((sides & (sides - 1)) != 0 && m->split_patients++ < TOLD)
+            patient_tell(m, patients + i, end - i, &text);
     }
     free(patients);
+    m->split_patients_text =
+        text.failed ? NULL : arena_strdup(&m->arena, text.data ? text.data : "");
+    buf_free(&text);
+    if (!m->split_patients_text)
+        FAIL(e, ERR_MEMORY, "out of memory");
+    return ERR_OK;
+}
+
+enum err_code manifest_check_patients(const struct manifest *m, bool allow, struct err *e)
+{
+    if (m->split_patients == 0)
+        return ERR_OK;
+    if (!allow)
+        FAIL(e, ERR_PATIENTS,
+             "%lld patients have records on more than one side of train, validation and test: "
+             "%.300s%s; --allow-patient-overlap takes them as they are",
+             (long long)m->split_patients, m->split_patients_text,
+             m->split_patients > 10 ? ", ..." : "");
+    log_warning("%lld patients have records on more than one side of train, validation and test, "
+                "so figures are better than they should be: %s%s",
+                (long long)m->split_patients, m->split_patients_text,
+                m->split_patients > 10 ? ", ..." : "");
     return ERR_OK;
 }
 
@@ -257,6 +309,8 @@ enum err_code manifest_open(const char *root, const char *name,
         return code;
     }
     TRY(duplicates_drop(out, e));
+    if (options && options->folds)
+        TRY(folds_apply(options->folds, out, e));
     if (options && options->check_files)
         missing_drop(out);
     TRY(leaks_find(out, e));

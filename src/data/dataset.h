@@ -56,12 +56,15 @@ struct manifest {
     uint64_t hash;          /* over ids, relative paths, folds, codes */
     struct manifest *parts; /* of several data sets: their own manifests; NULL: one */
     int64_t part_count;
+    int64_t split_patients; /* with records in more than one of train, validation and test */
+    const char *split_patients_text; /* the first ten of them with records, for messages */
 };
 
 struct manifest_options {
-    double rate_hz;   /* prefer the files of this rate where a set has several; 0: default (100) */
-    bool check_files; /* add a problem for every entry whose file is missing, and drop it; without
+    double rate_hz;    /* prefer the files of this rate where a set has several; 0: default (100) */
+    bool check_files;  /* add a problem for every entry whose file is missing, and drop it; without
                          it the store finds out */
+    const char *folds; /* a table of folds that takes the place of the data set's (folds.h); NULL */
 };
 
 /* From here on an age is a code for "very old", no number of years. */
@@ -145,6 +148,10 @@ enum err_code manifest_open_several(const char *const *roots, int64_t count, con
                                     const struct manifest_options *options, struct manifest *out,
                                     struct err *e);
 void manifest_close(struct manifest *m); /* accepts a zeroed struct */
+/* What training and evaluation ask for: no patient is on two sides of the split into train, validation and
+ * test, as that makes every figure look better than it is. With `allow` it is logged instead.
+ * Errors: ERR_PATIENTS with how many there are, and the first ten with their records. */
+enum err_code manifest_check_patients(const struct manifest *m, bool allow, struct err *e);
 /* Control characters of a table or a file name do not get into a problem. */
 void manifest_problem_add(struct manifest *m, const char *id, const char *code, const char *format,
                           ...) __attribute__((format(printf, 4, 5)));

@@ -22,12 +22,19 @@ const struct option experiment_rows[] = {
     OPT_FLOAT(
         experiment_options, rate, "0", 0, 1e6, "Hz",
         "read the files of this rate where a data set has several; 0: nearest to the model's"),
+    OPT_TEXT(
+        experiment_options, folds, NULL, "FILE",
+        "take the folds from this CSV table: columns id or patient, and fold (1 to 10) or split "
+        "(train, validation, test); records without a row are left out"),
     OPT_TEXT(experiment_options, out, NULL, "DIR", "run folder; made if need be"),
     OPT_BOOL(experiment_options, fresh, "false", "start again even if the run folder has state"),
     OPT_BOOL(experiment_options, strict, "false",
              "quarantine records whose checksums or initial values differ"),
     OPT_FLOAT(experiment_options, max_bad_fraction, "0.5", 0, 1, NULL,
               "stop if more of the records than this cannot be used"),
+    OPT_BOOL(experiment_options, allow_patient_overlap, "false",
+             "go on although patients have records on more than one side of train, validation and "
+             "test"),
     OPT_INT(experiment_options, cache_mb, "4096", 1, 1e7, "MiB", "memory for decoded signals"),
     OPT_CHOICE(experiment_options, precision, "f32", "f32|bf16",
                "what products compute in; weights, sums, norms and losses stay float32"),
@@ -55,13 +62,25 @@ enum { DATA_SETS_MAX = 64 };
 
 /* Options that do not change what a run computes, or that the identity holds in another form (precision:
  * the backend's name), or that tell several runs apart, each of which has its own. */
-static const char *const not_identity[] = {"data",      "out",
-                                           "fresh",     "weights",
-                                           "cache_mb",  "checkpoint_seconds",
-                                           "precision", "positive_weights",
-                                           "json",      "curve",
-                                           "controls",  "fractions",
-                                           "seeds",     "targets",
+static const char *const not_identity[] = {"data",
+                                           "out",
+                                           "fresh",
+                                           "weights",
+                                           "cache_mb",
+                                           "checkpoint_seconds",
+                                           "precision",
+                                           "positive_weights",
+                                           "json",
+                                           "curve",
+                                           "controls",
+                                           "fractions",
+                                           "seeds",
+                                           "targets",
+                                           "folds",
+                                           "target_columns",
+                                           "target_id",
+                                           "target_kind",
+                                           "allow_patient_overlap",
                                            NULL};
 
 enum err_code input_contract(const struct input_options *o, struct contract *c, struct err *e)
@@ -139,7 +158,7 @@ enum err_code experiment_defaults(struct option_set *set, const struct experimen
 static enum err_code manifest_read(struct experiment *x, double rate_hz, bool labels, struct err *e)
 {
     const struct experiment_options *o = x->options;
-    struct manifest_options which = {.rate_hz = o->rate > 0 ? o->rate : rate_hz};
+    struct manifest_options which = {.rate_hz = o->rate > 0 ? o->rate : rate_hz, .folds = o->folds};
     const char *folders[DATA_SETS_MAX];
     char *text = NULL;
     int64_t count = 0;
@@ -159,6 +178,8 @@ enum err_code experiment_open_data(struct experiment *x, const char *task, doubl
     TRY(manifest_read(x, rate_hz, labels, e));
     if (labels)
         TRY(targets_or_labels(&o->target, &x->manifest, task, &x->labels, e));
+    if (!x->all_records)
+        TRY(manifest_check_patients(&x->manifest, o->allow_patient_overlap, e));
     return ERR_OK;
 }
 
@@ -295,6 +316,9 @@ static cJSON *data_json(const struct experiment *x)
     cJSON_AddBoolToObject(json, "synthetic", x->manifest.synthetic);
     cJSON_AddNumberToObject(json, "records", (double)x->manifest.count);
     add_hex(json, "hash", x->manifest.hash);
+    if (x->manifest.split_patients > 0)
+        cJSON_AddNumberToObject(json, "patients_on_several_sides",
+                                (double)x->manifest.split_patients);
     if (x->labels.class_count > 0)
         cJSON_AddStringToObject(json, "task", x->labels.task);
     if (x->labels.hash)

@@ -18,12 +18,13 @@
 struct cJSON;
 
 struct experiment_options {
-    const char *data, *dataset, *out;
+    const char *data, *dataset, *folds, *out;
     double rate;
     bool fresh;
     bool strict;
     double max_bad_fraction;
     int64_t cache_mb;
+    bool allow_patient_overlap;
     const char *precision;        /* selected by the caller (backend_select) */
     struct target_options target; /* of commands that have target_rows */
 };
@@ -42,7 +43,8 @@ struct experiment {
     const struct option_set *set;
     uint64_t seed;
     int threads;
-    bool pairs; /* records must have two segments, and training is on pairs of them */
+    bool all_records; /* nothing is held out: patients on several sides do not matter */
+    bool pairs;       /* records must have two segments, and training is on pairs of them */
     struct manifest manifest;
     struct contract contract;
     struct label_set labels; /* class_count 0 without labels */

@@ -195,6 +195,7 @@ enum err_code pretrain_run(struct pretrain *p, struct err *e)
     if (code == ERR_OK)
         code = objective_sum_resolve(&c.sum, e);
     x->pairs = c.sum.pairs;
+    x->all_records = split == SPLIT_ALL;
     if (code == ERR_OK && weights)
         code = weights_override(p->set, weights, spec, e);
     if (code == ERR_OK && !weights) /* a preset may say what its input is */

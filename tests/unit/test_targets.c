@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/str.h"
 #include "data/record_index.h"
 #include "data/targets.h"
 
@@ -248,6 +249,101 @@ static void refused_tables(void **state)
     must_fail(p, "id,\n10,1\n", NULL, "auto", ERR_FORMAT, "name of column 2");
 }
 
+/* The folds of a table take the place of those of the data set. */
+static enum err_code open_with(struct place *p, const char *folds, struct manifest *m,
+                               struct err *e)
+{
+    char path[1024];
+    scratch_text(p->folder, "folds.csv", folds);
+    snprintf(path, sizeof path, "%s/folds.csv", p->folder);
+    const struct manifest_options options = {.folds = path};
+    *e = (struct err){0};
+    return manifest_open(p->folder, NULL, &options, m, e);
+}
+
+static void folds_of_a_table(void **state)
+{
+    struct place *p = *state;
+    struct manifest m, same;
+    struct err e;
+    assert_int_equal(open_with(p, "id,fold\n10,1\n11.0,9\nother,10\n77,3\n", &m, &e), ERR_OK);
+    assert_int_equal(m.count, 3);
+    assert_true(m.entries[0].fold == 1 && m.entries[1].fold == 9 && m.entries[2].fold == 10);
+    assert_int_equal(m.left_out, 2);
+    assert_string_equal(m.problems[0].code, "no-fold");
+    assert_non_null(strstr(m.label_note, "folds.csv"));
+    assert_int_equal(open_with(p, "file,split\n14,test\nother,test\n10,train\n11,validation\n",
+                               &same, &e),
+                     ERR_OK);
+    assert_true(same.entries[0].fold == 1 && same.entries[3].fold == 10);
+    assert_true(same.hash != m.hash);
+    manifest_close(&same);
+    manifest_close(&m);
+    /* without patients the records stand for them */
+    assert_int_equal(open_with(p, "patient_id,fold,x\n13,2,a\n12,10,b\n", &m, &e), ERR_OK);
+    assert_int_equal(m.count, 2);
+    assert_true(m.entries[0].fold == 10 && m.entries[1].fold == 2);
+    manifest_close(&m);
+    const struct {
+        const char *text, *says;
+        enum err_code code;
+    } bad[] = {
+        {"id,fold\n10,1\n11,11\n", "line 3: the fold is \"11\"", ERR_FORMAT},
+        {"id,split\n10,train\n11,dev\n", "line 3: the split is \"dev\"", ERR_FORMAT},
+        {"id,fold\n10,1\na/ecg,2\n", "lines 2 and 3 are both the record 10", ERR_FORMAT},
+        {"patient,fold\n10,1\n10.0,2\n", "patient 10 is in two rows", ERR_FORMAT},
+        {"id,set\n10,1\n", "no column \"fold\" or \"split\"", ERR_FORMAT},
+        {"name,fold\n10,1\n", "no column \"id\" or \"patient\"", ERR_FORMAT},
+        {"id,fold\n99,1\n", "none of its 1 rows", ERR_NOT_FOUND},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(open_with(p, bad[i].text, &m, &e), bad[i].code);
+        if (!strstr(e.message, bad[i].says))
+            fail_msg("\"%s\" does not say \"%s\"", e.message, bad[i].says);
+        manifest_close(&m);
+    }
+}
+
+/* Patients on several sides of the split are refused with their names; several folds of one side are
+ * nothing to refuse. */
+static void patients_on_several_sides(void **state)
+{
+    (void)state;
+    char *folder = scratch_make();
+    char text[4096] = "id,label,fold,patient\n";
+    int used = (int)strlen(text);
+    for (int i = 0; i < 26; i++) /* p00: 1 and 8, both train; p01: 3 and 10; the rest: 9 and 10 */
+        used += snprintf(text + used, sizeof text - (size_t)used, "r%d,x,%d,p%02d\n", i,
+                         i == 0   ? 1
+                         : i == 1 ? 8
+                         : i == 2 ? 3
+                                  : 9 + i % 2,
+                         i / 2);
+    scratch_text(folder, "labels.csv", text);
+    struct manifest m;
+    struct err e = {0};
+    assert_int_equal(manifest_open(folder, NULL, NULL, &m, &e), ERR_OK);
+    assert_int_equal(m.split_patients, 12);
+    assert_true(
+        str_starts_with(m.split_patients_text, "p01 (records r2, r3), p02 (records r4, r5)"));
+    assert_non_null(strstr(m.split_patients_text, "p10 (records r20, r21)"));
+    assert_null(strstr(m.split_patients_text, "p11"));
+    assert_int_equal(manifest_check_patients(&m, false, &e), ERR_PATIENTS);
+    assert_non_null(strstr(e.message, "12 patients"));
+    assert_non_null(strstr(e.message, "p01 (records r2, r3)"));
+    assert_int_equal(manifest_check_patients(&m, true, &e), ERR_OK);
+    manifest_close(&m);
+    scratch_text(folder, "labels.csv",
+                 "id,label,fold,patient\na,x,1,p\nb,x,8,p\nc,x,9,\nd,x,10,\n");
+    assert_int_equal(manifest_open(folder, NULL, NULL, &m, &e), ERR_OK);
+    assert_int_equal(m.split_patients, 0);
+    assert_int_equal(m.problem_count, 1); /* worth knowing all the same */
+    assert_int_equal(manifest_check_patients(&m, false, &e), ERR_OK);
+    manifest_close(&m);
+    scratch_remove(folder);
+    free(folder);
+}
+
 /* Real records: ids of PTB-XL and names of its files, whatever the order. */
 static void table_of_ptbxl(void **state)
 {
@@ -294,7 +390,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(names_mean_records), TEST(sex_and_age),           TEST(columns_of_classes),
         TEST(columns_of_values),  TEST(columns_of_categories), TEST(refused_tables),
-        TEST(table_of_ptbxl),
+        TEST(table_of_ptbxl),     TEST(folds_of_a_table),      TEST(patients_on_several_sides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
