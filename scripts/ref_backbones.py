@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The small networks stated a second time, in plain PyTorch: xresnet1d, s4, lstm, their head, and the loss of
-contrastive predictive coding; and the one-cycle schedule.
+"""The small networks stated a second time, in plain PyTorch: xresnet1d, resnet1d, clocs_cnn, s4, lstm, their head, and the loss of
+contrastive predictive coding.
 
   ref_backbones.py fixtures [--out tests/fixtures]      write what tests/unit/test_backbones.c compares with
   ref_backbones.py verify [--fixtures tests/fixtures]   compute it again from what the fixtures hold
@@ -68,10 +68,10 @@ class Net:
     def __init__(self, p, training):
         self.p, self.training, self.after = p, training, OrderedDict()
 
-    def conv(self, name, x, out, kernel, stride=1, bias=False):
+    def conv(self, name, x, out, kernel, stride=1, bias=False, padded=True):
         w = self.p(name + ".weight", (out, x.shape[1], kernel), "weight")
         b = self.p(name + ".bias", (out,), "offset") if bias else None
-        return F.conv1d(x, w, b, stride=stride, padding=kernel // 2)
+        return F.conv1d(x, w, b, stride=stride, padding=kernel // 2 if padded else 0)
 
     def norm(self, name, x):
         c = (x.shape[1],)
@@ -121,6 +121,32 @@ class Net:
         if x.shape[1] != out:
             x = self.norm(s + ".shortcut.norm", self.conv(s + ".shortcut.conv", x, out, 1))
         return F.relu(x + y)
+
+    # -- ResNet over time: Wang et al. 2017 as in Strodthoff et al. 2021; ResNet-18 as in MERL (Liu et al. 2024)
+
+    def resnet1d(self, c, x):
+        blocks, stem_stride, taps = {"wang": ([1, 1, 1], 1, (5, 3)), "18": ([2, 2, 2, 2], 2, (3, 3)),
+                                     "34": ([3, 4, 6, 3], 2, (3, 3))}[c["depth"]]
+        x = F.relu(self.norm("encoder.stem.norm", self.conv("encoder.stem.conv", x, c["width"], 7, stem_stride)))
+        for stage, count in enumerate(blocks):
+            for i in range(count):
+                s, out = f"encoder.stage.{stage}.block.{i}", c["width"] * 2 ** stage
+                stride = 2 if stage > 0 and i == 0 else 1
+                y = F.relu(self.norm(s + ".norm.0", self.conv(s + ".conv.0", x, out, taps[0], stride)))
+                y = self.norm(s + ".norm.1", self.conv(s + ".conv.1", y, out, taps[1]))
+                if stride > 1 or x.shape[1] != out:
+                    x = self.norm(s + ".shortcut.norm", self.conv(s + ".shortcut.conv", x, out, 1, stride))
+                x = F.relu(x + y)
+        return x
+
+    # -- Kiyasseh et al. 2021 (CLOCS): the whole segment is one token
+
+    def clocs_cnn(self, c, x):
+        for i, out in enumerate([4, 16, 32]):
+            s = f"encoder.conv.{i}"
+            x = F.relu(self.norm(s + ".norm", self.conv(s + ".conv", x, out, 7, 3, True, False)))
+            x = F.max_pool1d(x, 2)
+        return self.linear("encoder.embed", x.transpose(1, 2).flatten(1), c["width"])[:, :, None]
 
     # -- state space: Gu et al. 2022 (S4D), the kernel written out and applied as a matrix
 
@@ -224,6 +250,9 @@ PLANS = OrderedDict([
     ("xresnet1d_18", dict(spec=mlp("xresnet1d", depth="18", width=8), records=3, leads=3, samples=75)),
     ("xresnet1d_50", dict(spec=mlp("xresnet1d", depth="50", width=8, kernel=3), records=8, leads=2,
                           samples=82)),
+    ("resnet1d_wang", dict(spec=mlp("resnet1d", depth="wang", width=8), records=4, leads=3, samples=37)),
+    ("resnet1d_18", dict(spec=plain("resnet1d", depth="18", width=8), records=5, leads=2, samples=71)),
+    ("clocs_cnn", dict(spec=plain("clocs_cnn", width=8, dropout=0), records=4, leads=1, samples=700)),
     ("s4_both", dict(spec=plain("s4", width=12, depth=2, state=6, direction="both", dropout=0), records=3,
                      leads=3, samples=41)),
     ("s4_causal", dict(spec=plain("s4", "mean_max_last", width=8, depth=2, state=1, direction="causal",
@@ -337,6 +366,8 @@ def command_count(arguments):
     sizes = [("xresnet1d 18", mlp("xresnet1d", depth="18", width=64)),
              ("xresnet1d 50", mlp("xresnet1d", depth="50", width=64)),
              ("xresnet1d 101", mlp("xresnet1d", depth="101", width=64)),
+             ("resnet1d wang", mlp("resnet1d", depth="wang", width=128)),
+             ("resnet1d 18", plain("resnet1d", depth="18", width=64)),
              ("s4 512 x 4", plain("s4", width=512, depth=4, state=8))]
     for name, spec in sizes:
         if "head" in spec:
