@@ -44,6 +44,8 @@ struct eval_options {
     const char *junit;
     const char *metrics;
     const char *threshold;
+    const char *tune;
+    const char *tune_by;
     const char *subgroups;
     const char *subgroups_file;
     const char *challenge;
@@ -97,6 +99,11 @@ static const struct option rows[] = {
     OPT_TEXT(eval_options, threshold, NULL, "X|FILE",
              "score that counts as a yes: a number, or a CSV table with the columns class and "
              "threshold (default: 0.5)"),
+    OPT_TEXT(eval_options, tune, NULL, "FILE",
+             "predictions.csv of other records, such as the validation fold, on which thresholds "
+             "are chosen"),
+    OPT_CHOICE(eval_options, tune_by, "f1", "f1|f2|g2|youden",
+               "what a chosen threshold makes best (youden: sensitivity + specificity)"),
     OPT_LIST(eval_options, subgroups, "NAME",
              "also by age, sex, site or device of the data set in --data, or by a column of "
              "--subgroups-file"),
@@ -136,7 +143,10 @@ static void tell(const struct evaluation *ev)
         values_table_tell(ev);
         return;
     }
-    if (values.threshold == NULL || str_to_f64(values.threshold, false, &threshold))
+    if (values.tune != NULL)
+        log_info("%lld records, %lld classes; thresholds with the best %s in %s",
+                 (long long)ev->count, (long long)ev->class_count, values.tune_by, values.tune);
+    else if (values.threshold == NULL || str_to_f64(values.threshold, false, &threshold))
         log_info("%lld records, %lld classes; f1, sensitivity and specificity at a threshold of %g",
                  (long long)ev->count, (long long)ev->class_count,
                  values.threshold ? threshold : METRIC_THRESHOLD);
@@ -260,17 +270,48 @@ static enum err_code read_thresholds(const char *path, const struct predictions 
     return code;
 }
 
+/* The best ones of other predictions of the same classes. */
+static enum err_code tune_thresholds(const char *path, const struct predictions *p, double *out,
+                                     struct err *e)
+{
+    struct predictions other = {0};
+    double *chosen = NULL;
+    enum err_code code = predictions_read(path, &other, e);
+    if (code == ERR_OK && other.kind != LABEL_CLASSES)
+        code = RAISE(e, ERR_LABELS, "%s holds values, not classes", path);
+    if (code == ERR_OK) {
+        chosen = arena_push_array(&other.arena, (size_t)other.class_count, sizeof *chosen);
+        code = chosen ? thresholds_choose(&other, values.tune_by, chosen, e)
+                      : RAISE(e, ERR_MEMORY, "out of memory");
+    }
+    for (int64_t k = 0; k < p->class_count && code == ERR_OK; k++) {
+        int64_t j = 0;
+        while (j < other.class_count && strcmp(other.class_names[j], p->class_names[k]) != 0)
+            j++;
+        if (j == other.class_count)
+            code = RAISE(e, ERR_LABELS, "%s has no class %.60s", path, p->class_names[k]);
+        else
+            out[k] = chosen[j];
+    }
+    predictions_free(&other);
+    return code;
+}
+
 /* NULL where the default holds. */
 static enum err_code thresholds_of(struct arena *a, const struct predictions *p, double **out,
                                    struct err *e)
 {
     double common;
     *out = NULL;
-    if (values.threshold == NULL)
+    if (values.threshold == NULL && values.tune == NULL)
         return ERR_OK;
+    if (values.threshold != NULL && values.tune != NULL)
+        FAIL(e, ERR_USAGE, "expected --threshold or --tune, not both");
     *out = arena_push_array(a, (size_t)p->class_count, sizeof **out);
     if (*out == NULL)
         FAIL(e, ERR_MEMORY, "out of memory");
+    if (values.tune != NULL)
+        return tune_thresholds(values.tune, p, *out, e);
     if (!str_to_f64(values.threshold, false, &common))
         return read_thresholds(values.threshold, p, *out, e);
     for (int64_t k = 0; k < p->class_count; k++)
@@ -333,8 +374,9 @@ static enum err_code evaluate(struct invocation *call, struct outcome *o, struct
     if (code == ERR_OK)
         code = read_input(&manifest, &predictions, &o->coverage, e);
     if (code == ERR_OK && predictions.kind != LABEL_CLASSES &&
-        (values.threshold || values.challenge))
-        code = RAISE(e, ERR_USAGE, "--threshold and --challenge are for classes, not for values");
+        (values.threshold || values.tune || values.challenge))
+        code = RAISE(e, ERR_USAGE,
+                     "--threshold, --tune and --challenge are for classes, not for values");
     if (code == ERR_OK)
         code = thresholds_of(&call->options.arena, &predictions, &thresholds, e);
     if (code == ERR_OK)

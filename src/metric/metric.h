@@ -86,6 +86,11 @@ double sensitivity_at_specificity(const struct ranking *r, const int32_t *weight
 double specificity_at_sensitivity(const struct ranking *r, const int32_t *weights,
                                   double sensitivity);
 
+/* The score at or above which to call a class, by a rule: "f1", "f2", "g2" (the best of that measure) or
+ * "youden" (sensitivity + specificity); the highest of several that are as good. NaN unless both labels
+ * occur. Source: thresholds of the PTB-XL benchmark (youden, g2). */
+double threshold_choose(const struct ranking *r, const char *rule);
+
 /* Variance of the AUROC estimate. NaN unless both labels occur at least twice.
  * Source: DeLong 1988; Sun and Xu 2014. */
 double auroc_variance(const struct ranking *r);

@@ -1,4 +1,6 @@
 /* Metrics of a yes or no at a threshold. */
+#include <string.h>
+
 #include "metric/metric.h"
 
 struct confusion confusion_at(const struct ranking *r, const int32_t *weights, double threshold)
@@ -153,6 +155,30 @@ static double share_at(const struct ranking *r, const int32_t *weights, bool of_
             best = fmax(best, of_positives ? found : spared);
     }
     return best;
+}
+
+static double rule_value(struct confusion c, const char *rule)
+{
+    if (strcmp(rule, "youden") == 0)
+        return confusion_sensitivity(c) + confusion_specificity(c);
+    return rule[0] == 'g' ? confusion_gbeta(c, 2) : confusion_fbeta(c, rule[1] == '2' ? 2 : 1);
+}
+
+double threshold_choose(const struct ranking *r, const char *rule)
+{
+    struct confusion c = {.false_negatives = r->positives,
+                          .true_negatives = r->count - r->positives};
+    double best = -1, threshold = NAN;
+    for (int64_t i = 0; i < r->count && ranking_has_both(r); i++) {
+        *(r->labels[i] ? &c.true_positives : &c.false_positives) += 1;
+        *(r->labels[i] ? &c.false_negatives : &c.true_negatives) -= 1;
+        double value = rule_value(c, rule);
+        if (r->last[i] && value > best) {
+            best = value;
+            threshold = r->scores[i];
+        }
+    }
+    return threshold;
 }
 
 double sensitivity_at_specificity(const struct ranking *r, const int32_t *weights,

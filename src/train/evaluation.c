@@ -40,6 +40,19 @@ static enum err_code rank_class(const struct predictions *p, int64_t k, struct r
     return code;
 }
 
+enum err_code thresholds_choose(const struct predictions *p, const char *rule, double *out,
+                                struct err *e)
+{
+    for (int64_t k = 0; k < p->class_count; k++) {
+        struct ranking r = {0};
+        TRY(rank_class(p, k, &r, e));
+        out[k] = threshold_choose(&r, rule);
+        out[k] = isnan(out[k]) ? METRIC_THRESHOLD : out[k];
+        ranking_free(&r);
+    }
+    return ERR_OK;
+}
+
 static enum err_code evaluate_class(struct evaluation *ev, const struct predictions *p, int64_t k,
                                     const struct ranking *r, struct err *e)
 {

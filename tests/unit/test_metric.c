@@ -81,6 +81,23 @@ static void test_confusion(void **state)
     assert_true(isnan(confusion_precision(nothing_found)));
 }
 
+static void test_threshold_choose(void **state)
+{
+    (void)state;
+    struct ranking r;
+    assert_int_equal(ranking_init(&r, tied_scores, tied_labels, 8, NULL), ERR_OK);
+    /* positives called, negatives called: .9: 1, 1; .8: 2, 1; .5: 3, 3; .2: 4, 3; .1: 4, 4 */
+    NEAR(threshold_choose(&r, "f1"), .2, 0);     /* 2/5, 4/7, 6/10, 8/11, 8/12 */
+    NEAR(threshold_choose(&r, "f2"), .2, 0);     /* 20/23 there */
+    NEAR(threshold_choose(&r, "g2"), .2, 0);     /* 4/7 there */
+    NEAR(threshold_choose(&r, "youden"), .8, 0); /* 0, 1/4, 0, 1/4, 0: the highest of two */
+    ranking_free(&r);
+    const uint8_t none[8] = {0};
+    assert_int_equal(ranking_init(&r, tied_scores, none, 8, NULL), ERR_OK);
+    assert_true(isnan(threshold_choose(&r, "f1")));
+    ranking_free(&r);
+}
+
 static void test_undefined(void **state)
 {
     (void)state;
@@ -434,6 +451,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_by_hand),
         cmocka_unit_test(test_confusion),
+        cmocka_unit_test(test_threshold_choose),
         cmocka_unit_test(test_undefined),
         cmocka_unit_test(test_weights_repeat_records),
         cmocka_unit_test(test_auroc_variance),
