@@ -42,7 +42,8 @@ static enum err_code takes(const void *config, const struct model *m, struct err
     if (!b->causal || !b->causal(m->config))
         FAIL(e, ERR_USAGE,
              "objective cpc predicts what comes later, which tokens of network.backbone %s %s see: "
-             "it needs a causal one (lstm, or s4 with s4.direction causal)",
+             "it needs a causal one (lstm, or s4 with s4.direction causal, and a stem that sees no "
+             "further than the samples of a token)",
              b->name, b->causal ? "in this configuration" : "always");
     int64_t N = b->token_count(m->config, m->contract.lead_count, m->contract.sample_count);
     if (N <= c->horizon)

@@ -1,25 +1,48 @@
 #include "train/weights.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "model/model.h"
 
-/* What a file fixes by itself: the input, and which preset it came from. */
+/* What a file fixes by itself: the input but for its length, and which preset it came from. */
 static enum err_code check_fixed(const struct option_set *set, const char *path, struct err *e)
 {
     for (int g = 0; g < set->group_count; g++) {
         const struct option_group *group = &set->groups[g];
         bool fixed = strcmp(group->prefix, "input") == 0;
         for (int i = 0; group->rows[i].name; i++) {
-            bool named = fixed || (!group->prefix[0] && strcmp(group->rows[i].name, "model") == 0);
+            bool named = (fixed && strcmp(group->rows[i].name, "seconds") != 0) ||
+                         (!group->prefix[0] && strcmp(group->rows[i].name, "model") == 0);
             if (named && group->sources[i] >= OPTION_FROM_FILE)
                 FAIL(e, ERR_USAGE, "%s%s%s is set, but the weights in %s fix it; leave it out",
                      group->prefix, group->prefix[0] ? "." : "", group->rows[i].name, path);
         }
     }
     return ERR_OK;
+}
+
+/* The length that the user set, if there is one, in the contract: where the same parameters take it. */
+static enum err_code length_override(const struct option_set *set, const char *path,
+                                     const struct model *encoder, struct contract *contract,
+                                     struct err *e)
+{
+    if (option_set_source(set, "input.seconds") < OPTION_FROM_FILE)
+        return ERR_OK;
+    cJSON *all = option_set_to_json(set, false);
+    double seconds = cJSON_GetNumberValue(
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(all, "input"),
+                                         "seconds"));
+    cJSON_Delete(all);
+    contract->sample_count = (int64_t)llround(seconds * contract->rate_hz);
+    enum err_code code = contract_check(contract, e);
+    if (code == ERR_OK)
+        code = model_takes(encoder, contract->sample_count, e);
+    if (code != ERR_OK)
+        err_context(e, "input.seconds is set to %g, beside the weights in %s", seconds, path);
+    return code;
 }
 
 enum err_code weights_read(struct option_set *set, const char *path, struct cJSON **spec,
@@ -34,6 +57,8 @@ enum err_code weights_read(struct option_set *set, const char *path, struct cJSO
         *contract = encoder.contract;
         code = option_set_json(set, *spec, OPTION_FROM_PRESET, e);
     }
+    if (code == ERR_OK)
+        code = length_override(set, path, &encoder, contract, e);
     model_free(&encoder);
     return code;
 }

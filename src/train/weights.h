@@ -1,5 +1,5 @@
 /* Where a run starts from, if not from random numbers: the file of an encoder, which fixes architecture
- * and input. What only concerns training (dropout, drop path) may be said anew; options that say
+ * and input, but for the length that it takes at once where its parameters do not depend on that. What only concerns training (dropout, drop path) may be said anew; options that say
  * otherwise of the rest are refused rather than ignored.
  *
  * Order of strength: the file's values, then what the caller sets with OPTION_FROM_PRESET between the
