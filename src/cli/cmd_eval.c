@@ -22,6 +22,7 @@
 #include "train/evaluation.h"
 #include "train/predictions.h"
 #include "train/scores.h"
+#include "train/split_file.h"
 #include "train/subgroup.h"
 
 struct eval_options {
@@ -55,6 +56,7 @@ struct eval_options {
     const char *out;
     const char *csv;
     bool json;
+    const char *trained;
     bool allow_patient_overlap;
 };
 
@@ -119,9 +121,11 @@ static const struct option rows[] = {
         "PTB-XL benchmark has them"),
     OPT_FLOAT(eval_options, level, "0.95", 0.01, 0.9999, NULL,
               "share of the draws inside an interval"),
+    OPT_TEXT(eval_options, trained, NULL, "RUN",
+             "refuse records of whose patients this run (its split.csv) has learned"),
     OPT_BOOL(eval_options, allow_patient_overlap, "false",
              "go on although patients have records on more than one side of train, validation and "
-             "test of the data set"),
+             "test, or were learned from"),
     OPT_TEXT(eval_options, out, NULL, "FILE", "also write metrics.json here"),
     OPT_TEXT(eval_options, csv, NULL, "FILE", "also write the table, with every metric, as CSV"),
     OPT_BOOL(eval_options, json, "false", "JSON on standard output instead of the table"),
@@ -364,6 +368,26 @@ static enum err_code evaluate_subgroups(struct manifest *m, const struct predict
     return subgroups_make(out, p, &request, thresholds, options, e);
 }
 
+/* What a run has learned from says nothing of how good it is. */
+static enum err_code check_trained(const struct manifest *m, const struct predictions *p,
+                                   struct err *e)
+{
+    struct split_overlap seen;
+    const char *kind = m->dataset ? m->dataset->name : NULL;
+    TRY(split_file_overlap(values.trained, kind, p->ids, p->patients, p->count, &seen, e));
+    if (seen.count > 0 && !values.allow_patient_overlap)
+        FAIL(e, ERR_PATIENTS,
+             "%s has learned from patients of %lld of %lld records: %s%s; --allow-patient-overlap "
+             "takes them as they are",
+             values.trained, (long long)seen.count, (long long)p->count, seen.text,
+             seen.count > 10 ? ", ..." : "");
+    if (seen.count > 0)
+        log_warning("%s has learned from patients of %lld of %lld records: %s%s", values.trained,
+                    (long long)seen.count, (long long)p->count, seen.text,
+                    seen.count > 10 ? ", ..." : "");
+    return ERR_OK;
+}
+
 static enum err_code evaluate(struct invocation *call, struct outcome *o, struct err *e)
 {
     struct manifest manifest = {0}; /* predictions borrow from it */
@@ -373,6 +397,8 @@ static enum err_code evaluate(struct invocation *call, struct outcome *o, struct
     enum err_code code = columns_parse(values.metrics, o->columns, e);
     if (code == ERR_OK)
         code = read_input(&manifest, &predictions, &o->coverage, e);
+    if (code == ERR_OK && values.trained)
+        code = check_trained(&manifest, &predictions, e);
     if (code == ERR_OK && predictions.kind != LABEL_CLASSES &&
         (values.threshold || values.tune || values.challenge))
         code = RAISE(e, ERR_USAGE,

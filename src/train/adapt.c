@@ -12,6 +12,7 @@
 #include "train/adaptation.h"
 #include "train/fraction.h"
 #include "train/recipe.h"
+#include "train/split_file.h"
 #include "train/values.h"
 #include "train/weights.h"
 
@@ -274,6 +275,35 @@ static enum err_code values_prepare(struct adapt *a, const struct adapt_data *da
     return values_scale(x, data->subset[SPLIT_TRAIN], data->count[SPLIT_TRAIN], classes, e);
 }
 
+/* An encoder that has seen the held-out patients, even without their labels, is worth a warning. */
+static enum err_code held_out_check(struct adapt *a, const struct adapt_data *data, struct err *e)
+{
+    struct experiment *x = &a->experiment;
+    int64_t n = 0, count = data->count[SPLIT_VALIDATION] + data->count[SPLIT_TEST];
+    const char *run = model_path(&x->manifest.arena, a->options.weights);
+    if (weights_are_random(a) || !split_file_exists(run))
+        return ERR_OK;
+    const char **ids = arena_push_array(&x->manifest.arena, (size_t)count, sizeof *ids);
+    const char **patients = arena_push_array(&x->manifest.arena, (size_t)count, sizeof *patients);
+    ASSERT(ids && patients, "out of memory");
+    for (int s = SPLIT_VALIDATION; s <= SPLIT_TEST; s++)
+        for (int64_t i = 0; i < data->count[s]; i++, n++) {
+            const struct manifest_entry *entry =
+                experiment_entry(x, (enum data_split)s, data->subset[s][i]);
+            ids[n] = entry->id;
+            patients[n] = entry->patient;
+        }
+    struct split_overlap seen;
+    TRY(split_file_overlap(run, x->manifest.dataset->name, ids, patients, count, &seen, e));
+    a->held_out_seen = seen.count;
+    if (seen.count > 0)
+        log_warning("the encoder has learned from patients of %lld of %lld validation and test "
+                    "records, so figures may be better than they should be: %s%s",
+                    (long long)seen.count, (long long)count, seen.text,
+                    seen.count > 10 ? ", ..." : "");
+    return ERR_OK;
+}
+
 enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e)
 {
     struct experiment *x = &a->experiment;
@@ -314,6 +344,7 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
     if (a->tuning.adapt)
         TRY(adaptation_apply(adaptation_find(a->tuning.adapt), &a->result, e));
     TRY(positive_weights_set(a, data, e));
+    TRY(held_out_check(a, data, e));
     const char *weights = random ? NULL : model_path(&a->set->arena, a->options.weights);
     return experiment_describe(x, weights, e);
 }
@@ -361,6 +392,9 @@ enum err_code adapt_finish(struct adapt *a, struct model *m, const struct adapt_
         cJSON_AddStringToObject(extra, "split", "test");
         cJSON_AddNumberToObject(extra, "training_records", (double)data->count[SPLIT_TRAIN]);
         cJSON_AddNumberToObject(extra, "validation_records", (double)data->count[SPLIT_VALIDATION]);
+        if (a->held_out_seen > 0)
+            cJSON_AddNumberToObject(extra, "held_out_records_seen_by_encoder",
+                                    (double)a->held_out_seen);
         if (a->fraction)
             cJSON_AddItemToObject(extra, "label_fraction", cJSON_Duplicate(a->fraction, true));
         if (m->positive_weights)

@@ -37,7 +37,9 @@ struct adapt {
     struct model result; /* what is learned */
     struct model merged; /* finetune: the same without low-rank additions; zero: there are none */
     struct evaluation evaluation; /* of the test fold */
-    struct cJSON *fraction;       /* what subset of the labels is used; NULL: all */
+    int64_t
+        held_out_seen; /* validation and test records of whose patients the encoder has learned */
+    struct cJSON *fraction; /* what subset of the labels is used; NULL: all */
 };
 
 /* Adds the options of the command to the set, with *a as their target. */

@@ -13,6 +13,7 @@
 #include "format/csv.h"
 #include "kernel/kernel.h"
 #include "model/scorer.h"
+#include "train/split_file.h"
 
 const struct option experiment_rows[] = {
     OPT_LIST(experiment_options, data, "DIR",
@@ -400,6 +401,7 @@ enum err_code experiment_describe(struct experiment *x, const char *weights, str
     TRY(identity_make(x, weights, e));
     TRY(check_folder(x, e));
     TRY(write_quarantine(x, e));
+    TRY(split_file_write(x, e));
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "command", x->command);
     cJSON_AddStringToObject(json, "version", ECGFM_VERSION);

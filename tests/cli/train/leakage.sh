@@ -33,3 +33,20 @@ member mended/config.json patients_on_several_sides
 awk -F, 'NR > 1 {print $2}' mended/predictions.csv | sort -u
 sed -i '$d' folds.csv
 "${tune[@]}" --folds folds.csv --out mended --fresh 2>&1 >/dev/null | sed 's/: [0-9]* of/: N of/'
+
+echo "-- what a run has learned from"
+cp good.csv $table
+head -1 fine/split.csv
+awk -F, 'NR > 1 {print $5}' fine/split.csv | sort | uniq -c | sed 's/ \+/ /g'
+ecgfm eval --scores scores.jsonl --data data --trained fine --quiet >/dev/null && echo "the test fold is new"
+refused ecgfm eval --scores scores.jsonl --data data --split train --trained fine --quiet | sed 's/of [0-9]* of/of N of/; s/records: .*;/records: ...;/'
+refused ecgfm eval --scores scores.jsonl --data data --split train --trained data --quiet
+tune=(ecgfm finetune --data data "${small[@]:8}" --bootstrap 0)
+"${tune[@]}" --weights all/model.safetensors --out after 2>&1 >/dev/null | sed 's/of [0-9]* of [0-9]*/of N of N/; s/: [0-9, .]*$/: .../'
+tr -d '\n\t ' <after/metrics.json | grep -c held_out_records_seen_by_encoder
+ecgfm pretrain --data data --out some "${small[@]}" >/dev/null
+"${tune[@]}" --weights some --out after --fresh 2>&1 >/dev/null
+tr -d '\n\t ' <after/metrics.json | grep -c held_out_records_seen_by_encoder || echo "nothing held out was seen"
+tune=(ecgfm finetune --data data --weights random "${small[@]}" --bootstrap 0)
+"${tune[@]}" --folds fine/split.csv --out again >/dev/null
+cmp fine/split.csv again/split.csv && echo "split.csv is a table of folds"
