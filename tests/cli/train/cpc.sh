@@ -7,7 +7,8 @@ s4=(--network.backbone s4 --s4.width 8 --s4.depth 1 --s4.direction causal --s4.s
     --s4.stem_strides 2,1 --s4.stem_width 8)
 lstm=(--network.backbone lstm --lstm.width 8 --lstm.depth 1 --lstm.stem_width 8)
 go=(ecgfm pretrain --data a/set --data b/set --objective cpc --cpc.horizon 3 --cpc.negatives 7
-    --batch 8 --epochs 2 --seed 5 --input.seconds 2 --input.normalization lead_record)
+    --batch 8 --epochs 2 --seed 5 --input.seconds 2 --input.normalization lead_record
+    --allow-patient-overlap) # both sets number their patients from 1
 field() { sed -n "s/^ *\"$2\": *\([^,]*\),*$/\1/p" "$1" | head -1; }
 
 "${go[@]}" "${s4[@]}" --cpc.head mlp --out whole --quiet >/dev/null
@@ -34,11 +35,9 @@ ecgfm pretrain --data a/set,b/set "${go[@]:6}" "${s4[@]}" --cpc.head mlp --out w
 refused ecgfm pretrain --data b/set,a/set "${go[@]:6}" "${s4[@]}" --cpc.head mlp --out whole |
     grep -o 'other data\|--fresh' | head -1
 
-# A patient of both sets in other folds is told.
-cp -r b/set other
-sed 's/^\([^,]*,[^,]*,.*\),1,\(records\)/\1,10,\2/' a/set/ptbxl_database.csv >other/ptbxl_database.csv
-ecgfm pretrain --data a/set,other "${go[@]:6}" "${lstm[@]}" --out leak --quiet >/dev/null 2>&1 || true
-grep -c patient-leak leak/quarantine.csv >/dev/null && echo "leaks are told"
+# A patient of both sets in other folds is refused.
+refused ecgfm pretrain --data a/set,b/set --objective cpc "${lstm[@]}" --out leak |
+    grep -o 'patients have records on more than one side'
 
 ecgfm finetune --data a/set --weights whole --input.seconds 1 --epochs 1 --batch 8 --bootstrap 0 \
     --out tuned --quiet >/dev/null
