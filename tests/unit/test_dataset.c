@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/str.h"
 #include "data/dataset.h"
 #include "data/pydict.h"
 #include "format/csv.h"
@@ -469,7 +470,8 @@ static void broken_tables_are_refused_by_name(void **state)
     manifest_close(&m);
     struct err e = {0};
     assert_int_equal(manifest_open(root, "ptb", NULL, &m, &e), ERR_USAGE);
-    assert_non_null(strstr(e.message, "ptbxl, cinc2021, cinc2017, fairseq, folder, records"));
+    assert_non_null(
+        strstr(e.message, "ptbxl, cinc2021, cinc2017, cpsc2018, fairseq, folder, records"));
     manifest_close(&m);
     scratch_remove(root);
     free(root);
@@ -636,6 +638,42 @@ static void cinc2017(void **state)
     for (int fold = 1; fold <= 10; fold++)
         assert_true(folds[fold] > 20 && folds[fold] < 70);
     manifest_close(&m);
+}
+
+/* Up to three numbered labels a record; what is no class is told, as are repeated and wrong names. */
+static void cpsc2018(void **state)
+{
+    (void)state;
+    char *root = scratch_make();
+    scratch_text(root, "REFERENCE.csv",
+                 "Recording,First_label,Second_label,Third_label\n"
+                 "A0001,5,,\nA0002,1.0,,\nA0003,2,5,8\nA0003,1,,\n../A0004,1,,\n"
+                 "A0005,12,3,\nA0006,,,\n");
+    struct manifest m = open_set(root, NULL, 0);
+    assert_string_equal(m.dataset->name, "cpsc2018");
+    assert_int_equal(m.count, 5);
+    assert_true(str_ends_with(m.entries[2].path, "/A0003.mat"));
+    assert_int_equal(m.entries[2].fold, fold_from_id("A0003"));
+    assert_int_equal(problems_with(&m, "duplicate-id"), 1);
+    assert_int_equal(problems_with(&m, "bad-path"), 1);
+    assert_int_equal(problems_with(&m, "no-labels"), 1);
+    assert_int_equal(problems_with(&m, "unknown-code"), 1);
+    struct label_set set = labels_of(&m, NULL);
+    assert_int_equal(set.class_count, 9);
+    assert_string_equal(set.class_names[4], "RBBB");
+    const uint8_t want[5][9] = {{[4] = 1}, {[0] = 1}, {[1] = 1, [4] = 1, [7] = 1}, {[2] = 1}, {0}};
+    const uint8_t labelled[5] = {1, 1, 1, 1, 0};
+    assert_memory_equal(set.targets, want, sizeof want);
+    assert_memory_equal(set.labelled, labelled, sizeof labelled);
+    assert_false(set.exclusive);
+    manifest_close(&m);
+    scratch_text(root, "REFERENCE.csv", "Recording,Second_label\nA0001,5\n");
+    struct err e = {0};
+    assert_int_equal(manifest_open(root, "cpsc2018", NULL, &m, &e), ERR_FORMAT);
+    assert_non_null(strstr(e.message, "First_label"));
+    manifest_close(&m);
+    scratch_remove(root);
+    free(root);
 }
 
 static void cinc2017_problems(void **state)
@@ -858,6 +896,7 @@ int main(void)
         cmocka_unit_test(cinc2021_hostile_headers),
         cmocka_unit_test(cinc2017),
         cmocka_unit_test(cinc2017_problems),
+        cmocka_unit_test(cpsc2018),
         cmocka_unit_test(folder_with_a_list_of_labels),
         cmocka_unit_test(folder_with_a_column_per_class),
         cmocka_unit_test(folder_of_records_only),
