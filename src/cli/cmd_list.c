@@ -16,6 +16,7 @@
 #include "nn/schedule.h"
 #include "objective/objective.h"
 #include "train/adaptation.h"
+#include "train/classifier.h"
 #include "train/recipe.h"
 
 /* A family is a table walked by index: false beyond its end. */
@@ -58,6 +59,13 @@ static bool adaptations_row(int i, const char **name, const char **help)
     return adaptations[i].name != NULL;
 }
 
+static bool classifiers_row(int i, const char **name, const char **help)
+{
+    *name = classifiers[i].name;
+    *help = classifiers[i].help;
+    return classifiers[i].name != NULL;
+}
+
 static bool heads_row(int i, const char **name, const char **help)
 {
     *name = head_kinds[i].name;
@@ -83,6 +91,7 @@ static const struct family families[] = {
     {"adaptations", "what of an encoder learns a task (finetune --adapt)", adaptations_row},
     {"augmentations", "what training may do to a signal", augmentations_row},
     {"backbones", "networks that models are made of (network.backbone)", backbones_row},
+    {"classifiers", "what is fitted to frozen features (probe --classifier)", classifiers_row},
     {"commands", "what ecgfm can do", commands_row},
     {"datasets", "what folders of records are understood", datasets_row},
     {"formats", "recordings that can be read", formats_row},

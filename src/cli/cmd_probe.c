@@ -34,17 +34,21 @@ static int run(struct invocation *call, struct err *e)
 
 const struct command command_probe = {
     .name = "probe",
-    .summary = "fits a logistic regression on a frozen encoder's features",
+    .summary = "fits a classifier on a frozen encoder's features",
     .usage = "--data DIR --weights RUN|FILE|random --out RUN [--task NAME] [options]",
-    .details = "Features are pooled tokens; the strength of the penalty is chosen on the "
-               "validation fold;\n"
-               "the test fold is scored once. --weights random is the control: an encoder that has "
-               "learned\n"
-               "nothing. Writes model.safetensors, predictions.csv, metrics.json and report.html. "
-               "--curve, "
-               "--controls and\n"
-               "--seeds make several runs, in folders of --out, and one table (table.md, .csv, "
-               ".json).",
+    .details =
+        "Features are pooled tokens. What a classifier has to choose (the strength of a penalty, "
+        "a\n"
+        "number of neighbours, the scale of log odds) is chosen on the validation fold; the test\n"
+        "fold is scored once. logistic, ridge and prototype become the model's head, whatever\n"
+        "network.head says; knn makes no model, so there is nothing to infer with. Attention "
+        "pooling\n"
+        "is learned with a head (finetune --adapt head): here its features are the mean. "
+        "--weights\n"
+        "random is the control: an encoder that has learned nothing. Writes model.safetensors,\n"
+        "predictions.csv, metrics.json and report.html. --curve, --controls and --seeds make "
+        "several\n"
+        "runs, in folders of --out, and one table (table.md, .csv, .json).",
     .examples = "ecgfm probe --data ptbxl --task super --weights runs/mae --out runs/probe\n"
                 "ecgfm probe --data ptbxl --task super --weights random --out runs/probe-random",
     .options = options,

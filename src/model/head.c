@@ -100,10 +100,18 @@ static struct tensor *mlp_build(struct build *b, const struct head_config *c,
     return linear_build(b, c, x, K);
 }
 
+/* Prototypes (see train/classifier.h). */
+static struct tensor *cosine_build(struct build *b, const struct head_config *c,
+                                   struct tensor *features, int64_t K)
+{
+    return linear_build(b, c, t_l2norm(b->tape, features), K);
+}
+
 const struct head head_kinds[] = {
     {"linear", "logits are linear in the features", false, linear_build},
     {"mlp", "batch norm, dropout, linear, ReLU, batch norm, dropout, linear, as xresnet1d has it",
      true, mlp_build},
+    {"cosine", "logits are linear in features of length one", false, cosine_build},
     {NULL, NULL, false, NULL}};
 
 const struct head *head_find(const char *name)

@@ -17,7 +17,7 @@ static const struct option network_rows[] = {
         network_config, pool, "mean_max", "mean|max|mean_max|last|mean_max_last|attention",
         "how tokens become the features that a head or probe sees; attention is learned with "
         "the head, without one the mean stands for it"),
-    OPT_CHOICE(network_config, head, "linear", "linear|mlp",
+    OPT_CHOICE(network_config, head, "linear", "linear|mlp|cosine",
                "how features become logits (see `ecgfm list heads`)"),
     OPT_INT(network_config, adapter_width, "0", 0, 8192, NULL,
             "width of the bottleneck adapters in every transformer block; 0: none"),

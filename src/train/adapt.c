@@ -10,6 +10,7 @@
 #include "model/aggregate.h"
 #include "model/scorer.h"
 #include "train/adaptation.h"
+#include "train/classifier.h"
 #include "train/fraction.h"
 #include "train/recipe.h"
 #include "train/split_file.h"
@@ -52,10 +53,29 @@ static enum err_code apply_settings(struct adapt *a, struct err *e)
                             : ERR_OK;
 }
 
+/* A probe's head is its classifier, and it sees features that learn nothing. */
+static void probe_spec(const struct adapt *a, cJSON *spec)
+{
+    cJSON *network = cJSON_GetObjectItemCaseSensitive(spec, "network");
+    const char *head = classifier_find(a->probe.classifier)->head;
+    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(network, "pool"));
+    const struct pool *pool = name ? pool_find(name) : NULL;
+    cJSON_ReplaceItemInObjectCaseSensitive(network, "head",
+                                           cJSON_CreateString(head ? head : "linear"));
+    if (pool && pool->unlearned) {
+        log_info("network.pool %s is learned with a head: the probe sees the %s", name,
+                 pool->unlearned);
+        cJSON_ReplaceItemInObjectCaseSensitive(network, "pool",
+                                               cJSON_CreateString(pool->unlearned));
+    }
+}
+
 /* What the set says anew of the network, and what is added to it. */
 static enum err_code finish_spec(struct adapt *a, const char *origin, cJSON *spec, struct err *e)
 {
     TRY(weights_override(a->set, origin, spec, e));
+    if (!a->tuning.adapt)
+        probe_spec(a, spec);
     if (a->lora.rank > 0 && strcmp(a->tuning.adapt, "lora") != 0)
         FAIL(e, ERR_USAGE, "lora.rank is %lld, but adapt is %s", (long long)a->lora.rank,
              a->tuning.adapt);
@@ -376,6 +396,30 @@ static enum err_code test_scores(struct adapt *a, const struct model *m,
     return code;
 }
 
+enum err_code adapt_report(struct adapt *a, const struct adapt_data *data, const float *scores,
+                           struct cJSON *extra, struct err *e)
+{
+    struct experiment *x = &a->experiment;
+    cJSON_AddStringToObject(extra, "task", x->labels.task);
+    cJSON_AddStringToObject(extra, "split", "test");
+    cJSON_AddNumberToObject(extra, "training_records", (double)data->count[SPLIT_TRAIN]);
+    cJSON_AddNumberToObject(extra, "validation_records", (double)data->count[SPLIT_VALIDATION]);
+    if (a->held_out_seen > 0)
+        cJSON_AddNumberToObject(extra, "held_out_records_seen_by_encoder",
+                                (double)a->held_out_seen);
+    if (a->fraction)
+        cJSON_AddItemToObject(extra, "label_fraction", cJSON_Duplicate(a->fraction, true));
+    if (a->result.positive_weights)
+        cJSON_AddItemToObject(extra, "positive_weights",
+                              cJSON_CreateFloatArray(a->result.positive_weights,
+                                                     (int)a->result.classes.count));
+    enum err_code code =
+        experiment_report(x, SPLIT_TEST, data->subset[SPLIT_TEST], data->count[SPLIT_TEST], scores,
+                          a->options.bootstrap, extra, &a->evaluation, e);
+    cJSON_Delete(extra);
+    return code;
+}
+
 enum err_code adapt_finish(struct adapt *a, struct model *m, const struct adapt_data *data,
                            struct cJSON *extra, struct err *e)
 {
@@ -387,24 +431,11 @@ enum err_code adapt_finish(struct adapt *a, struct model *m, const struct adapt_
     ASSERT(scores, "out of memory");
     if (code == ERR_OK)
         code = test_scores(a, m, data, scores, e);
-    if (code == ERR_OK) {
-        cJSON_AddStringToObject(extra, "task", x->labels.task);
-        cJSON_AddStringToObject(extra, "split", "test");
-        cJSON_AddNumberToObject(extra, "training_records", (double)data->count[SPLIT_TRAIN]);
-        cJSON_AddNumberToObject(extra, "validation_records", (double)data->count[SPLIT_VALIDATION]);
-        if (a->held_out_seen > 0)
-            cJSON_AddNumberToObject(extra, "held_out_records_seen_by_encoder",
-                                    (double)a->held_out_seen);
-        if (a->fraction)
-            cJSON_AddItemToObject(extra, "label_fraction", cJSON_Duplicate(a->fraction, true));
-        if (m->positive_weights)
-            cJSON_AddItemToObject(extra, "positive_weights",
-                                  cJSON_CreateFloatArray(m->positive_weights, (int)K));
-        code = experiment_report(x, SPLIT_TEST, data->subset[SPLIT_TEST], n, scores,
-                                 a->options.bootstrap, extra, &a->evaluation, e);
-    }
+    if (code == ERR_OK)
+        code = adapt_report(a, data, scores, extra, e);
+    else
+        cJSON_Delete(extra);
     free(scores);
-    cJSON_Delete(extra);
     return code;
 }
 

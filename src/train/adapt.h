@@ -1,5 +1,5 @@
-/* Adapting an encoder to a task: `probe` fits a logistic regression on frozen features, `finetune`
- * trains head and encoder. Both score the test fold and write a model that `infer` takes. */
+/* Adapting an encoder to a task: `probe` fits a classifier on frozen features (classifier.h), `finetune`
+ * trains head and encoder, or parts of it (adaptation.h). Both score the test fold and write a model that `infer` takes. */
 #ifndef ECGFM_TRAIN_ADAPT_H
 #define ECGFM_TRAIN_ADAPT_H
 
@@ -22,11 +22,17 @@ struct tuning_options {
 };
 extern const struct option tuning_rows[];
 
+/* Of probe alone. */
+struct probe_options {
+    const char *classifier; /* a row of `classifiers` */
+};
+
 /* What both commands are given; the caller fills experiment.command .. threads. */
 struct adapt {
     struct experiment experiment;
     struct experiment_options data;
     struct adapt_options options;
+    struct probe_options probe;     /* probe */
     struct tuning_options tuning;   /* finetune */
     struct lora_options lora;       /* finetune */
     struct input_options input;     /* used with --weights random */
@@ -42,7 +48,8 @@ struct adapt {
     struct cJSON *fraction; /* what subset of the labels is used; NULL: all */
 };
 
-/* Adds the options of the command to the set, with *a as their target. */
+/* Adds the options of both commands to the set, with *a as their target, or those of one. */
+void adapt_options_add(struct adapt *a, struct option_set *set);
 void probe_options_add(struct adapt *a, struct option_set *set);
 void finetune_options_add(struct adapt *a, struct option_set *set);
 
@@ -60,6 +67,10 @@ struct adapt_data {
 enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e);
 /* Copies the encoder from --weights, or leaves the random start. After model_allocate. */
 enum err_code adapt_start(struct adapt *a, struct err *e);
+/* Writes the reports on scores [n,K] of the test records, with what all runs say of themselves. extra is
+ * consumed. */
+enum err_code adapt_report(struct adapt *a, const struct adapt_data *data, const float *scores,
+                           struct cJSON *extra, struct err *e);
 /* Scores the test records with the model, writes it and the reports. extra is consumed. */
 enum err_code adapt_finish(struct adapt *a, struct model *m, const struct adapt_data *data,
                            struct cJSON *extra, struct err *e);

@@ -26,7 +26,7 @@ static const struct {
 
 void finetune_options_add(struct adapt *a, struct option_set *set)
 {
-    probe_options_add(a, set);
+    adapt_options_add(a, set);
     option_set_add(set, "", tuning_rows, &a->tuning);
     option_set_add(set, "lora", lora_rows, &a->lora);
     trainer_options_add(set, &a->trainer);

@@ -1,14 +1,22 @@
 #include <cjson/cJSON.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "model/scorer.h"
 #include "train/adapt.h"
-#include "train/logistic.h"
+#include "train/classifier.h"
 #include "train/values.h"
 
-void probe_options_add(struct adapt *a, struct option_set *set)
+static const struct option probe_rows[] = {
+    OPT_CHOICE(
+        probe_options, classifier, "logistic", "logistic|ridge|knn|prototype",
+        "what is fitted to the features (see `ecgfm list classifiers`); of values it is a ridge "
+        "regression"),
+    OPTION_END};
+
+void adapt_options_add(struct adapt *a, struct option_set *set)
 {
     a->set = set;
     option_set_add(set, "", experiment_rows, &a->data);
@@ -16,6 +24,12 @@ void probe_options_add(struct adapt *a, struct option_set *set)
     option_set_add(set, "", target_rows, &a->data.target);
     model_options_add(set, &a->model);
     option_set_add(set, "input", input_rows, &a->input);
+}
+
+void probe_options_add(struct adapt *a, struct option_set *set)
+{
+    adapt_options_add(a, set);
+    option_set_add(set, "", probe_rows, &a->probe);
 }
 
 /* Features [count,F] of the records of a split; NULL when memory is out. */
@@ -31,8 +45,8 @@ static enum err_code split_features(struct adapt *a, struct scorer *s,
     return experiment_score(&a->experiment, s, split, data->subset[split], n, *out, NULL, e);
 }
 
-/* The regression becomes the model's head. */
-static void head_set(struct model *m, const struct logistic_model *fit)
+/* The classifier becomes the model's head. */
+static void head_set(struct model *m, const struct classifier_fit *fit)
 {
     const struct param *w = param_find(&m->params, "head.weight");
     const struct param *b = param_find(&m->params, "head.bias");
@@ -40,66 +54,118 @@ static void head_set(struct model *m, const struct logistic_model *fit)
     memcpy(m->values + b->offset, fit->biases, (size_t)b->numel * sizeof(float));
 }
 
-static cJSON *fit_json(const struct logistic_model *fit)
+/* What can be fitted to the task. */
+static enum err_code check_classifier(const struct adapt *a, struct err *e)
 {
-    cJSON *json = cJSON_CreateObject(), *probe = cJSON_AddObjectToObject(json, "probe");
-    cJSON_AddStringToObject(probe, "solver", "l-bfgs");
-    cJSON_AddNumberToObject(probe, "c", fit->c);
-    cJSON_AddNumberToObject(probe, "features", (double)fit->feature_count);
-    cJSON_AddNumberToObject(probe, "validation_macro_auroc", fit->validation_auroc[fit->c_index]);
-    cJSON_AddNumberToObject(probe, "iterations", (double)fit->iterations_all);
-    double worst = 0;
-    for (int64_t k = 0; k < fit->class_count; k++)
-        worst = fit->gradient_norms[k] > worst ? fit->gradient_norms[k] : worst;
-    cJSON_AddNumberToObject(probe, "largest_gradient", worst);
-    return json;
-}
-
-enum err_code probe_run(struct adapt *a, struct err *e)
-{
-    struct adapt_data data;
-    struct experiment *x = &a->experiment;
-    TRY(adapt_open(a, &data, e));
+    const struct experiment *x = &a->experiment;
+    const struct classifier *row = classifier_find(a->probe.classifier);
     bool values = x->labels.kind == LABEL_VALUES;
+    bool chosen = option_set_source(a->set, "classifier") > OPTION_FROM_DEFAULT;
+    if (values && chosen && strcmp(row->name, "ridge") != 0)
+        FAIL(e, ERR_USAGE, "classifier %s: task %s is of values: a ridge regression fits them",
+             row->name, x->labels.task);
     if (!values && x->labels.values)
         FAIL(
             e, ERR_LABELS,
             "task %s has targets that are not known for some records: a probe of classes needs all "
             "(finetune learns from those that are known; --target-columns chooses columns)",
             x->labels.task);
-    TRY(model_allocate(&a->result, x->seed, e));
+    if (a->options.positive_weights && !row->weighs)
+        FAIL(e, ERR_USAGE, "positive_weights: classifier %s has no loss to weigh", row->name);
+    return ERR_OK;
+}
+
+/* A classifier that makes no model scores the test records itself. */
+static enum err_code score_apart(struct adapt *a, const struct adapt_data *data,
+                                 const struct classifier *row, const struct classifier_data *d,
+                                 const struct classifier_fit *fit, cJSON *extra, struct err *e)
+{
+    struct scorer *s = NULL;
+    float *test = NULL, *scores = NULL;
+    int64_t n = data->count[SPLIT_TEST];
+    enum err_code code = scorer_open(&s, &a->result, NULL, e);
+    if (code == ERR_OK)
+        code = split_features(a, s, data, SPLIT_TEST, &test, e);
+    scorer_close(s);
+    if (code == ERR_OK) {
+        scores = aligned_calloc((size_t)(n * d->K), sizeof *scores);
+        ASSERT(scores, "out of memory");
+        row->score(d, fit, test, n, scores);
+        /* one of an earlier run would not be this one's */
+        remove(run_path(&a->experiment.run, "model.safetensors"));
+        log_info("classifier %s makes no model: metrics.json and predictions.csv are all",
+                 row->name);
+        code = adapt_report(a, data, scores, extra, e);
+    } else
+        cJSON_Delete(extra);
+    free(test);
+    free(scores);
+    return code;
+}
+
+/* Fits the row to features and scores the test fold. */
+static enum err_code classify(struct adapt *a, const struct adapt_data *data,
+                              const struct classifier *row, const float *train, const float *valid,
+                              struct err *e)
+{
+    struct experiment *x = &a->experiment;
+    struct classifier_data d = {.train_x = train,
+                                .valid_x = valid,
+                                .train_y =
+                                    experiment_targets(x, SPLIT_TRAIN, data->subset[SPLIT_TRAIN],
+                                                       data->count[SPLIT_TRAIN]),
+                                .valid_y = experiment_targets(x, SPLIT_VALIDATION,
+                                                              data->subset[SPLIT_VALIDATION],
+                                                              data->count[SPLIT_VALIDATION]),
+                                .n_train = data->count[SPLIT_TRAIN],
+                                .n_valid = data->count[SPLIT_VALIDATION],
+                                .F = model_feature_count(&a->result),
+                                .K = x->labels.class_count,
+                                .positive_weights = a->result.positive_weights,
+                                .threads = x->threads};
+    struct classifier_fit fit = {0};
+    enum err_code code = row->fit(&d, &fit, e);
+    if (code == ERR_OK) {
+        cJSON *extra = cJSON_CreateObject();
+        cJSON_AddItemToObject(extra, "probe", fit.json);
+        fit.json = NULL;
+        if (row->head) {
+            head_set(&a->result, &fit);
+            code = adapt_finish(a, &a->result, data, extra, e);
+        } else
+            code = score_apart(a, data, row, &d, &fit, extra, e);
+    }
+    classifier_free(&fit);
+    return code;
+}
+
+static enum err_code regress(struct adapt *a, const struct adapt_data *data, const float *train,
+                             const float *valid, struct err *e)
+{
+    cJSON *extra = NULL;
+    TRY(values_probe(a, data, train, valid, &extra, e));
+    return adapt_finish(a, &a->result, data, extra, e);
+}
+
+enum err_code probe_run(struct adapt *a, struct err *e)
+{
+    struct adapt_data data;
+    TRY(adapt_open(a, &data, e));
+    TRY(check_classifier(a, e));
+    TRY(model_allocate(&a->result, a->experiment.seed, e));
     TRY(adapt_start(a, e));
     struct scorer *s = NULL;
     float *train = NULL, *valid = NULL;
-    struct logistic_model fit = {0};
-    struct logistic_options options = LOGISTIC_DEFAULTS;
-    options.positive_weights = a->result.positive_weights;
     enum err_code code = scorer_open(&s, &a->result, NULL, e);
     if (code == ERR_OK)
         code = split_features(a, s, &data, SPLIT_TRAIN, &train, e);
     if (code == ERR_OK)
         code = split_features(a, s, &data, SPLIT_VALIDATION, &valid, e);
     scorer_close(s); /* the head it holds is not yet fitted */
-    struct cJSON *extra = NULL;
-    if (code == ERR_OK && values)
-        code = values_probe(a, &data, train, valid, &extra, e);
-    else if (code == ERR_OK)
-        code =
-            logistic_select(train,
-                            experiment_targets(x, SPLIT_TRAIN, data.subset[SPLIT_TRAIN],
-                                               data.count[SPLIT_TRAIN]),
-                            data.count[SPLIT_TRAIN], valid,
-                            experiment_targets(x, SPLIT_VALIDATION, data.subset[SPLIT_VALIDATION],
-                                               data.count[SPLIT_VALIDATION]),
-                            data.count[SPLIT_VALIDATION], model_feature_count(&a->result),
-                            x->labels.class_count, &options, x->threads, &fit, e);
-    if (code == ERR_OK && !values) {
-        head_set(&a->result, &fit);
-        extra = fit_json(&fit);
-    }
     if (code == ERR_OK)
-        code = adapt_finish(a, &a->result, &data, extra, e);
-    logistic_free(&fit);
+        code = a->experiment.labels.kind == LABEL_VALUES
+                   ? regress(a, &data, train, valid, e)
+                   : classify(a, &data, classifier_find(a->probe.classifier), train, valid, e);
     free(train);
     free(valid);
     return code;

@@ -11,12 +11,14 @@ struct problem {
     const float *train_x, *train_y, *valid_x, *valid_y;
     int64_t n_train, n_valid, D, K;
     int threads;
-    double *means, *stds;    /* [D] of the training features; std 0: constant */
-    int64_t known;           /* training records whose value k is known */
-    double *columns, *y;     /* [D,known] standardized and centered features, [known] target */
-    double *centers, y_mean; /* [D] of the standardized features of these records */
-    double *gram, *factor, *moment; /* [D,D] lower triangles, [D] */
-    double *solutions;              /* [steps,K,D+1] for standardized features, intercept last */
+    double *means, *stds; /* [D] of the training features; std 0: constant */
+    int64_t first, end;   /* values that are known for the same training records */
+    int64_t known;        /* these records */
+    double *columns,
+        *y; /* [D,known] standardized and centered features, [end-first,known] targets */
+    double *centers, *y_means;       /* [D] of the standardized features of these records, [K] */
+    double *gram, *factor, *moments; /* [D,D] lower triangles, [end-first,D] */
+    double *solutions;               /* [steps,K,D+1] for standardized features, intercept last */
 };
 
 /* The same sum whatever surrounds it, in eight lanes. */
@@ -72,30 +74,54 @@ static void gram_row(void *context, int64_t d)
     const double *column = p->columns + d * p->known;
     for (int64_t j = 0; j <= d; j++)
         p->gram[d * p->D + j] = dot(column, p->columns + j * p->known, p->known) / (double)p->known;
-    p->moment[d] = dot(column, p->y, p->known) / (double)p->known;
+    for (int64_t k = 0; k < p->end - p->first; k++)
+        p->moments[k * p->D + d] = dot(column, p->y + k * p->known, p->known) / (double)p->known;
 }
 
-/* Means of products over the records where value k is known. */
-static enum err_code moments(struct problem *p, int64_t k, struct err *e)
+static bool is_known(const struct problem *p, int64_t i, int64_t k)
 {
-    p->known = 0;
-    double sum = 0;
+    return !isnan(p->train_y[i * p->K + k]);
+}
+
+static bool known_alike(const struct problem *p, int64_t a, int64_t b)
+{
     for (int64_t i = 0; i < p->n_train; i++)
-        if (!isnan(p->train_y[i * p->K + k])) {
-            sum += (double)p->train_y[i * p->K + k];
-            p->known++;
-        }
+        if (is_known(p, i, a) != is_known(p, i, b))
+            return false;
+    return true;
+}
+
+/* The targets of value k, less their mean. */
+static enum err_code center_targets(struct problem *p, int64_t k, struct err *e)
+{
+    double *y = p->y + (k - p->first) * p->known, sum = 0;
+    int64_t n = 0;
     if (p->known < 2)
         FAIL(e, ERR_LABELS, "value %lld is known for fewer than 2 training records", (long long)k);
-    p->y_mean = sum / (double)p->known;
+    for (int64_t i = 0; i < p->n_train; i++)
+        if (is_known(p, i, k))
+            sum += (double)p->train_y[i * p->K + k];
+    p->y_means[k] = sum / (double)p->known;
+    for (int64_t i = 0; i < p->n_train; i++)
+        if (is_known(p, i, k))
+            y[n++] = (double)p->train_y[i * p->K + k] - p->y_means[k];
+    return ERR_OK;
+}
+
+/* Means of products over the records where values first to end are known. */
+static enum err_code find_moments(struct problem *p, struct err *e)
+{
+    p->known = 0;
+    for (int64_t i = 0; i < p->n_train; i++)
+        p->known += is_known(p, i, p->first);
+    for (int64_t k = p->first; k < p->end; k++)
+        TRY(center_targets(p, k, e));
     for (int64_t d = 0; d < p->D; d++) {
-        double *column = p->columns + d * p->known;
+        double *column = p->columns + d * p->known, sum = 0;
         int64_t n = 0;
-        sum = 0;
         for (int64_t i = 0; i < p->n_train; i++) {
-            if (isnan(p->train_y[i * p->K + k]))
+            if (!is_known(p, i, p->first))
                 continue;
-            p->y[n] = (double)p->train_y[i * p->K + k] - p->y_mean;
             column[n] = standard(p, p->train_x, i, d);
             sum += column[n++];
         }
@@ -107,8 +133,8 @@ static enum err_code moments(struct problem *p, int64_t k, struct err *e)
     return ERR_OK;
 }
 
-/* (gram + lambda) u = moment by Cholesky; out [D+1]. */
-static void solve(struct problem *p, double lambda, double *out)
+/* gram + lambda by Cholesky. */
+static void factorize(struct problem *p, double lambda)
 {
     int64_t D = p->D;
     double *L = p->factor;
@@ -118,47 +144,64 @@ static void solve(struct problem *p, double lambda, double *out)
             /* lambda > 0 keeps the pivots above it but for rounding */
             L[i * D + j] = i == j ? sqrt(a > lambda * 1e-3 ? a : lambda * 1e-3) : a / L[j * D + j];
         }
+}
+
+/* (gram + lambda) u = moment of value k; out [D+1]. */
+static void solve(const struct problem *p, int64_t k, double *out)
+{
+    int64_t D = p->D;
+    const double *L = p->factor, *moment = p->moments + (k - p->first) * D;
     for (int64_t i = 0; i < D; i++)
-        out[i] = (p->moment[i] - dot(L + i * D, out, i)) / L[i * D + i];
+        out[i] = (moment[i] - dot(L + i * D, out, i)) / L[i * D + i];
     for (int64_t i = D - 1; i >= 0; i--) {
         out[i] /= L[i * D + i];
         for (int64_t j = 0; j < i; j++)
             out[j] -= L[i * D + j] * out[i];
     }
-    out[D] = p->y_mean - dot(out, p->centers, D);
+    out[D] = p->y_means[k] - dot(out, p->centers, D);
 }
 
-static double validation_r2(const struct problem *p, const double *solutions, double *truth,
-                            double *estimate, double *row, double *by_value)
+static double r2(const double *truth, const double *estimate, int64_t n)
+{
+    const struct regression_column column = {truth, estimate};
+    return regression_of(&column, n, NULL).values[REGRESSION_R2];
+}
+
+/* rows [n_valid,D] standardized. */
+static double validate(const struct problem *p, const struct ridge_options *o,
+                       const double *solutions, const double *rows, double *truth, double *estimate,
+                       double *by_value)
 {
     for (int64_t k = 0; k < p->K; k++) {
         const double *u = solutions + k * (p->D + 1);
         for (int64_t i = 0; i < p->n_valid; i++) {
-            for (int64_t d = 0; d < p->D; d++)
-                row[d] = standard(p, p->valid_x, i, d);
             truth[i] = (double)p->valid_y[i * p->K + k];
-            estimate[i] = dot(u, row, p->D) + u[p->D];
+            estimate[i] = dot(u, rows + i * p->D, p->D) + u[p->D];
         }
-        const struct regression_column column = {truth, estimate};
-        by_value[k] = regression_of(&column, p->n_valid, NULL).values[REGRESSION_R2];
+        by_value[k] = (o->measure ? o->measure : r2)(truth, estimate, p->n_valid);
     }
     return macro_average(by_value, p->K, NULL);
 }
 
 /* The strongest of the best; the grid begins with the strongest. */
-static enum err_code choose(struct problem *p, struct ridge_model *m, struct err *e)
+static enum err_code choose(struct problem *p, const struct ridge_options *o, struct ridge_model *m,
+                            struct err *e)
 {
     int64_t stride = p->K * (p->D + 1);
-    double *room = calloc((size_t)(2 * p->n_valid + p->D + p->K), sizeof *room);
+    double *room = calloc((size_t)(2 * p->n_valid + p->n_valid * p->D + p->K), sizeof *room);
     if (!room)
         FAIL(e, ERR_MEMORY, "out of memory");
-    double *estimate = room + p->n_valid, *row = estimate + p->n_valid, *by_value = row + p->D;
+    double *estimate = room + p->n_valid, *rows = estimate + p->n_valid,
+           *by_value = rows + p->n_valid * p->D;
+    for (int64_t i = 0; i < p->n_valid; i++)
+        for (int64_t d = 0; d < p->D; d++)
+            rows[i * p->D + d] = standard(p, p->valid_x, i, d);
     m->lambda_index = -1;
     for (int s = 0; s < m->lambda_steps; s++) {
-        m->validation_r2[s] =
-            validation_r2(p, p->solutions + s * stride, room, estimate, row, by_value);
-        if (!isnan(m->validation_r2[s]) &&
-            (m->lambda_index < 0 || m->validation_r2[s] > m->validation_r2[m->lambda_index]))
+        m->validation[s] =
+            validate(p, o, p->solutions + s * stride, rows, room, estimate, by_value);
+        if (!isnan(m->validation[s]) &&
+            (m->lambda_index < 0 || m->validation[s] > m->validation[m->lambda_index]))
             m->lambda_index = s;
     }
     free(room);
@@ -191,12 +234,18 @@ static enum err_code fit(struct problem *p, const struct ridge_options *o, struc
         double part = o->lambda_steps > 1 ? (double)s / (o->lambda_steps - 1) : 1;
         m->lambda_grid[s] = o->lambda_max * pow(o->lambda_min / o->lambda_max, part);
     }
-    for (int64_t k = 0; k < p->K; k++) {
-        TRY(moments(p, k, e));
-        for (int s = 0; s < o->lambda_steps; s++)
-            solve(p, m->lambda_grid[s], p->solutions + (s * p->K + k) * (p->D + 1));
+    for (p->first = 0; p->first < p->K; p->first = p->end) {
+        p->end = p->first + 1;
+        while (p->end < p->K && known_alike(p, p->first, p->end))
+            p->end++;
+        TRY(find_moments(p, e));
+        for (int s = 0; s < o->lambda_steps; s++) {
+            factorize(p, m->lambda_grid[s]);
+            for (int64_t k = p->first; k < p->end; k++)
+                solve(p, k, p->solutions + (s * p->K + k) * (p->D + 1));
+        }
     }
-    TRY(choose(p, m, e));
+    TRY(choose(p, o, m, e));
     unstandardize(p, m);
     return ERR_OK;
 }
@@ -232,16 +281,17 @@ enum err_code ridge_select(const float *train_x, const float *train_y, int64_t n
     p.means = arena_push_array(&a, D, sizeof(double));
     p.stds = arena_push_array(&a, D, sizeof(double));
     p.columns = arena_push_array(&a, D, (n + 1) * sizeof(double));
-    p.y = arena_push_array(&a, n + 1, sizeof(double));
+    p.y = arena_push_array(&a, K, (n + 1) * sizeof(double));
+    p.y_means = arena_push_array(&a, K, sizeof(double));
     p.centers = arena_push_array(&a, D, sizeof(double));
     p.gram = arena_push_array(&a, D, D * sizeof(double));
     p.factor = arena_push_array(&a, D, D * sizeof(double));
-    p.moment = arena_push_array(&a, D, sizeof(double));
+    p.moments = arena_push_array(&a, K, D * sizeof(double));
     p.solutions = arena_push_array(&a, (size_t)options->lambda_steps * K, (D + 1) * sizeof(double));
     out->weights = arena_push_array(&out->arena, K, D * sizeof(float));
     out->biases = arena_push_array(&out->arena, K, sizeof(float));
     bool whole = p.means && p.stds && p.columns && p.y && p.centers && p.gram && p.factor &&
-                 p.moment && p.solutions && out->weights && out->biases;
+                 p.moments && p.y_means && p.solutions && out->weights && out->biases;
     enum err_code code = whole ? fit(&p, options, out, e)
                                : RAISE(e, ERR_MEMORY, "no memory for a regression of %lld features",
                                        (long long)feature_count);

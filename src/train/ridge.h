@@ -5,7 +5,8 @@
  *     mean_i (y_i - z_i)^2 + lambda |u|^2,  z_i = u . (x_i - mean) / std + b
  * is found by Cholesky's method for each lambda of a grid. mean and std are those of all training
  * records; the intercept b is not penalized. One lambda is chosen for all values: that with the highest
- * macro R2 on the validation records; of equal ones the strongest.
+ * mean over the values of a measure (R2) on the validation records; of equal ones the strongest. Values
+ * that are known for the same records one after the other share their sums and factors.
  *
  * Sums have a fixed order: results do not depend on the threads. */
 #ifndef ECGFM_TRAIN_RIDGE_H
@@ -21,6 +22,9 @@
 struct ridge_options {
     double lambda_min, lambda_max; /* the grid, evenly spaced in log lambda */
     int lambda_steps;              /* 1..RIDGE_STEPS_MAX; 1: lambda_min alone */
+    /* Of a value's estimates for n validation records, NaN where the truth is not known: larger is
+     * better, NaN: not defined. NULL: R2. */
+    double (*measure)(const double *truth, const double *estimate, int64_t n);
 };
 #define RIDGE_DEFAULTS                                                                             \
     (struct ridge_options) { .lambda_min = 1e-4, .lambda_max = 1e2, .lambda_steps = 13 }
@@ -33,14 +37,14 @@ struct ridge_model {
     float *biases;         /* [K] for raw features */
     double lambda;         /* chosen */
     int lambda_index, lambda_steps;
-    double lambda_grid[RIDGE_STEPS_MAX];   /* falling: from strong to weak penalty */
-    double validation_r2[RIDGE_STEPS_MAX]; /* macro; NaN without validation records */
+    double lambda_grid[RIDGE_STEPS_MAX]; /* falling: from strong to weak penalty */
+    double validation[RIDGE_STEPS_MAX];  /* mean measure; NaN without validation records */
 };
 
 /* train_x [n_train,D], valid_x [n_valid,D]; train_y [n_train,K], valid_y [n_valid,K], NaN: not known.
  * n_valid may be 0 if the grid has one step. *out is initialized here; ridge_free, also after an error.
  * Errors: ERR_NUMERIC for a feature that is not finite (record and column); ERR_LABELS for a value that
- * is known for fewer than 2 training records, or if no value varies among the validation records;
+ * is known for fewer than 2 training records, or if the measure of no value is defined;
  * ERR_MEMORY. */
 enum err_code ridge_select(const float *train_x, const float *train_y, int64_t n_train,
                            const float *valid_x, const float *valid_y, int64_t n_valid,

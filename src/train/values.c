@@ -111,7 +111,7 @@ enum err_code values_probe(struct adapt *a, const struct adapt_data *data, const
         cJSON_AddStringToObject(probe, "solver", "ridge");
         cJSON_AddNumberToObject(probe, "lambda", fit.lambda);
         cJSON_AddNumberToObject(probe, "features", (double)fit.feature_count);
-        cJSON_AddNumberToObject(probe, "validation_macro_r2", fit.validation_r2[fit.lambda_index]);
+        cJSON_AddNumberToObject(probe, "validation_macro_r2", fit.validation[fit.lambda_index]);
     }
     ridge_free(&fit);
     free(train_y);

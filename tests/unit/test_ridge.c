@@ -18,7 +18,7 @@ static void by_hand(void **state)
 {
     (void)state;
     const float x[] = {1, 7, 2, 7, 3, 7}, y[] = {2, 4, 6};
-    struct ridge_options o = {1, 1, 1};
+    struct ridge_options o = {1, 1, 1, NULL};
     struct ridge_model m;
     assert_int_equal(ridge_select(x, y, 3, NULL, NULL, 0, 2, 1, &o, 1, &m, NULL), ERR_OK);
     assert_true(fabs((double)m.weights[0] - 1) < 1e-6 && m.weights[1] == 0);
@@ -49,7 +49,7 @@ static void conditions(void **state)
     (void)state;
     float x[N * D], y[N * K];
     draw(x, y, N, 0, 2);
-    struct ridge_options o = {0.3, 0.3, 1};
+    struct ridge_options o = {0.3, 0.3, 1, NULL};
     struct ridge_model m, many;
     assert_int_equal(ridge_select(x, y, N, NULL, NULL, 0, D, K, &o, 1, &m, NULL), ERR_OK);
     assert_int_equal(ridge_select(x, y, N, NULL, NULL, 0, D, K, &o, 3, &many, NULL), ERR_OK);
@@ -87,12 +87,12 @@ static void chooses(void **state)
     float x[N * D], y[N * K], vx[V * D], vy[V * K];
     draw(x, y, N, 0, 0);
     draw(vx, vy, V, 1, 0);
-    struct ridge_options o = {1e-9, 1e2, 12};
+    struct ridge_options o = {1e-9, 1e2, 12, NULL};
     struct ridge_model m;
     assert_int_equal(ridge_select(x, y, N, vx, vy, V, D, K, &o, 2, &m, NULL), ERR_OK);
     assert_int_equal(m.lambda_index, 11);
     assert_true(fabs(m.lambda / 1e-9 - 1) < 1e-9);
-    assert_true(m.validation_r2[11] > 0.999999 && m.validation_r2[0] < 0.5);
+    assert_true(m.validation[11] > 0.999999 && m.validation[0] < 0.5);
     for (int d = 0; d < D; d++)
         assert_true(fabs((double)m.weights[d] - (d % 3 - 1)) < 1e-4 &&
                     fabs((double)m.weights[D + d] + 2 * (d % 3 - 1)) < 2e-4);
