@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "report/text.h"
 
-enum { QUARANTINE_SHOWN = 20, UNDEFINED_SHOWN = 12, CLASS_COLUMNS_MAX = 40 };
+enum { QUARANTINE_SHOWN = 20, UNDEFINED_SHOWN = 12, CLASSES_OPEN = 24, CLASS_COLUMNS_MAX = 40 };
 
 static const char style[] =
     ":root{color-scheme:light dark;--text:#1b1f24;--muted:#57606a;--back:#fff;--line:#d5dade;"
@@ -42,7 +42,7 @@ static const char style[] =
     "max-width:48rem}"
     "details{margin:.75rem 0}summary{cursor:pointer}"
     "code{font:.9em ui-monospace,'DejaVu Sans Mono',Consolas,monospace;overflow-wrap:anywhere}"
-    "@media print{details{display:none}}";
+    "details>summary{color:var(--link)}";
 
 /* ---- pieces ---- */
 
@@ -115,6 +115,8 @@ static void put_measure(struct buf *out, const char *name, double value)
     double size = fabs(value);
     if (!isfinite(value))
         buf_puts(out, "-");
+    else if (value == floor(value) && size >= 2)
+        text_number(out, value); /* a count, whatever it counts */
     else if (size == 0 || (size >= 1e-4 && size < 1e4))
         text_fixed(out, value, size < 100 ? 4 : 2);
     else
@@ -146,7 +148,7 @@ static const char *option_text(const struct run_files *r, const char *key)
 static const char *command_of(const struct run_files *r)
 {
     const char *command = json_text_at(r->config, "command");
-    return command ? command : "run";
+    return command ? command : "evaluation";
 }
 
 /* The configuration that says what the data is. */
@@ -273,6 +275,7 @@ static void put_facts(const struct run_files *r, struct buf *out)
     put_fact_count(out, "validation records", json_number_at(r->metrics, "validation_records"));
     put_fact_count(out, "evaluated records", json_number_at(r->metrics, "n"));
     put_fact_count(out, "parameters", json_number_at(r->metrics, "parameters"));
+    put_fact_count(out, "learned parameters", json_number_at(r->metrics, "learned_parameters"));
     put_fact_count(out, "seed", json_number_at(r->metrics, "seed"));
     put_fact(out, "precision", json_text_at(r->config, "precision"));
     put_fact(out, "ecgfm", json_text_at(r->config, "version"));
@@ -384,6 +387,9 @@ static void put_each(const struct run_files *r, const char *list, const char *ti
         return;
     int columns = class_columns(classes, names);
     put_heading(out, title);
+    bool many = cJSON_GetArraySize(classes) > CLASSES_OPEN;
+    if (many)
+        buf_printf(out, "<details><summary>%d rows</summary>\n", cJSON_GetArraySize(classes));
     buf_puts(out, "<div class=\"wide\"><table>\n<tr><th>name</th>");
     for (int i = 0; i < columns; i++) {
         buf_puts(out, "<th class=\"n\">");
@@ -403,7 +409,7 @@ static void put_each(const struct run_files *r, const char *list, const char *ti
             put_cell(c, names[i], out);
         buf_puts(out, "</tr>\n");
     }
-    buf_puts(out, "</table></div>\n");
+    buf_puts(out, many ? "</table></div>\n</details>\n" : "</table></div>\n");
 }
 
 /* ---- a series of runs ---- */
