@@ -183,6 +183,8 @@ class Net:
 
     def s4(self, c, x):
         x = self.extracted = self.stem(c, x)
+        if c.get("stem", "linear") != "linear":
+            x = self.linear("encoder.embed", x, c["width"])
         directions = 1 if c.get("direction") == "causal" else 2
         for i in range(c["depth"]):
             s = f"encoder.block.{i}"
@@ -257,6 +259,12 @@ PLANS = OrderedDict([
                      leads=3, samples=41)),
     ("s4_causal", dict(spec=plain("s4", "mean_max_last", width=8, depth=2, state=1, direction="causal",
                                   dropout=0), records=2, leads=2, samples=30)),
+    ("s4_stem", dict(spec=plain("s4", stem="3,1", stem_strides="2,1", stem_width=6, width=8, depth=1, state=4,
+                                direction="causal", dropout=0), records=3, leads=3, samples=42)),
+    ("lstm", dict(spec=plain("lstm", "mean_max_last", stem="3,1", stem_strides="2,1", stem_width=6, width=8,
+                             depth=2, dropout=0), records=3, leads=3, samples=42)),
+    ("lstm_cpc", dict(spec=plain("lstm", stem="1,1", stem_width=7, width=8, depth=1, dropout=0), records=3,
+                      leads=2, samples=20, objective={"cpc.horizon": 3, "cpc.negatives": 6})),
     ("s4_cpc", dict(spec=plain("s4", width=10, depth=2, state=4, direction="causal", dropout=0), records=3,
                     leads=3, samples=24, objective={"cpc.horizon": 5, "cpc.negatives": 7, "cpc.head": "mlp",
                                                     "cpc.reduction": "sum"})),

@@ -286,9 +286,15 @@ static void put_facts(const struct run_files *r, struct buf *out)
 
 static bool is_overall(const char *name)
 {
-    static const char *const facts[] = {
-        "n",    "records", "training_records", "threshold", "validation_records", "parameters",
-        "seed", NULL};
+    static const char *const facts[] = {"n",
+                                        "records",
+                                        "training_records",
+                                        "threshold",
+                                        "validation_records",
+                                        "parameters",
+                                        "learned_parameters",
+                                        "seed",
+                                        NULL};
     for (int i = 0; facts[i]; i++)
         if (strcmp(facts[i], name) == 0)
             return false;

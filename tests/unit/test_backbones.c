@@ -20,7 +20,8 @@
 
 static const char *const fixtures[] = {"xresnet1d_18", "xresnet1d_50", "resnet1d_wang",
                                        "resnet1d_18",  "clocs_cnn",    "s4_both",
-                                       "s4_causal",    "s4_cpc"};
+                                       "s4_causal",    "s4_cpc",       "s4_stem",
+                                       "lstm",         "lstm_cpc"};
 
 /* Largest error of tokens and logits over the largest value; relative error of losses; root of the squared error of gradients and
  * running statistics over their squared size, each tensor. */
