@@ -23,8 +23,8 @@ static const char *const fixtures[] = {"xresnet1d_18", "xresnet1d_50", "resnet1d
                                        "s4_causal",    "s4_cpc",       "s4_stem",
                                        "lstm",         "lstm_cpc"};
 
-/* Largest error of tokens and logits over the largest value; relative error of losses; root of the squared error of gradients and
- * running statistics over their squared size, each tensor. */
+/* Largest error of tokens and logits over the largest value; relative error of losses; root of the
+ * squared error of gradients and running statistics over their squared size, each tensor. */
 static const struct bounds {
     const char *backend;
     double values, loss, gradients;
