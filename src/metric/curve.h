@@ -1,10 +1,11 @@
-/* Curves over the threshold and bins over the score, for plots: what the area under the ROC curve is the
- * area of, and what the calibration error averages. All from one `ranking` (metric.h).
+/* Curves over the threshold and bins over the score, for plots: what the area under the ROC curve
+ * is the area of, and what the calibration error averages. All from one `ranking` (metric.h).
  *
  * Nouns: a `curve` is a list of points, one for each distinct score, by falling threshold; a
- * `reliability_bin` holds the records whose probability lies in one of the bins of equal width that the
- * metric `ece` uses.
- * Source: Fawcett 2006 (ROC), Davis and Goadrich 2006 (precision and recall), Wilson 1927 (intervals). */
+ * `reliability_bin` holds the records whose probability lies in one of the bins of equal width that
+ * the metric `ece` uses.
+ * Source: Fawcett 2006 (ROC), Davis and Goadrich 2006 (precision and recall), Wilson 1927
+ * (intervals). */
 #ifndef ECGFM_METRIC_CURVE_H
 #define ECGFM_METRIC_CURVE_H
 
@@ -21,8 +22,9 @@ struct curve {
  * defined unless both labels occur. Owns: curve_free. Errors: ERR_MEMORY. */
 enum err_code curve_roc(const struct ranking *r, struct curve *out, struct err *e);
 
-/* Recall and precision; recall rises to 1. Precision times the step of recall to each point sums to the
- * average precision, so it is drawn as steps, not as straight lines. Not defined without positives.
+/* Recall and precision; recall rises to 1. Precision times the step of recall to each point sums to
+ * the average precision, so it is drawn as steps, not as straight lines. Not defined without
+ * positives.
  * Owns: curve_free. Errors: ERR_MEMORY. */
 enum err_code curve_precision_recall(const struct ranking *r, struct curve *out, struct err *e);
 void curve_free(struct curve *c); /* accepts a zeroed struct */

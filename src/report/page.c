@@ -533,8 +533,8 @@ static void put_runs(const struct run_files *r, struct buf *out)
 
 /* ---- configuration and quarantine ---- */
 
-/* What does not change what a run computes is no part of the page: a run that was killed and went on
- * with other threads has the same page. */
+/* What does not change what a run computes is no part of the page: a run that was killed and went
+ * on with other threads has the same page. */
 static bool is_told(const char *key)
 {
     static const char *const untold[] = {"out",     "fresh", "cache_mb", "checkpoint_seconds",

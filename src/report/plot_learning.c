@@ -1,5 +1,5 @@
-/* Learning curves from metrics.jsonl: loss, validation scores, learning rate, size of the gradient, and
- * whatever else an objective counts. */
+/* Learning curves from metrics.jsonl: loss, validation scores, learning rate, size of the gradient,
+ * and whatever else an objective counts. */
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Plots of a series of runs (table.json, train/series.h): scores over the share of the labels, or side by
- * side by task. */
+/* Plots of a series of runs (table.json, train/series.h): scores over the share of the labels, or
+ * side by side by task. */
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* The plots of a report: one row each. A plot looks at what a run folder holds and draws it, or draws
- * nothing where there is nothing of its kind. Its file is plots/NAME.svg. */
+/* The plots of a report: one row each. A plot looks at what a run folder holds and draws it, or
+ * draws nothing where there is nothing of its kind. Its file is plots/NAME.svg. */
 #ifndef ECGFM_REPORT_PLOTS_H
 #define ECGFM_REPORT_PLOTS_H
 
@@ -43,12 +43,13 @@ enum err_code plot_values(const struct run_files *r, struct figure *f, struct ar
  * figure_add_panel. */
 struct panel *plot_panel(struct figure *f, struct arena *a, int columns, double width,
                          double height);
-/* A name of at most that many characters, the last an ellipsis; in the arena, "" when out of memory. */
+/* A name of at most that many characters, the last an ellipsis; in the arena, "" when out of
+ * memory. */
 const char *plot_name(struct arena *a, const char *name, int characters);
 /* The threshold at which a score counts as "yes". */
 double plot_threshold(const struct run_files *r);
-/* The classes to show where not all fit: those with most positives, in the order of the file. Returns
- * how many; chosen [class_count] is 1 for them. NULL when out of memory. */
+/* The classes to show where not all fit: those with most positives, in the order of the file.
+ * Returns how many; chosen [class_count] is 1 for them. NULL when out of memory. */
 uint8_t *plot_choose(const struct run_files *r, struct arena *a, int64_t most, int64_t *count);
 
 #endif

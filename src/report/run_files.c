@@ -229,8 +229,8 @@ const char *run_member_folder(const struct run_files *r, const struct cJSON *run
     return config && file_exists(config) ? folder : NULL;
 }
 
-/* What the runs of a series have in common is told by the first of them; its own page tells what is wrong
- * with it. */
+/* What the runs of a series have in common is told by the first of them; its own page tells what is
+ * wrong with it. */
 static void read_member(struct run_files *r)
 {
     const cJSON *runs = json_at(r->table, "runs");

@@ -1,7 +1,7 @@
-/* What a run folder holds, read for a report: config.json, metrics.json, metrics.jsonl, predictions.csv,
- * quarantine.csv, and table.json of a series of runs. Every file is hostile. One that is missing is
- * simply not there; one that is broken is left out, and a note says why, so that a report can be made of
- * the rest. */
+/* What a run folder holds, read for a report: config.json, metrics.json, metrics.jsonl,
+ * predictions.csv, quarantine.csv, and table.json of a series of runs. Every file is hostile. One
+ * that is missing is simply not there; one that is broken is left out, and a note says why, so that
+ * a report can be made of the rest. */
 #ifndef ECGFM_REPORT_RUN_FILES_H
 #define ECGFM_REPORT_RUN_FILES_H
 
@@ -52,15 +52,15 @@ struct run_files {
 enum err_code run_files_read(struct run_files *out, const char *path, struct err *e);
 void run_files_free(struct run_files *r); /* accepts a zeroed struct */
 
-/* The folder of a run of a series (an item of its table's "runs"), in the arena; NULL if it is not there, or
- * its name is no plain name of a folder. */
+/* The folder of a run of a series (an item of its table's "runs"), in the arena; NULL if it is not
+ * there, or its name is no plain name of a folder. */
 const char *run_member_folder(const struct run_files *r, const struct cJSON *run, struct arena *a);
 
 /* The column of a name, or NULL. */
 const struct run_column *run_column_find(const struct run_files *r, const char *name);
 
-/* A member of a JSON object by a path such as "data.title": text or number; NULL or NaN if it is not
- * there or of another kind. object may be NULL. */
+/* A member of a JSON object by a path such as "data.title": text or number; NULL or NaN if it is
+ * not there or of another kind. object may be NULL. */
 const struct cJSON *json_at(const struct cJSON *object, const char *path);
 const char *json_text_at(const struct cJSON *object, const char *path);
 double json_number_at(const struct cJSON *object, const char *path);

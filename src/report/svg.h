@@ -1,10 +1,11 @@
-/* Charts as SVG: axes with sensible ticks, lines, steps, points, bars, bands and tables of shaded cells.
- * The same figure gives the same bytes. Colours can be told apart by people who see them differently and
- * never alone tell series apart: marks and dashes differ, too.
+/* Charts as SVG: axes with sensible ticks, lines, steps, points, bars, bands and tables of shaded
+ * cells. The same figure gives the same bytes. Colours can be told apart by people who see them
+ * differently; dots of different colours have different shapes, too.
  *
- * Nouns: a `figure` is a sheet of `panels` side by side; a panel is a `chart` (axes and `series`) or a
- * `heat` (rows and columns of cells). Everything is borrowed until figure_draw; text is escaped there.
- * Lengths are pixels at natural size. Source of the colours: Okabe and Ito 2008, Tol 2021. */
+ * Nouns: a `figure` is a sheet of `panels` side by side; a panel is a `chart` (axes and `series`)
+ * or a `heat` (rows and columns of cells). Everything is borrowed until figure_draw; text is
+ * escaped there. Lengths are pixels at natural size.
+ * Source: Okabe and Ito 2008, Tol 2021 (colours). */
 #ifndef ECGFM_REPORT_SVG_H
 #define ECGFM_REPORT_SVG_H
 
@@ -93,12 +94,13 @@ struct series *chart_add(struct chart *c, struct arena *a, enum mark mark, int c
 /* Width that the names of a chart's series need as a legend. */
 double legend_width(const struct chart *c);
 
-/* Appends <svg>...</svg>. alone: a file of its own, with the name space and the style for dark screens
- * (an HTML page has that once: figure_style). */
+/* Appends <svg>...</svg>. alone: a file of its own, with the name space and the style for dark
+ * screens (an HTML page has that once: figure_style). */
 void figure_draw(const struct figure *f, bool alone, struct buf *out);
 void figure_style(struct buf *out);
 
-/* At most 16 values at round places that span low..high; their common form is mantissa * 10^exponent. */
+/* At most 16 values at round places that span low..high; their common form is mantissa *
+ * 10^exponent. */
 struct ticks {
     int count;
     int exponent;

@@ -22,7 +22,8 @@ static uint32_t decode(const char *text, size_t length)
     return c;
 }
 
-/* Controls, what XML has no place for, and marks that let one name rearrange the line it stands in. */
+/* Controls, what XML has no place for, and marks that let one name rearrange the line it stands in.
+ * */
 static bool is_shown(uint32_t c)
 {
     bool control = c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029;

@@ -7,9 +7,9 @@
 
 #include "base/buf.h"
 
-/* Appends text for the content of an element or a quoted attribute. Bytes that are not UTF-8, characters
- * that XML does not know and those that turn the direction of writing become U+FFFD; line ends and tabs
- * become spaces. */
+/* Appends text for the content of an element or a quoted attribute. Bytes that are not UTF-8,
+ * characters that XML does not know and those that turn the direction of writing become U+FFFD;
+ * line ends and tabs become spaces. */
 void text_escape(struct buf *out, const char *text);
 /* The same, at most `characters` of them, the last an ellipsis if text is longer. */
 void text_escape_short(struct buf *out, const char *text, int characters);

@@ -1,6 +1,7 @@
-/* Small networks, their head and the loss of contrastive predictive coding against PyTorch: the fixtures
- * of scripts/ref_backbones.py hold weights by our names, inputs, and what came of them in float64. As in use
- * (running statistics), and one batch of training: loss, gradients, statistics after it. */
+/* Small networks, their head and the loss of contrastive predictive coding against PyTorch: the
+ * fixtures of scripts/ref_backbones.py hold weights by our names, inputs, and what came of them in
+ * float64. As in use (running statistics), and one batch of training: loss, gradients, statistics
+ * after it. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -262,8 +263,8 @@ static double size_of(const struct safetensor *x)
     return sqrt(out);
 }
 
-/* Tensors PREFIX.* against a slab; returns how many. What is zero but for rounding, as the gradient of a
- * bias before a norm is, has no relative error: it is measured by the largest of them. */
+/* Tensors PREFIX.* against a slab; returns how many. What is zero but for rounding, as the gradient
+ * of a bias before a norm is, has no relative error: it is measured by the largest of them. */
 static int64_t compare(const struct run *r, const struct fixture *f, const void *slab,
                        const char *prefix, struct worst *w)
 {
@@ -294,7 +295,7 @@ static void check_use(struct fixture *f, const struct bounds *b, const struct ba
 {
     struct err e = {0};
     if (f->sum.count > 0)
-        return; /* its table has parameters of the loss only; encoders are looked at by the others */
+        return; /* the other fixtures look at these encoders */
     struct run r = {.tape = tape_new(k, false), .k = k};
     struct build build = {.tape = r.tape, .params = &f->m.params};
     const struct contract *c = &f->m.contract;

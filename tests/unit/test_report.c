@@ -1,5 +1,5 @@
-/* report: text that is escaped, numbers of a fixed form, ticks, figures and pages that are well-formed
- * whatever the files say, and files that are broken. */
+/* report: text that is escaped, numbers of a fixed form, ticks, figures and pages that are
+ * well-formed whatever the files say, and files that are broken. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,8 +18,8 @@
 #include "scratch.h"
 #include "train/run_folder.h"
 
-/* ---- well-formed XML, strictly enough: tags that close in order, quoted attributes, known entities,
- * UTF-8 without controls; nothing that runs or loads ---- */
+/* ---- well-formed XML, strictly enough: tags that close in order, quoted attributes, known
+ * entities, UTF-8 without controls; nothing that runs or loads ---- */
 
 static void check_entity(const char *p)
 {
@@ -438,8 +438,8 @@ static void test_values(void **state)
     free(folder);
 }
 
-/* A series: its table, the curve over the labels, and the pages of its runs; a name of a run that leads
- * elsewhere leads nowhere. */
+/* A series: its table, the curve over the labels, and the pages of its runs; a name of a run that
+ * leads elsewhere leads nowhere. */
 static void test_series(void **state)
 {
     (void)state;
