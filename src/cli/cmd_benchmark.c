@@ -38,13 +38,10 @@ const struct command command_benchmark = {
         "probability\n"
         "over windows of 2.5 s, six tasks; --recipe ptbxl-benchmark trains as published. A cell\n"
         ".925(07) is the macro AUROC of the test fold, over the classes with both labels in it, "
-        "and "
-        "the\n"
-        "longer half of the 90 % interval of 100 bootstrap draws in thousandths. Methods: "
-        "finetune, "
-        "probe,\n"
-        "scratch (finetune from random values), random (probe of random values). Writes table.md,\n"
-        "table.csv and table.json.",
+        "and\n"
+        "the longer half of the 90 % interval of 100 bootstrap draws in thousandths. Writes "
+        "table.md,\n"
+        "table.csv, table.json and report.html.",
     .examples = "ecgfm benchmark --data ptbxl --out runs/bench --model xresnet1d50 --recipe "
                 "ptbxl-benchmark\n"
                 "ecgfm benchmark --data ptbxl --out runs/mae-bench --weights runs/mae --methods "

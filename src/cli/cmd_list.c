@@ -18,6 +18,7 @@
 #include "train/adaptation.h"
 #include "train/classifier.h"
 #include "train/recipe.h"
+#include "train/series.h"
 
 /* A family is a table walked by index: false beyond its end. */
 struct family {
@@ -80,6 +81,13 @@ static bool schedules_row(int i, const char **name, const char **help)
     return schedules[i].name != NULL;
 }
 
+static bool methods_row(int i, const char **name, const char **help)
+{
+    *name = series_methods[i].name;
+    *help = series_methods[i].help;
+    return series_methods[i].name != NULL;
+}
+
 static bool recipes_row(int i, const char **name, const char **help)
 {
     *name = recipes[i].name;
@@ -100,6 +108,7 @@ static const struct family families[] = {
     {"models", "presets (--model)", models_row},
     {"objectives", "what pre-training learns from (--objective)", objectives_row},
     {"ops", "what models are built from", ops_row},
+    {"methods", "rows of a benchmark's table (--methods)", methods_row},
     {"recipes", "settings of fine-tuning by name (--recipe)", recipes_row},
     {"schedules", "how the learning rate goes (--schedule)", schedules_row},
 };

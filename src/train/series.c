@@ -36,20 +36,31 @@ const struct option benchmark_rows[] = {
     OPT_TEXT(series_options, tasks, NULL, "NAME,...",
              "tasks of the data set; the default is those of its published table"),
     OPT_TEXT(series_options, methods, "finetune", "NAME,...",
-             "rows of the table: finetune, probe, scratch, random"),
+             "rows of the table (see `ecgfm list methods`)"),
     OPTION_FRACTIONS,
     OPTION_CONTROLS,
     OPTION_SEEDS,
     OPTION_END};
 
+#define FINETUNE "finetune", finetune_options_add, finetune_run
+#define PROBE "probe", probe_options_add, probe_run
+
 const struct series_method series_methods[] = {
-    {"finetune", "head and encoder are trained", "finetune", false, finetune_options_add,
-     finetune_run},
-    {"probe", "a regression on frozen features", "probe", false, probe_options_add, probe_run},
-    {"scratch", "finetune from random values", "finetune", true, finetune_options_add,
-     finetune_run},
-    {"random", "probe of random values", "probe", true, probe_options_add, probe_run},
-    {NULL, NULL, NULL, false, NULL, NULL}};
+    {"finetune", "head and encoder are trained, or what --adapt says", false, "", FINETUNE},
+    {"scratch", "finetune from random values", true, "", FINETUNE},
+    {"head", "finetune of a linear head alone", false, "adapt=head network.head=linear", FINETUNE},
+    {"mlp", "finetune of an mlp head alone", false, "adapt=head network.head=mlp", FINETUNE},
+    {"attention", "finetune of attention pooling and head alone", false,
+     "adapt=head network.pool=attention", FINETUNE},
+    {"bias", "finetune of biases and head", false, "adapt=bias", FINETUNE},
+    {"adapter", "finetune of bottleneck adapters and head", false, "adapt=adapter", FINETUNE},
+    {"lora", "finetune of low-rank additions and head", false, "adapt=lora", FINETUNE},
+    {"probe", "a regression on frozen features, or what --classifier says", false, "", PROBE},
+    {"random", "probe of random values", true, "", PROBE},
+    {"ridge", "ridge regression on frozen features", false, "classifier=ridge", PROBE},
+    {"knn", "nearest neighbours among frozen features", false, "classifier=knn", PROBE},
+    {"prototype", "nearest class mean of frozen features", false, "classifier=prototype", PROBE},
+    {NULL, NULL, false, NULL, NULL, NULL, NULL}};
 
 bool series_wanted(const struct series_options *o)
 {
@@ -80,15 +91,15 @@ static enum err_code list_split(struct run_series *s, const char *key, const cha
 
 static const struct series_method *method_find(const char *name, struct err *e)
 {
-    const char *names[16] = {NULL};
-    for (int i = 0; series_methods[i].name && i < 15; i++) {
+    const char *names[64] = {NULL};
+    for (int i = 0; series_methods[i].name && i < 63; i++) {
         if (strcmp(series_methods[i].name, name) == 0)
             return &series_methods[i];
         names[i] = series_methods[i].name;
     }
     int near = str_nearest(name, names);
     RAISE(e, ERR_USAGE, "methods: no method %.80s%s%s", name, near >= 0 ? "; did you mean " : "",
-          near >= 0 ? names[near] : ": there are finetune, probe, scratch, random");
+          near >= 0 ? names[near] : "; `ecgfm list methods` lists them");
     return NULL;
 }
 
@@ -99,7 +110,7 @@ static bool is_random(const struct run_series *s)
 }
 
 struct methods {
-    const struct series_method *items[8];
+    const struct series_method *items[PARTS_MAX + 2];
     int count;
 };
 
@@ -108,7 +119,8 @@ static void method_add(const struct run_series *s, struct methods *m,
                        const struct series_method *method)
 {
     for (int i = 0; i < m->count; i++)
-        if (m->items[i] == method || (is_random(s) && m->items[i]->run == method->run))
+        if (m->items[i] == method || (is_random(s) && m->items[i]->run == method->run &&
+                                      strcmp(m->items[i]->settings, method->settings) == 0))
             return;
     m->items[m->count++] = method;
 }
@@ -300,6 +312,7 @@ static enum err_code made_fill(struct made *m, struct run_series *s, const struc
         TRY(option_set_text(&m->set, "weights", s->given->options.weights, OPTION_FROM_FLAG, e));
     if (s->options->fractions || s->options->curve)
         TRY(set_number(&m->set, "label_fraction", r->fraction, e));
+    TRY(option_set_words(&m->set, r->method->settings, OPTION_FROM_FLAG, false, e));
     if (r->method->untrained && !is_random(s))
         TRY(option_set_text(&m->set, "untrained", "true", OPTION_FROM_FLAG, e));
     snprintf(seed, sizeof seed, "%" PRIu64, r->seed);
@@ -482,6 +495,11 @@ enum err_code series_make(struct run_series *s, struct err *e)
     TRY(out_open(s, e));
     TRY(runs_plan(s, e));
     enum err_code code = runs_make(s, e);
+    bool any = false;
+    for (int64_t i = 0; i < s->count; i++)
+        any = any || s->runs[i].done || s->runs[i].reason;
+    if (!any) /* an earlier table, if there is one, says more */
+        return code;
     struct err own = {0};
     enum err_code written = series_write(s, &own);
     if (code == ERR_OK && written != ERR_OK && e)

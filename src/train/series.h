@@ -12,7 +12,7 @@
  *   {"series": "benchmark", "metric": "macro_auroc", "layout": "published" | "interval",
  *    "interval": {"level": 0.9, "draws": 100}, "row": "method", "column": "task",
  *    "rows": ["finetune", ...], "columns": ["all", ...],
- *    "cells": [{"row", "column", "task", "method", "fraction", "training_records", "seeds": [..],
+ *    "cells": [{"row", "column", "task", "method", "metric", "fraction", "training_records", "seeds",
  *               "value", "low", "high" (means over the seeds), "smallest", "largest", "text",
  *               "classes", "classes_defined"}, ...],
  *    "runs":  [{"name", "row", "column", "task", "method", "weights", "fraction", "seed", "state",
@@ -39,8 +39,9 @@ extern const struct option benchmark_rows[]; /* of benchmark */
 
 struct series_method {
     const char *name, *help;
-    const char *command; /* whose run it is */
-    bool untrained;      /* the network of --weights with random values */
+    bool untrained;       /* the network of --weights with random values */
+    const char *settings; /* "key=value ..." that make the method */
+    const char *command;  /* whose run it is */
     void (*options)(struct adapt *a, struct option_set *set);
     enum err_code (*run)(struct adapt *a, struct err *e);
 };

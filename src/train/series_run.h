@@ -13,10 +13,11 @@ struct series_run {
     uint64_t seed;
     /* The outcome. */
     bool done;
+    bool of_values;     /* a task of values: the score is R2 */
     const char *reason; /* of a failure; NULL: none */
     int64_t records, training_records, classes, classes_defined;
     const char *undefined; /* names of classes without both labels, "a, b"; NULL: none */
-    double value;          /* macro AUROC; NaN: not defined */
+    double value;          /* macro AUROC, or R2 of values; NaN: not defined */
     int64_t incomplete;    /* draws of the published interval that lack a class */
     struct interval interval;
 };

@@ -18,6 +18,11 @@
  * end would have none. What is left out then is told. */
 #define DRAWN_MAX 400000000
 
+static const char *series_metric(const struct series_run *r)
+{
+    return r->of_values ? "macro_r2" : "macro_auroc";
+}
+
 /* --- reading a run ------------------------------------------------------------------------------ */
 
 static double number_of(const cJSON *json, const char *key)
@@ -77,18 +82,21 @@ enum err_code series_read(struct run_series *s, struct series_run *r, struct err
     cJSON *result = NULL;
     char *path = path_join(&s->arena, r->folder, "metrics.json");
     TRY(json_read(path, 0, &result, e));
-    r->value = number_of(result, "macro_auroc");
+    const cJSON *kind = cJSON_GetObjectItemCaseSensitive(result, "kind");
+    r->of_values = cJSON_IsString(kind) && strcmp(kind->valuestring, "values") == 0;
+    r->value = number_of(result, series_metric(r));
     r->records = count_of(result, "n");
     r->training_records = count_of(result, "training_records");
     r->classes_defined = count_of(result, "classes_defined");
     r->classes = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(result, "classes"));
     r->undefined = undefined_names(s, result);
-    const cJSON *ci = cJSON_GetObjectItemCaseSensitive(result, "macro_auroc_ci");
+    const cJSON *ci =
+        cJSON_GetObjectItemCaseSensitive(result, r->of_values ? "macro_r2_ci" : "macro_auroc_ci");
     const cJSON *low = cJSON_GetArrayItem(ci, 0), *high = cJSON_GetArrayItem(ci, 1);
     if (cJSON_IsNumber(low) && cJSON_IsNumber(high))
         r->interval = (struct interval){low->valuedouble, high->valuedouble};
     cJSON_Delete(result);
-    if (series_layout(s).published && !isnan(r->value))
+    if (series_layout(s).published && !r->of_values && !isnan(r->value))
         TRY(published_interval(s, r, e));
     r->done = true;
     return ERR_OK;
@@ -152,7 +160,7 @@ static void cell_write(const struct run_series *s, struct cell *c)
     char published[INTERVAL_TEXT_BYTES];
     if (c->done == 0) {
         snprintf(c->text, sizeof c->text, "-");
-    } else if (series_layout(s).published) {
+    } else if (series_layout(s).published && !c->first->of_values) {
         interval_to_text(c->value, c->interval, published);
         snprintf(c->text, sizeof c->text, "%s", published);
     } else if (c->done > 1) {
@@ -222,6 +230,7 @@ static cJSON *cell_json(struct run_series *s, const struct cell *c)
     cJSON_AddStringToObject(json, "column", c->column);
     cJSON_AddStringToObject(json, "task", r->task);
     cJSON_AddStringToObject(json, "method", r->method->name);
+    cJSON_AddStringToObject(json, "metric", series_metric(r));
     cJSON_AddNumberToObject(json, "fraction", r->fraction);
     cJSON_AddNumberToObject(json, "training_records", (double)r->training_records);
     cJSON_AddNumberToObject(json, "classes", (double)r->classes);
@@ -314,10 +323,13 @@ static void notes_make(struct run_series *s, const struct cells *c, cJSON *notes
         const struct series_run *r = &s->runs[i];
         if (r->reason)
             note_add(notes, "%s failed: %s", r->name, r->reason);
+        if (r->of_values && (!told || strcmp(told, r->task) != 0))
+            note_add(notes, "%s: R2, the share of the variance that is told", told = r->task);
         if (r->incomplete > 0)
             note_add(notes, "%s: %lld of the 100 draws lack a class, which they leave out", r->name,
                      (long long)r->incomplete);
-        if (!r->done || r->classes_defined == r->classes || (told && strcmp(told, r->task) == 0))
+        if (!r->done || r->of_values || r->classes_defined == r->classes ||
+            (told && strcmp(told, r->task) == 0))
             continue;
         told = r->task;
         note_add(notes, "%s: mean over %lld of %lld classes; the test fold lacks a label of %s",
