@@ -115,6 +115,18 @@ static void test_challenge_by_hand(void **state)
     NEAR(s.correct, 3, 0);
     NEAR(s.inactive, 1 + .5 / 2 + .25 / 2, 1e-15);
     NEAR(s.score, (s.observed - s.inactive) / (s.correct - s.inactive), 1e-15);
+    /* the codes of X the other way round */
+    const double first[5] = {0, 1, 0, 0, 0};
+    const uint8_t second[5] = {0, 0, 1, 0, 0};
+    const struct score_table codes = {1, 5, first, second, NULL};
+    assert_int_equal(challenge_compute(&codes, &m, place, &s, NULL), ERR_OK);
+    NEAR(s.score, 1, 0);
+    const double none[5] = {0};
+    const uint8_t one[5] = {0, 1, 0, 0, 0};
+    const struct score_table missed = {1, 5, none, one, NULL};
+    assert_int_equal(challenge_compute(&missed, &m, place, &s, NULL), ERR_OK);
+    NEAR(s.correct, 1, 0);
+    NEAR(s.observed, 0, 0);
     /* only normal records: nothing to gain */
     const struct score_table normal = {1, 5, scores, labels, NULL};
     assert_int_equal(challenge_compute(&normal, &m, place, &s, NULL), ERR_OK);

@@ -98,6 +98,29 @@ static void test_threshold_choose(void **state)
     ranking_free(&r);
 }
 
+/* Of 10 negatives and 20 positives: 9 of 10 is a specificity of 0.90, 19 of 20 a sensitivity of 0.95. */
+static void test_fixed_shares(void **state)
+{
+    (void)state;
+    double scores[30];
+    uint8_t labels[30];
+    for (int i = 0; i < 30; i++) {
+        labels[i] = i >= 10;
+        scores[i] = i < 10 ? i : 4.5 + (i - 10); /* negatives 0 to 9, positives 4.5 to 23.5 */
+    }
+    struct ranking r;
+    assert_int_equal(ranking_init(&r, scores, labels, 30, NULL), ERR_OK);
+    NEAR(sensitivity_at_specificity(&r, NULL, 0.9), 16. / 20, 0); /* at 8.5 */
+    NEAR(sensitivity_at_specificity(&r, NULL, 0.95), 15. / 20, 0);
+    NEAR(sensitivity_at_specificity(&r, NULL, 0), 1, 0);
+    NEAR(specificity_at_sensitivity(&r, NULL, 0.95), 6. / 10, 0); /* at 5.5 */
+    NEAR(specificity_at_sensitivity(&r, NULL, 0.96), 5. / 10, 0);
+    NEAR(specificity_at_sensitivity(&r, NULL, 0), 1, 0);
+    NEAR(metric_sensitivity_at_spec90.compute(&r, NULL), 16. / 20, 0);
+    NEAR(metric_specificity_at_sens95.compute(&r, NULL), 6. / 10, 0);
+    ranking_free(&r);
+}
+
 static void test_undefined(void **state)
 {
     (void)state;
@@ -452,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_by_hand),
         cmocka_unit_test(test_confusion),
         cmocka_unit_test(test_threshold_choose),
+        cmocka_unit_test(test_fixed_shares),
         cmocka_unit_test(test_undefined),
         cmocka_unit_test(test_weights_repeat_records),
         cmocka_unit_test(test_auroc_variance),
