@@ -134,10 +134,10 @@ static void batchnorm_bwd(void *dx_, void *dresidual_, void *dg_, void *db_, con
     });
     for (int64_t c = 0; c < C; c++) {
         double r = (double)rstd[c], sum = sums[c], spread = sums[C + c] * r;
-        if (dg) {
+        if (dg)
             dg[c] += (float)spread;
+        if (db)
             db[c] += (float)sum;
-        }
         shift[c] = s->running ? 0 : (float)((double)slope[c] * sum / (double)M);
         along[c] = s->running ? 0 : (float)((double)slope[c] * r * spread / (double)M);
     }
