@@ -29,7 +29,7 @@ diff -r -x log.txt -x config.json straight killed && echo "went on"
 cmp straight/model.safetensors threads/model.safetensors && echo "the same with one thread"
 
 # With commas in place of the option again, and not in another order: what was pre-trained goes on.
-refused() { "$@" --quiet 2>&1 >/dev/null | sed 's/^[^:]*: //'; }
+refused() { "$@" --quiet 2>&1 >/dev/null | sed -n 's/^error: //p'; }
 ecgfm pretrain --data a/set,b/set "${go[@]:6}" "${s4[@]}" --cpc.head mlp --out whole --quiet >/dev/null &&
     echo "the same run"
 refused ecgfm pretrain --data b/set,a/set "${go[@]:6}" "${s4[@]}" --cpc.head mlp --out whole |
