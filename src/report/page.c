@@ -418,6 +418,28 @@ static void put_each(const struct run_files *r, const char *list, const char *ti
     buf_puts(out, many ? "</table></div>\n</details>\n" : "</table></div>\n");
 }
 
+/* Of eval --subgroups: how good it is in parts of the records. */
+static void put_subgroups(const struct run_files *r, struct buf *out)
+{
+    const cJSON *list = json_at(r->metrics, "subgroups");
+    if (!cJSON_IsArray(list) || !list->child)
+        return;
+    put_heading(out, "Subgroups");
+    buf_puts(out, "<div class=\"wide\"><table>\n<tr><th>variable</th><th>group</th>"
+                  "<th class=\"n\">n</th><th class=\"n\">macro auroc</th>"
+                  "<th class=\"n\">macro auprc</th></tr>\n");
+    for (const cJSON *g = list->child; g; g = g->next) {
+        const cJSON *measures = json_at(g, "metrics");
+        put_escaped(out, "<tr><td>", json_text_at(g, "variable"), "</td>");
+        put_escaped(out, "<td class=\"x\">", json_text_at(g, "group"), "</td>");
+        put_cell(measures, "n", out);
+        put_cell(measures, "macro_auroc", out);
+        put_cell(measures, "macro_auprc", out);
+        buf_puts(out, "</tr>\n");
+    }
+    buf_puts(out, "</table></div>\n");
+}
+
 /* ---- a series of runs ---- */
 
 static const cJSON *cell_at(const struct run_files *r, const char *row, const char *column)
@@ -656,6 +678,7 @@ void page_write(const struct run_files *r, const struct drawn_plot *drawn, int c
     put_metrics(r, out);
     put_each(r, "classes", "By class", out);
     put_each(r, "values", "By value", out);
+    put_subgroups(r, out);
     put_table(r, out);
     for (int i = 0; i < count; i++)
         put_plot(&drawn[i], out);

@@ -320,7 +320,8 @@ static void put_run(const char *folder)
              "{\"n\": 4, \"macro_auroc\": 0.75, \"macro_auroc_ci\": [0.5, 1], \"threshold\": 0.5, "
              "\"classes\": [{\"name\": \"<b>\", \"code\": \"&\", \"n\": 4, \"auroc\": 1}], "
              "\"undefined\": [{\"name\": \"<u>\", \"reason\": \"r\"}], \"task\": \"super\", "
-             "\"best_epoch\": 2}\n");
+             "\"subgroups\": [{\"variable\": \"sex\", \"group\": \"<f>\", \"metrics\": {\"n\": 2, "
+             "\"macro_auroc\": null}}], \"best_epoch\": 2}\n");
     put_file(folder, "metrics.jsonl",
              "{\"step\": 1, \"epoch\": 0.5, \"loss\": 2, \"<i>\": 3, \"lr\": 0.1}\n"
              "{\"step\": 2, \"epoch\": 1, \"loss\": null, \"lr\": 0.1, \"validation_x\": 0.5}\n"
@@ -345,6 +346,8 @@ static void test_page(void **state)
     assert_says(&page, "SYNTHETIC DATA");
     assert_says(&page, "For research");
     assert_says(&page, "averages: &lt;u&gt; (r).");
+    assert_says(&page,
+                "<td class=\"x\">&lt;f&gt;</td><td class=\"n\">2</td><td class=\"n\">-</td>");
     assert_says(&page, "T &amp; U");
     assert_says(&page, "&lt;b&gt;");
     assert_says(&page, "&lt;9&gt;");
