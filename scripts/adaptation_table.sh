@@ -65,7 +65,8 @@ for backbone in vit w2v; do
     done <<<"$ways"
 done
 
-printf '| %s | %s | %s | %s | %s |\n' backbone way "macro AUROC" learned seconds --- --- --: --: --:
+printf '| %s | %s | %s | %s | %s |\n' backbone way "macro AUROC" learned seconds
+echo '|---|---|--:|--:|--:|'
 for backbone in vit w2v; do
     while IFS='|' read -r name how; do
         name=${name% }

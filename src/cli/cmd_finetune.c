@@ -39,8 +39,11 @@ const struct command command_finetune = {
     .details =
         "Layer-wise learning rates, averaged weights; the best epoch by macro AUROC of the\n"
         "validation fold is kept and scored once on the test fold. --weights random trains from\n"
-        "scratch. Goes on where the run folder has state. Writes model.safetensors,\n"
-        "predictions.csv, metrics.json and report.html. --curve, --controls and --seeds make "
+        "scratch. --adapt says what learns; what was learned beside the encoder is then also in\n"
+        "adapter.safetensors, which `ecgfm convert --adapter` and its base make a model of. Goes "
+        "on\n"
+        "where the run folder has state. Writes model.safetensors, predictions.csv, metrics.json\n"
+        "and report.html. --curve, --controls and --seeds make "
         "several runs, in "
         "folders of\n"
         "--out, and one table (table.md, .csv, .json).",
