@@ -444,12 +444,71 @@ static void test_aggregation(void **state)
     cJSON_Delete(spec);
 }
 
+/* A model of values: what its outputs stand for is kept in the file; a scale that is none is refused, and
+ * so are windows that make anything but a mean. */
+static void test_values(void **state)
+{
+    (void)state;
+    struct model m, read;
+    struct contract c;
+    struct err e = {0};
+    contract_default(&c);
+    c.lead_count = L;
+    c.sample_count = T;
+    const char *names[] = {"age", "lvef"}, *max[] = {"max", "max"};
+    double means[] = {57.25, 50}, deviations[] = {19.5, 0.125};
+    struct model_classes classes = {.count = K,
+                                    .names = names,
+                                    .values = true,
+                                    .unit = "years",
+                                    .means = means,
+                                    .deviations = deviations};
+    cJSON *spec = cJSON_Parse(specs[0]);
+    assert_int_equal(model_create(&m, spec, &c, &classes, &e), ERR_OK);
+    assert_int_equal(model_allocate(&m, 3, &e), ERR_OK);
+    const char *path = in_folder("values");
+    assert_int_equal(model_save(&m, NULL, path, &e), ERR_OK);
+    if (model_open(&read, path, &e) != ERR_OK)
+        fail_msg("%s", e.message);
+    assert_true(read.classes.values && read.classes.means[0] == 57.25 &&
+                read.classes.deviations[1] == 0.125);
+    assert_string_equal(read.classes.unit, "years");
+    assert_true(score_from_output(&read.classes, 0, 2) == 96.25f);
+    assert_true(score_from_output(&read.classes, 1, -4) == 49.5f);
+    model_free(&read);
+    model_free(&m);
+    classes.aggregation = max;
+    assert_int_equal(model_create(&m, spec, &c, &classes, &e), ERR_MODEL);
+    assert_non_null(strstr(e.message, "mean over windows"));
+    model_free(&m);
+    cJSON_Delete(spec);
+
+    static const char *const bad[] = {
+        "{\"kind\":\"values\",\"classes\":[{\"name\":\"x\"}]}",
+        "{\"kind\":\"values\",\"classes\":[{\"name\":\"x\",\"mean\":1,\"deviation\":0}]}",
+        "{\"kind\":\"values\",\"classes\":[{\"name\":\"x\",\"mean\":1,\"deviation\":1e99}]}",
+        "{\"kind\":\"values\",\"classes\":[{\"name\":\"x\",\"mean\":\"1\",\"deviation\":1}]}",
+        "{\"kind\":\"ranks\",\"classes\":[{\"name\":\"x\",\"mean\":1,\"deviation\":1}]}",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct arena a;
+        arena_init(&a, "test", 0);
+        cJSON *json = cJSON_Parse(bad[i]);
+        struct model_classes out = {0};
+        if (model_classes_from_json(json, &a, &out, &e) != ERR_MODEL)
+            fail_msg("%s was taken", bad[i]);
+        cJSON_Delete(json);
+        arena_reset(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_not_finite_shows), cmocka_unit_test(test_storages),
-        cmocka_unit_test(test_hostile),          cmocka_unit_test(test_stray_tensor),
-        cmocka_unit_test(test_truncated),        cmocka_unit_test(test_aggregation),
+        cmocka_unit_test(test_values),           cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_stray_tensor),     cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_aggregation),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
