@@ -2,14 +2,14 @@
 # Every way to adapt, of a small vit (masked autoencoder) and a small w2v (wav2vec 2.0's objective), both pre-trained
 # here on the training folds: macro AUROC of the test fold with its interval, what was learned, time.
 #   scripts/adaptation_table.sh DATA [OUT] [TASK]     such as: scripts/adaptation_table.sh ptbxl runs/adaptations
-# One thread. Runs that are there already are not repeated. EPOCHS (30) of fine-tuning.
+# One thread. Runs that are there already are not repeated. EPOCHS (8) of fine-tuning.
 set -euo pipefail
 root=$(dirname "$0")/..
 data=${1:?usage: scripts/adaptation_table.sh DATA [OUT] [TASK]}
 out=${2:-runs/adaptations}
 task=${3:-super}
 ecgfm=${ECGFM:-$root/build/release/ecgfm}
-epochs=${EPOCHS:-30}
+epochs=${EPOCHS:-8}
 mkdir -p "$out"
 
 # run NAME COMMAND...: once, with its time
@@ -27,7 +27,7 @@ declare -A network=(
     [w2v]="--network.backbone w2v --w2v.width 64 --w2v.depth 2 --w2v.heads 4 --w2v.conv_layers 4 --w2v.conv_width 64
            --w2v.conv_norm_groups 64 --w2v.position_kernel 16 --w2v.position_groups 8 --w2v.dropout 0.1"
 )
-declare -A pretraining=([vit]="--objective mae --epochs 150" [w2v]="--objective w2v --epochs 30 --lr 1e-3")
+declare -A pretraining=([vit]="--objective mae --epochs 40" [w2v]="--objective w2v --epochs 10 --lr 1e-3")
 
 # A way in a line: name | command and options
 ways='probe, logistic | probe
@@ -41,7 +41,7 @@ biases | finetune --adapt bias
 adapters | finetune --adapt adapter
 LoRA | finetune --adapt lora
 full | finetune --adapt full
-head, then gradually all | finetune --adapt full --freeze-epochs 6 --unfreeze-epochs 2
+head, then gradually all | finetune --adapt full --freeze-epochs 2 --unfreeze-epochs 0.5
 full, random start | random finetune --adapt full
 probe, random encoder | random probe'
 

@@ -79,6 +79,19 @@ static void test_subsets(void **state)
     }
 }
 
+/* The five that come first, as the header says it, worked out apart. */
+static void test_first(void **state)
+{
+    (void)state;
+    names_make();
+    static const int64_t first[] = {240, 241, 242, 400, 401};
+    int64_t indices[N];
+    for (int64_t i = 0; i < N; i++)
+        indices[i] = i;
+    fraction_take(indices, names, N, 5);
+    assert_memory_equal(indices, first, sizeof first);
+}
+
 /* The same records whatever the order they come in. */
 static void test_order(void **state)
 {
@@ -100,7 +113,7 @@ static void test_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_counts), cmocka_unit_test(test_places),
-                                       cmocka_unit_test(test_subsets),
+                                       cmocka_unit_test(test_subsets), cmocka_unit_test(test_first),
                                        cmocka_unit_test(test_order)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
