@@ -1,10 +1,10 @@
 /* State space models and gated linear units on threads: a unit of work is some channels of one record. Coefficients are made of the
  * parameters, and gradients of parameters of theirs, in double; sums over records have a shape
  * fixed by their number. */
+#include "kernel/complex_number.h"
 #include "kernel/split.h"
 #include "kernel/vector.h"
 
-#include <complex.h>
 #include <math.h>
 #include <string.h>
 
@@ -23,10 +23,10 @@ static struct state state_of(const struct ssm *s, int64_t h, int64_t n)
     const float *step = s->step, *real = s->real, *imaginary = s->imaginary;
     struct state x;
     x.dt = exp((double)step[h]);
-    x.a = CMPLX(-exp((double)real[h * s->N + n]), (double)imaginary[h * s->N + n]);
+    x.a = complex_number(-exp((double)real[h * s->N + n]), (double)imaginary[h * s->N + n]);
     double complex z = x.dt * x.a;
     double less = expm1(creal(z)), half = sin(cimag(z) / 2); /* good near zero too */
-    x.decay = CMPLX(less - 2 * (less + 1) * half * half, (less + 1) * sin(cimag(z)));
+    x.decay = complex_number(less - 2 * (less + 1) * half * half, (less + 1) * sin(cimag(z)));
     x.phi = z == 0 ? 1 : x.decay / z;
     return x;
 }
@@ -47,7 +47,7 @@ static double complex phi_slope(const struct state *x)
 static double complex output_of(const struct ssm *s, int64_t d, int64_t h, int64_t n)
 {
     const float *c = (const float *)s->output + ((d * s->H + h) * s->N + n) * 2;
-    return CMPLX((double)c[0], (double)c[1]);
+    return complex_number((double)c[0], (double)c[1]);
 }
 
 /* SSM_ROWS rows for each state and one of the skip, to `out`. */
@@ -106,9 +106,9 @@ static void parameters_bwd(const struct ssm_gradients *g, const float *slopes, i
             for (int64_t d = 0; d < s->directions; d++) {
                 double complex c = output_of(s, d, h, n), factor = 2 * x.dt * x.phi;
                 double complex slope =
-                    CMPLX((double)at[2 * d * row], (double)at[(2 * d + 1) * row]);
+                    complex_number((double)at[2 * d * row], (double)at[(2 * d + 1) * row]);
                 double complex along =
-                    CMPLX((double)at[(4 + 2 * d) * row], (double)at[(5 + 2 * d) * row]);
+                    complex_number((double)at[(4 + 2 * d) * row], (double)at[(5 + 2 * d) * row]);
                 of_decay += factor * c * slope;
                 of_c += 2 * c * along;
                 float *dc = g->output;
