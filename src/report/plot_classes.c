@@ -280,13 +280,14 @@ enum err_code plot_confusion(const struct run_files *r, struct figure *f, struct
         return ERR_OK;
     int64_t chosen_count;
     uint8_t *chosen = plot_choose(r, a, DECISIONS_MAX, &chosen_count);
-    if (!chosen)
+    const double *thresholds = plot_thresholds(r, a);
+    if (!chosen || !thresholds)
         FAIL(e, ERR_MEMORY, "out of memory for counts of decisions");
     f->title = "Counts of decisions by class";
     for (int64_t k = 0; k < r->predictions.class_count; k++) {
         if (!chosen[k])
             continue;
-        struct confusion c = confusion_at(&r->rankings[k], NULL, plot_threshold(r));
+        struct confusion c = confusion_at(&r->rankings[k], NULL, thresholds[k]);
         int64_t counts[] = {c.true_positives, c.false_negatives, c.false_positives,
                             c.true_negatives};
         struct panel *p = plot_panel(f, a, COLUMNS, WIDTH, HEIGHT);
@@ -327,8 +328,8 @@ static bool is_exclusive(const struct predictions *p)
 }
 
 /* Adds a record to the counts: each of its labels with each of the classes it was called. */
-static void count_calls(const struct predictions *p, int64_t i, bool exclusive, double threshold,
-                        int64_t *counts, int64_t *labels)
+static void count_calls(const struct predictions *p, int64_t i, bool exclusive,
+                        const double *thresholds, int64_t *counts, int64_t *labels)
 {
     int64_t K = p->class_count, best = 0;
     for (int64_t k = 1; k < K; k++)
@@ -338,7 +339,7 @@ static void count_calls(const struct predictions *p, int64_t i, bool exclusive, 
             continue;
         labels[k]++;
         for (int64_t j = 0; j < K; j++)
-            counts[k * K + j] += exclusive ? j == best : p->scores[i * K + j] >= threshold;
+            counts[k * K + j] += exclusive ? j == best : p->scores[i * K + j] >= thresholds[j];
     }
 }
 
@@ -355,15 +356,16 @@ enum err_code plot_called(const struct run_files *r, struct figure *f, struct ar
     double *shades = arena_push_array(a, cells, sizeof *shades);
     const char **texts = arena_push_array(a, cells, sizeof *texts);
     const char **titles = arena_push_array(a, cells, sizeof *titles);
+    const double *thresholds = plot_thresholds(r, a);
     double side = K <= 14 ? 46 : K <= 30 ? 24 : 760.0 / (double)K;
     struct panel *panel =
         plot_panel(f, a, 1, 170 + side * (double)K, 160 + (K <= 14 ? 30 : side) * (double)K);
-    if (!counts || !labels || !shades || !texts || !titles || !panel)
+    if (!counts || !labels || !shades || !texts || !titles || !thresholds || !panel)
         FAIL(e, ERR_MEMORY, "out of memory for %lld classes", (long long)K);
 
     bool exclusive = is_exclusive(p);
     for (int64_t i = 0; i < p->count; i++)
-        count_calls(p, i, exclusive, plot_threshold(r), counts, labels);
+        count_calls(p, i, exclusive, thresholds, counts, labels);
     for (size_t c = 0; c < cells; c++) {
         int64_t row = (int64_t)c / K, column = (int64_t)c % K;
         shades[c] = labels[row] > 0 ? (double)counts[c] / (double)labels[row] : NAN;

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/str.h"
 #include "report/text.h"
 
@@ -35,9 +37,8 @@ const struct plot plots[] = {
      "probabilities are right. Whiskers are 95 % Wilson intervals; below, the records in each bin.",
      plot_reliability},
     {"confusion", "Decisions by class",
-     "Counts at the threshold: rows are what is true, columns what was called. Shades are shares "
-     "of "
-     "the row.",
+     "Counts at the threshold of the class: rows are what is true, columns what was called. Shades "
+     "are shares of the row.",
      plot_confusion},
     {"called", "Labels and calls",
      "Of the records that have the class of a row, the share that was called the class of a "
@@ -79,10 +80,20 @@ const char *plot_name(struct arena *a, const char *name, int characters)
     return out ? out : "";
 }
 
-double plot_threshold(const struct run_files *r)
+double *plot_thresholds(const struct run_files *r, struct arena *a)
 {
-    double said = json_number_at(r->metrics, "threshold");
-    return isfinite(said) ? said : METRIC_THRESHOLD;
+    int64_t K = r->predictions.class_count;
+    double *out = arena_push_array(a, (size_t)K, sizeof *out);
+    double common = json_number_at(r->metrics, "threshold"); /* null where the classes differ */
+    const struct cJSON *classes = json_at(r->metrics, "classes");
+    const struct cJSON *item = cJSON_IsArray(classes) ? classes->child : NULL;
+    for (int64_t k = 0; out && k < K; k++, item = item ? item->next : NULL) {
+        const char *name = json_text_at(item, "name");
+        bool same = name && strcmp(name, r->predictions.class_names[k]) == 0;
+        double own = same ? json_number_at(item, "threshold") : NAN;
+        out[k] = isfinite(own) ? own : isfinite(common) ? common : METRIC_THRESHOLD;
+    }
+    return out;
 }
 
 uint8_t *plot_choose(const struct run_files *r, struct arena *a, int64_t most, int64_t *count)

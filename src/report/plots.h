@@ -46,8 +46,9 @@ struct panel *plot_panel(struct figure *f, struct arena *a, int columns, double 
 /* A name of at most that many characters, the last an ellipsis; in the arena, "" when out of
  * memory. */
 const char *plot_name(struct arena *a, const char *name, int characters);
-/* The threshold at which a score counts as "yes". */
-double plot_threshold(const struct run_files *r);
+/* The score of each class [class_count] at or above which it is called: as metrics.json says, else
+ * METRIC_THRESHOLD. NULL when out of memory. */
+double *plot_thresholds(const struct run_files *r, struct arena *a);
 /* The classes to show where not all fit: those with most positives, in the order of the file.
  * Returns how many; chosen [class_count] is 1 for them. NULL when out of memory. */
 uint8_t *plot_choose(const struct run_files *r, struct arena *a, int64_t most, int64_t *count);

@@ -481,6 +481,25 @@ static void test_series(void **state)
     free(folder);
 }
 
+/* Counts are those at the thresholds of the classes, which metrics.json gives one by one where they
+ * differ. */
+static void test_thresholds(void **state)
+{
+    (void)state;
+    char *folder = scratch_make();
+    put_run(folder);
+    put_file(folder, "metrics.json",
+             "{\"threshold\": null, \"classes\": [{\"name\": \"<b>\", \"threshold\": 0.05}, "
+             "{\"name\": \"a,\\\"\", \"threshold\": 0.05}]}\n");
+    assert_int_equal(report_write(folder, NULL, NULL), ERR_OK);
+    struct buf page = get_file(folder, "plots/called.svg");
+    assert_says(&page, "2 of 2 with &lt;b&gt; called &lt;b&gt;");
+    assert_says(&page, "2 of 2 with a,&quot; called a,&quot;");
+    buf_free(&page);
+    scratch_remove(folder);
+    free(folder);
+}
+
 /* A run that starts again takes every plot there can be with it. */
 static void test_fresh(void **state)
 {
@@ -493,9 +512,13 @@ static void test_fresh(void **state)
         snprintf(name, sizeof name, "plots/%s.svg", plot->name);
         put_file(folder, name, "old");
     }
+    put_file(folder, "table.json", "{}");
+    put_file(folder, "table.csv", "run\n");
+    put_file(folder, "table.md", "");
     assert_int_equal(run_folder_open(&run, folder, true, NULL), ERR_OK);
     run_folder_close(&run);
     assert_false(has(folder, "report.html"));
+    assert_false(has(folder, "table.json") || has(folder, "table.csv") || has(folder, "table.md"));
     snprintf(name, sizeof name, "%s/plots", folder);
     assert_false(dir_exists(name));
     scratch_remove(folder);
@@ -533,8 +556,9 @@ int main(void)
         cmocka_unit_test(test_ticks),      cmocka_unit_test(test_figure),
         cmocka_unit_test(test_dense_line), cmocka_unit_test(test_page),
         cmocka_unit_test(test_broken),     cmocka_unit_test(test_no_run),
-        cmocka_unit_test(test_values),     cmocka_unit_test(test_fresh),
-        cmocka_unit_test(test_truncated),  cmocka_unit_test(test_series),
+        cmocka_unit_test(test_values),     cmocka_unit_test(test_thresholds),
+        cmocka_unit_test(test_fresh),      cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_series),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
