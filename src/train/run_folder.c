@@ -12,28 +12,36 @@
 #include "base/file.h"
 #include "base/json.h"
 
-static const char *const own_files[] = {"config.json",
-                                        "metrics.jsonl",
-                                        "checkpoint.safetensors",
-                                        "log.txt",
-                                        "model.safetensors",
-                                        "adapter.safetensors",
-                                        "metrics.json",
-                                        "predictions.csv",
-                                        "quarantine.csv",
-                                        "split.csv",
-                                        "report.html",
-                                        "plots/label_efficiency.svg",
-                                        "plots/comparison.svg",
-                                        "plots/learning.svg",
-                                        "plots/terms.svg",
-                                        "plots/roc.svg",
-                                        "plots/precision_recall.svg",
-                                        "plots/reliability.svg",
-                                        "plots/confusion.svg",
-                                        "plots/called.svg",
-                                        "plots/values.svg",
-                                        NULL};
+static const char *const own_files[] = {
+    "config.json",  "metrics.jsonl",     "checkpoint.safetensors",
+    "log.txt",      "model.safetensors", "adapter.safetensors",
+    "metrics.json", "predictions.csv",   "quarantine.csv",
+    "split.csv",    "report.html",       "table.json",
+    "table.md",     "table.csv",         NULL};
+
+static enum err_code file_remove(struct run_folder *run, const char *name, struct err *e)
+{
+    const char *path = run_path(run, name);
+    if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
+        FAIL(e, ERR_IO, "cannot remove %s: %s", path, strerror(errno));
+    return ERR_OK;
+}
+
+/* The folder stays if others put something else there. */
+static enum err_code plots_remove(struct run_folder *run, struct err *e)
+{
+    const char *folder = run_path(run, "plots");
+    char **names;
+    int64_t count;
+    if (!dir_exists(folder))
+        return ERR_OK;
+    TRY(dir_list(folder, &run->arena, &names, &count, e));
+    for (int64_t i = 0; i < count; i++)
+        if (strcmp(path_extension(names[i]), "svg") == 0)
+            TRY(file_remove(run, path_join(&run->arena, "plots", names[i]), e));
+    rmdir(folder);
+    return ERR_OK;
+}
 
 enum err_code run_folder_open(struct run_folder *run, const char *path, bool fresh, struct err *e)
 {
@@ -49,10 +57,9 @@ enum err_code run_folder_open(struct run_folder *run, const char *path, bool fre
         FAIL(e, ERR_USAGE, "run folder %s: another process is working in it", path);
     dir_remove_temporaries(path);
     for (int i = 0; fresh && own_files[i]; i++)
-        if (unlink(run_path(run, own_files[i])) != 0 && errno != ENOENT && errno != ENOTDIR)
-            FAIL(e, ERR_IO, "cannot remove %s: %s", run_path(run, own_files[i]), strerror(errno));
+        TRY(file_remove(run, own_files[i], e));
     if (fresh)
-        rmdir(run_path(run, "plots")); /* stays if others put something there */
+        TRY(plots_remove(run, e));
     return ERR_OK;
 }
 
