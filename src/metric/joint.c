@@ -16,6 +16,16 @@ static bool is_labelled(const struct score_table *t, int64_t i, int64_t k)
     return t->labels[i * t->class_count + k];
 }
 
+/* The first class with the highest score. */
+static int64_t highest(const struct score_table *t, int64_t i)
+{
+    int64_t best = 0;
+    for (int64_t k = 1; k < t->class_count; k++)
+        if (t->scores[i * t->class_count + k] > t->scores[i * t->class_count + best])
+            best = k;
+    return best;
+}
+
 /* ---- F-max of records ---- */
 
 static double sample_f(const struct score_table *t, double threshold)
@@ -57,16 +67,27 @@ struct weighted {
     double true_positives, false_positives, false_negatives;
 };
 
-/* A record counts 1, or 1 by its labels. */
-static struct weighted weigh(const struct score_table *t, int64_t k, bool by_labels)
+/* No class at all is. */
+static bool is_silent(const struct score_table *t, int64_t i)
+{
+    for (int64_t k = 0; k < t->class_count; k++)
+        if (is_called(t, i, k))
+            return false;
+    return true;
+}
+
+/* A record counts 1; or normalized: 1 by its labels, and where nothing is called, the highest is. */
+static struct weighted weigh(const struct score_table *t, int64_t k, bool normalized)
 {
     struct weighted w = {0};
     for (int64_t i = 0; i < t->count; i++) {
         bool call = is_called(t, i, k), label = is_labelled(t, i, k);
+        if (normalized && !call && highest(t, i) == k)
+            call = is_silent(t, i);
         if (!call && !label)
             continue;
         int64_t labels = 0;
-        for (int64_t j = 0; j < t->class_count && by_labels; j++)
+        for (int64_t j = 0; j < t->class_count && normalized; j++)
             labels += is_labelled(t, i, j);
         double weight = labels > 1 ? 1 / (double)labels : 1;
         *(call && label ? &w.true_positives
@@ -77,12 +98,12 @@ static struct weighted weigh(const struct score_table *t, int64_t k, bool by_lab
 }
 
 /* (1 + b) TP / ((1 + b) TP + FP + b FN) for F with b = beta^2; TP / (TP + FP + beta FN) for G. */
-static double macro(const struct score_table *t, bool by_labels, double gain, double missed)
+static double macro(const struct score_table *t, bool normalized, double gain, double missed)
 {
     double sum = 0;
     int64_t defined = 0;
     for (int64_t k = 0; k < t->class_count; k++) {
-        struct weighted w = weigh(t, k, by_labels);
+        struct weighted w = weigh(t, k, normalized);
         double hits = gain * w.true_positives;
         double all = hits + w.false_positives + missed * w.false_negatives;
         if (all > 0) {
@@ -114,9 +135,13 @@ static double exact_match(const struct score_table *t)
 const struct joint_metric joint_metrics[] = {
     {"sample_fmax", "best F of the records' mean precision and recall at a common threshold",
      sample_fmax},
-    {"fbeta_normalized", "macro F2 where a record counts 1 by the number of its labels",
+    {"fbeta_normalized",
+     "macro F2 where a record counts 1 by the number of its labels; highest class if none is "
+     "called",
      fbeta_normalized},
-    {"gbeta_normalized", "macro G2 where a record counts 1 by the number of its labels",
+    {"gbeta_normalized",
+     "macro G2 where a record counts 1 by the number of its labels; highest class if none is "
+     "called",
      gbeta_normalized},
     {"challenge_f_measure", "macro F1 as the Challenges 2020 and 2021 average it",
      challenge_f_measure},
@@ -127,15 +152,6 @@ const struct joint_metric joint_metrics[] = {
 _Static_assert(sizeof joint_metrics / sizeof *joint_metrics == JOINT_METRIC_COUNT + 1, "count");
 
 /* ---- Challenge 2017 ---- */
-
-static int64_t highest(const struct score_table *t, int64_t i)
-{
-    int64_t best = 0;
-    for (int64_t k = 1; k < t->class_count; k++)
-        if (t->scores[i * t->class_count + k] > t->scores[i * t->class_count + best])
-            best = k;
-    return best;
-}
 
 double cinc2017_f1(const struct score_table *t, const int64_t *chosen, int64_t chosen_count)
 {

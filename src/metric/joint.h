@@ -27,7 +27,8 @@ struct joint_metric {
  *                        records in which a class is called, recall over those that have a label
  *                        (CAFA; Strodthoff 2020 has fewer thresholds)
  *   fbeta_normalized     macro F2 over classes, where a record counts 1 / (number of its labels, at
- *                        least 1); a class with neither label nor call is left out
+ *                        least 1), and one in which no class is called the one with the highest
+ *                        score; a class with neither label nor call is left out
  *   gbeta_normalized     the same of TP / (TP + FP + 2 FN) (Challenge 2020; CPSC 2018 in Strodthoff 2020)
  *   challenge_f_measure  macro F1 of the Challenges 2020 and 2021: 0, not undefined, for a class that is
  *                        called but never there; left out where it is neither

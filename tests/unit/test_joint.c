@@ -77,12 +77,19 @@ static void test_by_hand(void **state)
     const struct score_table t = {4, 3, scores, labels, NULL};
     NEAR(value_of("exact_match", &t), 0.25, 0);
     NEAR(value_of("challenge_f_measure", &t), (2. / 4 + 2. / 2 + 2. / 3) / 3, 1e-15);
-    /* A: TP 1, FN 1/2, FP 1; B: TP 1/2; C: TP 1, FP 1 */
+    /* A: TP 1, FN 1/2, FP 1; B: TP 1/2; C: TP 1, FP 1 (the third record is called C, at 0.7) */
     NEAR(value_of("fbeta_normalized", &t), (5. / (5 + 1 + 2) + 1 + 5. / (5 + 1)) / 3, 1e-15);
     NEAR(value_of("gbeta_normalized", &t), (1. / (1 + 1 + 1) + 1 + 1. / 2) / 3, 1e-15);
     /* from 0.21 to 0.70: precision (1 + 1 + 0 + 1/2) / 4, recall (1 + 1/2 + 1) / 3; from 0.71 to 0.80
      * the third record has no call: precision 2.5 / 3, recall 2.5 / 3 */
     NEAR(value_of("sample_fmax", &t), 2.5 / 3, 1e-15);
+    /* With a threshold of 0.95 nothing is called, so the highest is: A, B, C, A.
+     * A: TP 1, FN 1/2, FP 1; B: TP 1/2; C: FP 1, FN 1 */
+    const double high[3] = {.95, .95, .95};
+    const struct score_table silent = {4, 3, scores, labels, high};
+    NEAR(value_of("fbeta_normalized", &silent), (5. / (5 + 1 + 2) + 1 + 0) / 3, 1e-15);
+    NEAR(value_of("gbeta_normalized", &silent), (1. / (1 + 1 + 1) + 1 + 0) / 3, 1e-15);
+    NEAR(value_of("challenge_f_measure", &silent), 0, 0);
     const struct score_table none = {0, 3, scores, labels, NULL};
     for (int i = 0; joint_metrics[i].name; i++)
         assert_true(isnan(joint_metrics[i].compute(&none)));
