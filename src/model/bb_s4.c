@@ -95,7 +95,7 @@ static struct encoding build(struct build *b, const void *config, struct tensor 
                                                .lengths = out.lengths});
         scope_leave(b, scope);
     }
-    b->layer = (int)c->depth + 1;
+    layer_next(b);
     out.tokens = x;
     return out;
 }

@@ -216,6 +216,11 @@ static void test_layers(void **state)
     assert_int_equal(find(&m, "head.weight")->layer, 5);
     assert_int_equal(m.params.layer_max, 5);
     model_free(&m);
+    classifier(&m, "{\"network\":{\"backbone\":\"s4\"},\"s4\":{\"width\":8,\"depth\":2}}", 3, 50);
+    assert_int_equal(find(&m, "encoder.block.1.norm.weight")->layer, 2);
+    assert_int_equal(find(&m, "head.weight")->layer, 3);
+    assert_int_equal(m.params.layer_max, 3);
+    model_free(&m);
 }
 
 /* Along one direction, in double. */
