@@ -372,9 +372,16 @@ static enum err_code evaluate_subgroups(struct manifest *m, const struct predict
 static enum err_code check_trained(const struct manifest *m, const struct predictions *p,
                                    struct err *e)
 {
-    struct split_overlap seen;
+    struct record_overlap seen;
+    bool comparable;
     const char *kind = m->dataset ? m->dataset->name : NULL;
-    TRY(split_file_overlap(values.trained, kind, p->ids, p->patients, p->count, &seen, e));
+    TRY(split_file_overlap(values.trained, kind, p->ids, p->patients, p->count, &seen, &comparable,
+                           e));
+    if (!comparable && !values.allow_patient_overlap)
+        FAIL(e, ERR_PATIENTS,
+             "no id of the %lld records, such as %.60s, is in the split.csv of %s, and no patients "
+             "can be compared: --allow-patient-overlap takes them as they are",
+             (long long)p->count, p->ids[0], values.trained);
     if (seen.count > 0 && !values.allow_patient_overlap)
         FAIL(e, ERR_PATIENTS,
              "%s has learned from patients of %lld of %lld records: %s%s; --allow-patient-overlap "

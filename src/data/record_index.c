@@ -101,6 +101,14 @@ static int64_t find_file(const struct record_index *index, const char *file, con
     return found;
 }
 
+/* "15.hea" and "DIR/15.7" are; "15.7" is a number, and no name of record 15. */
+static bool is_file_name(const char *name)
+{
+    const char *extension = path_extension(name);
+    bool letters = extension[0] != '\0' && strspn(extension, "0123456789") < strlen(extension);
+    return strchr(name, '/') != NULL || letters;
+}
+
 int64_t record_index_find(const struct record_index *index, const char *name)
 {
     struct arena scratch;
@@ -110,7 +118,8 @@ int64_t record_index_find(const struct record_index *index, const char *name)
         const char *id = id_normalize(&scratch, name);
         found = id ? find_id(index, id) : RECORD_NONE;
     }
-    const char *stem = path_stem(&scratch, path_name(name));
+    const char *stem =
+        is_file_name(name) ? path_stem(&scratch, path_name(name)) : id_normalize(&scratch, name);
     if (found == RECORD_NONE && stem)
         found = find_file(index, name, stem);
     if (found == RECORD_NONE && stem) /* "DIR/15.hea" where the id is 15, whatever the file */

@@ -1,7 +1,8 @@
 /* Which record of a manifest a name means, as tables and outputs of programs name records:
  *   1. its id, or a number that is its id ("15.0" for "15");
  *   2. else the name of its entry file, in either with or without folders and extension; where several
- *      records have that name, the one whose path shares most folders with it, from the end.
+ *      records have that name, the one whose path shares most folders with it, from the end. A number
+ *      such as 15.7 has no extension.
  * For data/ and train/. */
 #ifndef ECGFM_DATA_RECORD_INDEX_H
 #define ECGFM_DATA_RECORD_INDEX_H

@@ -178,12 +178,36 @@ static enum err_code columns_add(struct target_table *t, const char *part, struc
     return found ? ERR_OK : column_missing(csv, "target_columns", part, e);
 }
 
+/* The first column names the records unless that looks wrong: rows would be those of other records. */
+static enum err_code id_check(const struct csv *csv, struct err *e)
+{
+    static const char *const names[] = {"ecg_id", "id", "record"};
+    if (csv->header[0][0] == '\0')
+        FAIL(e, ERR_USAGE,
+             "the first column has no name: --target-id says which one names the records");
+    if (str_starts_with(csv->header[0], "patient"))
+        FAIL(
+            e, ERR_USAGE,
+            "the first column, \"%.80s\", seems to name patients: --target-id says which one names "
+            "the records",
+            csv->header[0]);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (csv_column(csv, names[i]) > 0)
+            FAIL(e, ERR_USAGE,
+                 "records are named by the first column, \"%.80s\", but there is \"%s\", too: "
+                 "--target-id says which one is meant",
+                 csv->header[0], names[i]);
+    return ERR_OK;
+}
+
 static enum err_code columns_find(struct target_table *t, const struct target_options *o,
                                   struct manifest *m, struct err *e)
 {
     t->id = o->target_id ? csv_column(t->csv, o->target_id) : 0;
     if (t->id < 0)
         return column_missing(t->csv, "target_id", o->target_id, e);
+    if (!o->target_id)
+        TRY(id_check(t->csv, e));
     char *rest = o->target_columns ? arena_strdup(&m->arena, o->target_columns) : NULL;
     for (int64_t c = 0; !rest && c < t->csv->column_count; c++)
         if (c != t->id)

@@ -313,8 +313,10 @@ static enum err_code held_out_check(struct adapt *a, const struct adapt_data *da
             ids[n] = entry->id;
             patients[n] = entry->patient;
         }
-    struct split_overlap seen;
-    TRY(split_file_overlap(run, x->manifest.dataset->name, ids, patients, count, &seen, e));
+    struct record_overlap seen;
+    bool comparable; /* other records than those before are what an encoder is for */
+    TRY(split_file_overlap(run, x->manifest.dataset->name, ids, patients, count, &seen, &comparable,
+                           e));
     a->held_out_seen = seen.count;
     if (seen.count > 0)
         log_warning("the encoder has learned from patients of %lld of %lld validation and test "

@@ -1,7 +1,5 @@
 #include "train/split_file.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -64,10 +62,13 @@ enum err_code split_file_write(struct experiment *x, struct err *e)
 
 /* --- comparing ---------------------------------------------------------------------------------- */
 
-static char *split_path(struct arena *a, const char *run)
+/* NULL if there is neither a folder nor a file of that name. */
+static const char *split_path(struct arena *a, const char *run)
 {
-    char *folder = dir_exists(run) ? arena_strdup(a, run) : path_folder(a, run);
-    char *path = folder ? path_join(a, folder, "split.csv") : NULL;
+    if (!dir_exists(run) && !file_exists(run))
+        return NULL;
+    const char *folder = dir_exists(run) ? run : path_folder(a, run);
+    const char *path = folder ? path_join(a, folder, "split.csv") : NULL;
     ASSERT(path, "out of memory");
     return path;
 }
@@ -76,24 +77,16 @@ bool split_file_exists(const char *run)
 {
     struct arena a;
     arena_init(&a, "path", 0);
-    bool exists = file_exists(split_path(&a, run));
+    const char *path = split_path(&a, run);
+    bool exists = path && file_exists(path);
     arena_reset(&a);
     return exists;
 }
 
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* The names of training records, sorted: patients, and ids of those without one. */
-struct learned {
-    const char **patients, **ids;
-    int64_t patient_count, id_count;
-};
-
-static enum err_code learned_read(const struct csv *t, const char *dataset, struct learned *out,
-                                  struct err *e)
+/* The names of its training records, and of all, of one kind of data set. */
+static enum err_code names_read(const struct csv *t, const char *dataset,
+                                struct record_names *learned, struct record_names *all,
+                                struct err *e)
 {
     int64_t c[COLUMN_COUNT];
     for (int i = 0; i < COLUMN_COUNT; i++) {
@@ -101,55 +94,54 @@ static enum err_code learned_read(const struct csv *t, const char *dataset, stru
         if (c[i] < 0)
             FAIL(e, ERR_FORMAT, "no column \"%s\"", columns[i]);
     }
-    out->patients = calloc((size_t)t->row_count + 1, sizeof *out->patients);
-    out->ids = calloc((size_t)t->row_count + 1, sizeof *out->ids);
-    ASSERT(out->patients && out->ids, "out of memory");
+    record_names_init(learned, t->row_count);
+    record_names_init(all, t->row_count);
     for (int64_t row = 0; row < t->row_count; row++) {
+        const char *id = csv_cell(t, row, c[COLUMN_ID]);
         const char *patient = csv_cell(t, row, c[COLUMN_PATIENT]);
-        if (strcmp(csv_cell(t, row, c[COLUMN_SPLIT]), split_name(SPLIT_TRAIN)) != 0 ||
-            (dataset && strcmp(csv_cell(t, row, c[COLUMN_DATASET]), dataset) != 0))
+        if (dataset && strcmp(csv_cell(t, row, c[COLUMN_DATASET]), dataset) != 0)
             continue;
-        if (patient[0])
-            out->patients[out->patient_count++] = patient;
-        else
-            out->ids[out->id_count++] = csv_cell(t, row, c[COLUMN_ID]);
+        record_names_add(all, id, patient);
+        if (strcmp(csv_cell(t, row, c[COLUMN_SPLIT]), split_name(SPLIT_TRAIN)) == 0)
+            record_names_add(learned, id, patient);
     }
-    qsort(out->patients, (size_t)out->patient_count, sizeof *out->patients, compare_text);
-    qsort(out->ids, (size_t)out->id_count, sizeof *out->ids, compare_text);
+    record_names_sort(learned);
+    record_names_sort(all);
     return ERR_OK;
 }
 
-static bool is_learned(const struct learned *l, const char *id, const char *patient)
+/* Records of which no id and no patient could be in the file tell nothing by not being there. */
+static bool is_comparable(const struct record_names *all, const char *const *ids,
+                          const char *const *patients, int64_t count)
 {
-    const char *key = patient ? patient : id;
-    return bsearch(&key, patient ? l->patients : l->ids,
-                   (size_t)(patient ? l->patient_count : l->id_count), sizeof key,
-                   compare_text) != NULL;
+    struct record_overlap there;
+    for (int64_t i = 0; i < count && all->patient_count > 0; i++)
+        if (patients[i] && patients[i][0])
+            return true;
+    record_names_overlap(all, ids, patients, count, &there);
+    return there.count > 0 || all->id_count == 0;
 }
 
 enum err_code split_file_overlap(const char *run, const char *dataset, const char *const *ids,
                                  const char *const *patients, int64_t count,
-                                 struct split_overlap *out, struct err *e)
+                                 struct record_overlap *out, bool *comparable, struct err *e)
 {
-    enum { TOLD = 10 };
     struct arena a;
-    struct csv table;
-    struct learned learned = {0};
+    struct csv table = {0};
+    struct record_names learned = {0}, all = {0};
     memset(out, 0, sizeof *out);
     arena_init(&a, "path", 0);
     const char *path = split_path(&a, run);
-    enum err_code code = csv_read(path, FILE_MAX_BYTES, &table, e);
-    if (code == ERR_OK && (code = learned_read(&table, dataset, &learned, e)) != ERR_OK)
+    enum err_code code = path ? csv_read(path, FILE_MAX_BYTES, &table, e)
+                              : RAISE(e, ERR_NOT_FOUND, "%s: no run folder, no model file", run);
+    if (code == ERR_OK && (code = names_read(&table, dataset, &learned, &all, e)) != ERR_OK)
         err_context(e, "reading %s", path);
-    for (int64_t i = 0, used = 0; i < count && code == ERR_OK; i++) {
-        if (!is_learned(&learned, ids[i], patients[i]))
-            continue;
-        int64_t room = (int64_t)sizeof out->text - used;
-        if (out->count++ < TOLD && room > 1)
-            used += snprintf(out->text + used, (size_t)room, "%s%.40s", used ? ", " : "", ids[i]);
+    if (code == ERR_OK) {
+        record_names_overlap(&learned, ids, patients, count, out);
+        *comparable = is_comparable(&all, ids, patients, count);
     }
-    free(learned.patients);
-    free(learned.ids);
+    record_names_free(&learned);
+    record_names_free(&all);
     csv_free(&table);
     arena_reset(&a);
     return code;

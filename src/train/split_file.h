@@ -10,22 +10,20 @@
 #define ECGFM_TRAIN_SPLIT_FILE_H
 
 #include "train/experiment.h"
+#include "train/record_names.h"
 
 /* Writes it for the splits that were read. */
 enum err_code split_file_write(struct experiment *x, struct err *e);
 
-/* Records of which a run has learned: by patient where one is told, else by id. */
-struct split_overlap {
-    int64_t count;  /* records, of those given */
-    char text[320]; /* the first ten of them */
-};
-
 /* Compares records with the training records of the split.csv in the run folder (or beside the model
- * file) `run`. dataset: their kind (NULL: that of the file). patients[i] may be NULL.
- * Errors: ERR_NOT_FOUND if there is no split.csv; ERR_FORMAT for another table; those of csv_read. */
+ * file) `run`, by id and by patient. dataset: their kind (NULL: any). patients[i] may be NULL.
+ * *comparable: some id is in the file, in whatever split, or patients are told here and there, or it has
+ * no record of that kind; else an overlap of none says nothing.
+ * Errors: ERR_NOT_FOUND if there is no `run` or no split.csv; ERR_FORMAT for another table; those of
+ * csv_read. */
 enum err_code split_file_overlap(const char *run, const char *dataset, const char *const *ids,
                                  const char *const *patients, int64_t count,
-                                 struct split_overlap *out, struct err *e);
+                                 struct record_overlap *out, bool *comparable, struct err *e);
 /* Is there one? */
 bool split_file_exists(const char *run);
 

@@ -99,6 +99,9 @@ static void names_mean_records(void **state)
         {"5.0", 4},
         {"DIR/12.hea", 2},
         {"1", RECORD_NONE},
+        {"10.7", RECORD_NONE},
+        {"5.3", RECORD_NONE},
+        {"e/5.3", 4},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (record_index_find(&index, cases[i].name) != cases[i].entry)
@@ -228,6 +231,9 @@ static void columns_of_categories(void **state)
 static void refused_tables(void **state)
 {
     struct place *p = *state;
+    must_fail(p, ",ecg_id,x\n10,11,1\n", "x", "auto", ERR_USAGE, "has no name: --target-id");
+    must_fail(p, "row,ecg_id,x\n10,11,1\n", "x", "auto", ERR_USAGE, "there is \"ecg_id\", too");
+    must_fail(p, "patient_id,x\n10,1\n", "x", "auto", ERR_USAGE, "seems to name patients");
     must_fail(p, "id,x\n10,1\n10.0,0\n", NULL, "auto", ERR_FORMAT,
               "lines 2 and 3 are both the record 10");
     must_fail(p, "id,x\n10,1\na/ecg,0\n", NULL, "auto", ERR_FORMAT, "both the record 10");
