@@ -7,11 +7,11 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "cli/name_print.h"
 #include "cli/values_table.h"
 #include "format/csv.h"
 #include "train/evaluation_values.h"
 
-#define NAME_WIDTH_MAX 40
 #define CLASSES_SHOWN 12 /* of each subgroup */
 
 enum err_code columns_parse(const char *list, bool columns[METRIC_COUNT_MAX], struct err *e)
@@ -69,21 +69,21 @@ static void print_row(const double *row, const struct interval *intervals, bool 
     printf("\n");
 }
 
-/* Of the longest name, within bounds. */
-static int name_width(const struct evaluation *ev, int least)
+/* Of the longest name. */
+static int widest_name(const struct evaluation *ev, int least)
 {
     int width = least;
     for (int64_t k = 0; k < ev->class_count; k++) {
-        int length = (int)strlen(ev->classes[k].name);
-        width = length > width ? length : width;
+        int own = name_width(ev->classes[k].name);
+        width = own > width ? own : width;
     }
-    return width < NAME_WIDTH_MAX ? width : NAME_WIDTH_MAX;
+    return width;
 }
 
 void print_evaluation(const struct evaluation *ev, const bool columns[METRIC_COUNT_MAX])
 {
     bool with_intervals = ev->options.draws > 0;
-    int width = name_width(ev, 8);
+    int width = widest_name(ev, 8);
     printf("%-*s  %9s", width, "class", "positives");
     for (int m = 0; metrics[m]; m++)
         if (columns[m])
@@ -91,7 +91,8 @@ void print_evaluation(const struct evaluation *ev, const bool columns[METRIC_COU
     printf("\n");
     for (int64_t k = 0; k < ev->class_count; k++) {
         const struct class_evaluation *c = &ev->classes[k];
-        printf("%-*.40s  %9lld", width, c->name, (long long)c->positives);
+        name_print(c->name, width);
+        printf("  %9lld", (long long)c->positives);
         print_row(c->values, c->intervals, with_intervals, columns);
     }
     printf("%-*s  %9s", width, "macro", "");
@@ -117,7 +118,8 @@ static void print_group_row(const char *name, int width, int64_t n, int64_t posi
     char text[48], count[24] = "";
     if (positives >= 0)
         snprintf(count, sizeof count, "%lld", (long long)positives);
-    printf("%-*.40s  %7lld  %9s", width, name, (long long)n, count);
+    name_print(name, width);
+    printf("  %7lld  %9s", (long long)n, count);
     for (int i = 0; i < 2; i++) {
         int m = metric_index(shown[i]);
         put_value(text, sizeof text, row[m], with_intervals ? &intervals[m] : NULL);
@@ -132,16 +134,23 @@ void print_subgroups(const struct subgroups *s)
         const struct subgroup *g = &s->list[i];
         const struct evaluation *ev = &g->evaluation;
         if (ev->regression) {
-            printf("\n%.40s %.40s\n", g->variable, g->name);
+            printf("\n");
+            name_print(g->variable, 0);
+            printf(" ");
+            name_print(g->name, 0);
+            printf("\n");
             values_table_print(ev);
             continue;
         }
         bool with_intervals = ev->options.draws > 0, few = ev->class_count <= CLASSES_SHOWN;
-        int width = name_width(ev, 18) + 2,
+        int width = widest_name(ev, 18) + 2,
             column = column_width(metric_index("auroc"), with_intervals);
-        if (strcmp(variable, g->variable) != 0)
-            printf("\n%-*.40s  %7s  %9s  %*s  %*s  classes\n", width, g->variable, "n", "positives",
-                   column, "auroc", column, "auprc");
+        if (strcmp(variable, g->variable) != 0) {
+            printf("\n");
+            name_print(g->variable, width);
+            printf("  %7s  %9s  %*s  %*s  classes\n", "n", "positives", column, "auroc", column,
+                   "auprc");
+        }
         variable = g->variable;
         print_group_row(g->name, width, ev->count, -1, ev->macro, ev->macro_intervals,
                         with_intervals);
@@ -149,9 +158,8 @@ void print_subgroups(const struct subgroups *s)
                (long long)ev->class_count);
         for (int64_t k = 0; k < ev->class_count && few; k++) {
             const struct class_evaluation *c = &ev->classes[k];
-            char name[NAME_WIDTH_MAX + 3];
-            snprintf(name, sizeof name, "  %.38s", c->name);
-            print_group_row(name, width, c->count, c->positives, c->values, c->intervals,
+            printf("  ");
+            print_group_row(c->name, width - 2, c->count, c->positives, c->values, c->intervals,
                             with_intervals);
             printf("%s%s\n", c->undefined ? "  " : "", c->undefined ? c->undefined : "");
         }
@@ -180,14 +188,13 @@ void print_comparison(const struct comparison *c)
     char title[32];
     int width = 11;
     for (int64_t k = 0; k < c->class_count; k++)
-        width = (int)strlen(c->classes[k].name) > width ? (int)strlen(c->classes[k].name) : width;
-    width = width < 40 ? width : 40;
+        width = name_width(c->classes[k].name) > width ? name_width(c->classes[k].name) : width;
     snprintf(title, sizeof title, "%.4g %%", 100 * c->options.level);
     printf("%-*s  %7s  %7s  %10s  %18s  %7s  %9s  %9s  %9s\n", width, "class", "first", "second",
            "difference", title, "p", "mean |dp|", "max |dp|", "decisions");
     for (int64_t k = 0; k < c->class_count; k++) {
         const struct class_comparison *x = &c->classes[k];
-        printf("%-*.40s", width, x->name);
+        name_print(x->name, width);
         print_difference(x->auroc[0], x->auroc[1], x->difference.interval, x->difference.p);
         printf("  %9.6f  %9.6f  %9lld\n", x->mean_change, x->largest_change, (long long)x->changed);
     }

@@ -2,9 +2,9 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/log.h"
+#include "cli/name_print.h"
 #include "train/evaluation_values.h"
 
 static void print_row(const double *row, const struct interval *intervals)
@@ -25,16 +25,16 @@ void values_table_print(const struct evaluation *ev)
     const struct values_evaluation *r = ev->regression;
     int width = 8;
     for (int64_t k = 0; k < r->count; k++)
-        width = (int)strlen(r->items[k].name) > width ? (int)strlen(r->items[k].name) : width;
-    width = width < 40 ? width : 40;
+        width = name_width(r->items[k].name) > width ? name_width(r->items[k].name) : width;
     printf("%-*s  %7s  %9s  %9s", width, "value", "records", "mean", "deviation");
     for (int m = 0; m < REGRESSION_COUNT; m++)
         printf("  %26s", regression_measures[m].name);
     printf("\n");
     for (int64_t k = 0; k < r->count; k++) {
         const struct value_evaluation *item = &r->items[k];
-        printf("%-*.40s  %7lld  %9.4g  %9.4g", width, item->name, (long long)item->all.count,
-               item->all.mean, item->all.deviation);
+        name_print(item->name, width);
+        printf("  %7lld  %9.4g  %9.4g", (long long)item->all.count, item->all.mean,
+               item->all.deviation);
         print_row(item->all.values, item->intervals);
     }
     if (r->count < 2)

@@ -11,6 +11,7 @@
 
 #define JSON_MAX_BYTES ((size_t)64 << 20)
 #define LINES_MAX_BYTES ((size_t)128 << 20)
+#define LINES_MAX_VALUES ((int64_t)16 << 20) /* lines by columns */
 #define QUARANTINE_MAX_BYTES ((size_t)256 << 20)
 
 /* The path is said once, by the page or the message around it. */
@@ -78,22 +79,27 @@ double json_number_at(const struct cJSON *object, const char *path)
 
 /* ---- metrics.jsonl ---- */
 
-static struct run_column *column_of(struct run_files *r, const char *name, int64_t lines)
+/* *out is NULL for one column too many. */
+static enum err_code column_of(struct run_files *r, const char *name, int64_t lines,
+                               struct run_column **out, struct err *e)
 {
-    for (int c = 0; c < r->column_count; c++)
+    *out = NULL;
+    for (int c = 0; c < r->column_count && !*out; c++)
         if (strcmp(r->columns[c].name, name) == 0)
-            return &r->columns[c];
-    if (r->column_count == RUN_COLUMNS_MAX)
-        return NULL;
+            *out = &r->columns[c];
+    if (*out || r->column_count == RUN_COLUMNS_MAX)
+        return ERR_OK;
+    if ((r->column_count + 1) * lines > LINES_MAX_VALUES)
+        FAIL(e, ERR_LIMIT, "%lld lines of more than %d numbers", (long long)lines, r->column_count);
     double *values = arena_push_array(&r->arena, (size_t)lines, sizeof *values);
     const char *copy = arena_strdup(&r->arena, name);
     if (!values || !copy)
-        return NULL;
+        FAIL(e, ERR_MEMORY, "out of memory for %lld lines", (long long)lines);
     for (int64_t i = 0; i < lines; i++)
         values[i] = NAN;
-    struct run_column *column = &r->columns[r->column_count++];
-    *column = (struct run_column){.name = copy, .values = values};
-    return column;
+    *out = &r->columns[r->column_count++];
+    **out = (struct run_column){.name = copy, .values = values};
+    return ERR_OK;
 }
 
 static enum err_code take_line(struct run_files *r, const char *text, size_t size, int64_t lines,
@@ -104,10 +110,10 @@ static enum err_code take_line(struct run_files *r, const char *text, size_t siz
     enum err_code code = ERR_OK;
     if (!cJSON_IsObject(json))
         code = RAISE(e, ERR_FORMAT, "expected an object");
-    for (const cJSON *item = code == ERR_OK ? json->child : NULL; item; item = item->next) {
-        if (!cJSON_IsNumber(item))
-            continue;
-        struct run_column *column = column_of(r, item->string, lines);
+    for (const cJSON *item = json->child; item && code == ERR_OK; item = item->next) {
+        struct run_column *column = NULL;
+        if (cJSON_IsNumber(item))
+            code = column_of(r, item->string, lines, &column, e);
         if (column && isnan(column->values[r->line_count])) {
             column->values[r->line_count] = item->valuedouble;
             column->known += isfinite(item->valuedouble);

@@ -183,9 +183,10 @@ static enum err_code read_header(const struct csv *csv, struct predictions *p, s
             FAIL(e, ERR_FORMAT, "line 1: column %lld is \"%.60s\", expected \"%s%.60s\"",
                  (long long)(FIXED_COUNT + p->class_count + k + 1), score, score_marks[p->kind],
                  label + 2);
-        p->class_names[k] = arena_strdup(&p->arena, label + 2);
-        if (!p->class_names[k])
+        char *name = arena_strdup(&p->arena, label + 2);
+        if (!name)
             FAIL(e, ERR_MEMORY, "out of memory");
+        p->class_names[k] = str_clean(name);
     }
     return check_distinct("class", p->class_names, p->class_count, e);
 }

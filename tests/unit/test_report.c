@@ -403,6 +403,31 @@ static void test_broken(void **state)
     free(folder);
 }
 
+/* A short file must not ask for much memory: 64 columns by a line of three bytes each. */
+static void test_many_lines(void **state)
+{
+    (void)state;
+    enum { COLUMNS = 64, LINES = 300000 };
+    char *folder = scratch_make();
+    struct buf lines;
+    buf_init(&lines, 0);
+    for (int c = 0; c < COLUMNS; c++)
+        buf_printf(&lines, "%s\"c%d\": 1", c ? ", " : "{", c);
+    buf_puts(&lines, "}\n");
+    for (int i = 1; i < LINES; i++)
+        buf_puts(&lines, "{}\n");
+    put_bytes(folder, "metrics.jsonl", lines.data, lines.len);
+    int broken = 0;
+    assert_int_equal(report_write(folder, &broken, NULL), ERR_OK);
+    assert_int_equal(broken, 1);
+    struct buf page = get_file(folder, "report.html");
+    assert_says(&page, "300000 lines of more than 55 numbers");
+    buf_free(&page);
+    buf_free(&lines);
+    scratch_remove(folder);
+    free(folder);
+}
+
 static void test_no_run(void **state)
 {
     (void)state;
@@ -555,10 +580,10 @@ int main(void)
         cmocka_unit_test(test_escape),     cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_ticks),      cmocka_unit_test(test_figure),
         cmocka_unit_test(test_dense_line), cmocka_unit_test(test_page),
-        cmocka_unit_test(test_broken),     cmocka_unit_test(test_no_run),
-        cmocka_unit_test(test_values),     cmocka_unit_test(test_thresholds),
-        cmocka_unit_test(test_fresh),      cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_series),
+        cmocka_unit_test(test_broken),     cmocka_unit_test(test_many_lines),
+        cmocka_unit_test(test_no_run),     cmocka_unit_test(test_values),
+        cmocka_unit_test(test_thresholds), cmocka_unit_test(test_fresh),
+        cmocka_unit_test(test_truncated),  cmocka_unit_test(test_series),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
