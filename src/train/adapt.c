@@ -43,6 +43,11 @@ static bool weights_are_random(const struct adapt *a)
     return strcmp(a->options.weights, "random") == 0;
 }
 
+bool adapt_encoder_is_random(const struct adapt *a)
+{
+    return weights_are_random(a) || a->options.untrained;
+}
+
 /* Over what a preset or file says of the network: the way of adapting, then the recipe. */
 static enum err_code apply_settings(struct adapt *a, struct err *e)
 {
@@ -301,7 +306,7 @@ static enum err_code held_out_check(struct adapt *a, const struct adapt_data *da
     struct experiment *x = &a->experiment;
     int64_t n = 0, count = data->count[SPLIT_VALIDATION] + data->count[SPLIT_TEST];
     const char *run = model_path(&x->manifest.arena, a->options.weights);
-    if (weights_are_random(a) || !split_file_exists(run))
+    if (adapt_encoder_is_random(a) || !split_file_exists(run))
         return ERR_OK;
     const char **ids = arena_push_array(&x->manifest.arena, (size_t)count, sizeof *ids);
     const char **patients = arena_push_array(&x->manifest.arena, (size_t)count, sizeof *patients);
@@ -373,7 +378,7 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
 
 enum err_code adapt_start(struct adapt *a, struct err *e)
 {
-    if (weights_are_random(a) || a->options.untrained)
+    if (adapt_encoder_is_random(a))
         return ERR_OK;
     struct model encoder;
     char *path = model_path(&a->set->arena, a->options.weights);

@@ -65,6 +65,8 @@ struct adapt_data {
     int64_t *subset[3], count[3]; /* by enum data_split */
 };
 enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e);
+/* Does the encoder start from random values, those of --weights random or --untrained? */
+bool adapt_encoder_is_random(const struct adapt *a);
 /* Copies the encoder from --weights, or leaves the random start. After model_allocate. */
 enum err_code adapt_start(struct adapt *a, struct err *e);
 /* Writes the reports on scores [n,K] of the test records, with what all runs say of themselves. extra is

@@ -138,7 +138,7 @@ static enum err_code save_adapter(struct adapt *a, const struct adapt_data *data
     struct experiment *x = &a->experiment;
     if (strcmp(adaptation_find(a->tuning.adapt)->learns, "*") == 0)
         return ERR_OK; /* all of it is new */
-    if (strcmp(a->options.weights, "random") == 0) {
+    if (adapt_encoder_is_random(a)) {
         log_info("the encoder is random, of no file: there is no adapter.safetensors");
         return ERR_OK;
     }

@@ -47,7 +47,8 @@ const struct option benchmark_rows[] = {
 
 const struct series_method series_methods[] = {
     {"finetune", "head and encoder are trained, or what --adapt says", false, "", FINETUNE},
-    {"scratch", "finetune from random values", true, "", FINETUNE},
+    {"scratch", "finetune of everything from random values", true,
+     "adapt=full lora.rank=0 freeze=0 encoder_rate=1", FINETUNE},
     {"head", "finetune of a linear head alone", false, "adapt=head network.head=linear", FINETUNE},
     {"mlp", "finetune of an mlp head alone", false, "adapt=head network.head=mlp", FINETUNE},
     {"attention", "finetune of attention pooling and head alone", false,
@@ -114,13 +115,28 @@ struct methods {
     int count;
 };
 
+/* Do the user's own options let everything learn, as those of scratch do? */
+static bool learns_all(const struct adapt *a)
+{
+    return a->tuning.adapt && strcmp(a->tuning.adapt, "full") == 0 && a->trainer.freeze == 0 &&
+           a->trainer.encoder_rate == 1;
+}
+
+/* Are both the same run where the weights are random anyway? */
+static bool same_if_random(const struct run_series *s, const struct series_method *a,
+                           const struct series_method *b)
+{
+    bool plain = (!a->settings[0] || a->untrained) && (!b->settings[0] || b->untrained);
+    return a->run == b->run &&
+           (strcmp(a->settings, b->settings) == 0 || (plain && learns_all(s->given)));
+}
+
 /* Not twice, and no control of what is random already. */
 static void method_add(const struct run_series *s, struct methods *m,
                        const struct series_method *method)
 {
     for (int i = 0; i < m->count; i++)
-        if (m->items[i] == method || (is_random(s) && m->items[i]->run == method->run &&
-                                      strcmp(m->items[i]->settings, method->settings) == 0))
+        if (m->items[i] == method || (is_random(s) && same_if_random(s, m->items[i], method)))
             return;
     m->items[m->count++] = method;
 }

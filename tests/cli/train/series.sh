@@ -52,6 +52,18 @@ cut -d, -f 1,3-5,8 curve/table.csv
 tr -d '\n\t ' <curve/super-random-f1-s0/config.json | grep -o '"untrained":{"value":true'
 cmp -s curve/super-probe-f1-s0/predictions.csv curve/super-random-f1-s0/predictions.csv || echo "another encoder"
 
+# From scratch everything learns, whatever the other runs adapt; nothing of a random encoder was seen before.
+ecgfm pretrain --data data --vit.width 16 --vit.depth 1 --vit.heads 2 --input.seconds 2 --epochs 1 --batch 16 \
+    --mae.width 16 --mae.depth 1 --mae.heads 2 --split all --out seen --quiet >/dev/null
+ecgfm finetune --data data --weights seen --adapt lora --lora.rank 2 --controls --epochs 1 --batch 16 \
+    --bootstrap 0 --out controls --quiet >/dev/null 2>&1
+for run in finetune random scratch; do
+    echo "$run $(tr -d '\n\t ' <controls/super-$run-s0/metrics.json | grep -oE '"(adapt|held_out_[a-z_]*)":"?[a-z]*' | tr '\n' ' ')"
+done
+ecgfm finetune --data data --weights seen --untrained --adapt head --epochs 1 --batch 16 --bootstrap 0 \
+    --out untrained --quiet >/dev/null 2>&1
+ls untrained | grep adapter || echo "no adapter of a random encoder"
+
 # Methods are rows; a task of values has its own score.
 ecgfm benchmark --data data --weights mae --tasks super,age --methods head,attention,lora,probe \
     --epochs 1 --batch 16 --bootstrap 0 --out methods --quiet |
