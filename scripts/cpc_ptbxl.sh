@@ -27,20 +27,44 @@ run() {
 
 run pretrained pretrain ${more:+--data "$more"} --model cpc-s4-small --objective cpc --cpc.horizon 4 \
     --epochs 60 --batch 32 --lr 2e-3
+# From scratch all layers learn at one rate. What was pre-trained keeps finetune's layer decay where labels
+# are few, and learns at one rate where they are not.
 for fraction in 0.1 1; do
-    epochs=60
-    [ $fraction = 1 ] && epochs=20
+    tune=(finetune --task super --label-fraction $fraction --input.seconds 2.4 --batch 16 --lr 1e-3 --bootstrap 0)
+    if [ $fraction = 1 ]; then
+        tune+=(--epochs 20) pretrained=(--layer-decay 1)
+    else
+        tune+=(--epochs 60) pretrained=()
+    fi
     for seed in $seeds; do
-        tune=(finetune --task super --label-fraction $fraction --input.seconds 2.4 --epochs $epochs
-            --batch 16 --lr 1e-3 --layer-decay 1 --bootstrap 0 --seed "$seed")
-        run "scratch-$fraction-$seed" "${tune[@]}" --weights random --model cpc-s4-small
-        run "tuned-$fraction-$seed" "${tune[@]}" --weights "$out/pretrained"
+        run "scratch-$fraction-$seed" "${tune[@]}" --seed "$seed" --weights random --model cpc-s4-small --layer-decay 1
+        run "tuned-$fraction-$seed" "${tune[@]}" --seed "$seed" --weights "$out/pretrained" "${pretrained[@]}"
     done
 done
 
+# mean NAME-FRACTION: of the scores of the seeds
+mean() {
+    local files=()
+    for seed in $seeds; do files+=("$out/$1-$seed/predictions.csv"); done
+    mkdir -p "$out/$1-mean"
+    awk -F, -v OFS=, -v files=${#files[@]} '
+        FNR == 1 { for (i = 1; i <= NF; i++) score[i] = $i ~ /^p_/; header = $0; next }
+        { rows = FNR; line[FNR] = $0; for (i = 1; i <= NF; i++) if (score[i]) sum[FNR, i] += $i }
+        END {
+            print header
+            for (r = 2; r <= rows; r++) {
+                $0 = line[r]
+                for (i = 1; i <= NF; i++) if (score[i]) $i = sprintf("%.9g", sum[r, i] / files)
+                print
+            }
+        }' "${files[@]}" >"$out/$1-mean/predictions.csv"
+}
+
 printf '%-7s %-5s %-8s %-11s %-11s %-18s %s\n' labels seed scratch pre-trained difference '95 % interval' p
 for fraction in 0.1 1; do
-    for seed in $seeds; do
+    mean scratch-$fraction
+    mean tuned-$fraction
+    for seed in $seeds mean; do
         "$ecgfm" eval --compare "$out/scratch-$fraction-$seed/predictions.csv" \
             "$out/tuned-$fraction-$seed/predictions.csv" --json --quiet >"$out/compare-$fraction-$seed.json"
         printf '%-7s %-5s ' "$(awk "BEGIN { print 100 * $fraction }") %" "$seed"
