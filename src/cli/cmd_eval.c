@@ -192,6 +192,39 @@ static void add_coverage(cJSON *object, const struct scores_coverage *c)
     cJSON_AddNumberToObject(coverage, "missing", (double)c->missing);
 }
 
+/* ---- which options belong together ---- */
+
+static const char *const of_data[] = {"data", "dataset", "rate", NULL};
+static const char *const of_labels[] = {"split",       "task",      "targets", "target-columns",
+                                        "target-kind", "target-id", "folds",   NULL};
+static const char *const of_arrays[] = {"labels", "classes", "ids", NULL};
+static const char *const of_evaluation[] = {"threshold", "tune",           "tune-by", "subgroups",
+                                            "challenge", "subgroups-file", "metrics", NULL};
+
+/* An option that would do nothing is refused: what was meant by it would be believed done. */
+static enum err_code refuse_options(const struct invocation *call, const char *const *keys,
+                                    const char *mode, struct err *e)
+{
+    for (; *keys; keys++)
+        if (option_set_source(&call->options, *keys) != OPTION_FROM_DEFAULT)
+            FAIL(e, ERR_USAGE, "--%s has no effect on %s", *keys, mode);
+    return ERR_OK;
+}
+
+static enum err_code check_options(const struct invocation *call, struct err *e)
+{
+    if (values.compare)
+        return refuse_options(call, of_evaluation, "--compare", e);
+    if (values.scores)
+        return refuse_options(call, of_arrays, "--scores", e);
+    if (!values.predictions)
+        return ERR_OK;
+    TRY(refuse_options(call, of_labels, "--predictions, which hold their records and labels", e));
+    return values.subgroups || values.subgroups_file
+               ? ERR_OK
+               : refuse_options(call, of_data, "--predictions without --subgroups", e);
+}
+
 /* ---- evaluating ---- */
 
 /* Opens the manifest if it is not open yet. */
@@ -274,6 +307,31 @@ static enum err_code read_thresholds(const char *path, const struct predictions 
     return code;
 }
 
+/* Thresholds chosen with what they are judged by would flatter. */
+static enum err_code check_tuning(const char *path, const struct predictions *tuning,
+                                  const struct predictions *p, struct err *e)
+{
+    struct record_names names;
+    struct record_overlap shared;
+    record_names_init(&names, tuning->count);
+    for (int64_t i = 0; i < tuning->count; i++)
+        record_names_add(&names, tuning->ids[i], tuning->patients[i]);
+    record_names_sort(&names);
+    record_names_overlap(&names, p->ids, p->patients, p->count, &shared);
+    record_names_free(&names);
+    if (shared.count > 0 && !values.allow_patient_overlap)
+        FAIL(e, ERR_PATIENTS,
+             "%s holds %lld of the %lld records, or others of their patients: %s%s; "
+             "--allow-patient-overlap takes them as they are",
+             path, (long long)shared.count, (long long)p->count, shared.text,
+             shared.count > 10 ? ", ..." : "");
+    if (shared.count > 0)
+        log_warning("thresholds are chosen with %lld of the %lld records, or others of their "
+                    "patients, so figures may be better than they should be",
+                    (long long)shared.count, (long long)p->count);
+    return ERR_OK;
+}
+
 /* The best ones of other predictions of the same classes. */
 static enum err_code tune_thresholds(const char *path, const struct predictions *p, double *out,
                                      struct err *e)
@@ -283,6 +341,8 @@ static enum err_code tune_thresholds(const char *path, const struct predictions 
     enum err_code code = predictions_read(path, &other, e);
     if (code == ERR_OK && other.kind != LABEL_CLASSES)
         code = RAISE(e, ERR_LABELS, "%s holds values, not classes", path);
+    if (code == ERR_OK)
+        code = check_tuning(path, &other, p, e);
     if (code == ERR_OK) {
         chosen = arena_push_array(&other.arena, (size_t)other.class_count, sizeof *chosen);
         code = chosen ? thresholds_choose(&other, values.tune_by, chosen, e)
@@ -295,7 +355,10 @@ static enum err_code tune_thresholds(const char *path, const struct predictions 
         if (j == other.class_count)
             code = RAISE(e, ERR_LABELS, "%s has no class %.60s", path, p->class_names[k]);
         else
-            out[k] = chosen[j];
+            out[k] = isnan(chosen[j]) ? METRIC_THRESHOLD : chosen[j];
+        if (code == ERR_OK && isnan(chosen[j]))
+            log_warning("class %s has not both labels in %s, so its threshold stays %g",
+                        p->class_names[k], path, METRIC_THRESHOLD);
     }
     predictions_free(&other);
     return code;
@@ -540,6 +603,14 @@ static enum err_code compare(const struct invocation *call, struct comparison *c
         code = read_either(values.compare, &manifest, &first, e);
     if (code == ERR_OK)
         code = read_either(call->arguments[0], &manifest, &second, e);
+    if (code == ERR_OK && !manifest.dataset)
+        code = refuse_options(call, of_data, "--compare of predictions", e);
+    if (code == ERR_OK && !manifest.dataset)
+        code = refuse_options(call, of_labels, "--compare of predictions", e);
+    if (code == ERR_OK && values.trained)
+        code = check_trained(&manifest, &first, e);
+    if (code == ERR_OK && values.trained)
+        code = check_trained(&manifest, &second, e);
     if (code == ERR_OK)
         code = comparison_make(c, &first, &second, &options, e);
     predictions_free(&first);
@@ -627,6 +698,7 @@ static enum err_code gather_requirements(struct invocation *call, struct require
     if (values.baseline != NULL)
         TRY(requirements_from_baseline(a, values.baseline, values.baseline_metrics, values.max_drop,
                                        requirements, count, e));
+    TRY(check_options(call, e));
     if (values.junit != NULL && *count == 0)
         FAIL(e, ERR_USAGE, "--junit needs --require or --baseline: there is nothing to test");
     return ERR_OK;
@@ -644,6 +716,8 @@ static int eval_run(struct invocation *call, struct err *e)
         requirement_tell(&requirements[i]);
     if (code == ERR_OK && values.junit != NULL)
         code = junit_write(values.junit, requirements, count, e);
+    else if (values.junit != NULL)
+        junit_write_error(values.junit, e->message);
     return code != ERR_OK ? exit_code_of(code) : unmet > 0 ? EXIT_FAILED : EXIT_FINE;
 }
 

@@ -73,3 +73,20 @@ enum err_code junit_write(const char *path, const struct requirement *requiremen
     buf_free(&text);
     return code;
 }
+
+void junit_write_error(const char *path, const char *message)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    buf_puts(&text, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                    "<testsuites name=\"ecgfm eval\" tests=\"1\" failures=\"0\" errors=\"1\">\n"
+                    "  <testsuite name=\"ecgfm eval\" tests=\"1\" failures=\"0\" errors=\"1\" "
+                    "skipped=\"0\">\n"
+                    "    <testcase classname=\"ecgfm.eval\" name=\"evaluation\">\n"
+                    "      <error type=\"error\" message=\"");
+    put_text(&text, message);
+    buf_puts(&text, "\"/>\n    </testcase>\n  </testsuite>\n</testsuites>\n");
+    if (!text.failed)
+        (void)file_write_atomic(path, text.data, text.len, NULL);
+    buf_free(&text);
+}

@@ -47,7 +47,6 @@ enum err_code thresholds_choose(const struct predictions *p, const char *rule, d
         struct ranking r = {0};
         TRY(rank_class(p, k, &r, e));
         out[k] = threshold_choose(&r, rule);
-        out[k] = isnan(out[k]) ? METRIC_THRESHOLD : out[k];
         ranking_free(&r);
     }
     return ERR_OK;

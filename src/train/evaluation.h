@@ -58,8 +58,8 @@ enum err_code evaluation_make(struct evaluation *ev, const struct predictions *p
 enum err_code evaluation_make_at(struct evaluation *ev, const struct predictions *p,
                                  const double *thresholds, const struct bootstrap_options *options,
                                  struct err *e);
-/* The threshold of each class by threshold_choose on (other) predictions; METRIC_THRESHOLD where it is
- * undefined. Shapes: out [K]. Errors: those of evaluation_make. */
+/* The threshold of each class by threshold_choose on (other) predictions; NaN where it is undefined.
+ * Shapes: out [K]. Errors: those of evaluation_make. */
 enum err_code thresholds_choose(const struct predictions *p, const char *rule, double *out,
                                 struct err *e);
 void evaluation_free(struct evaluation *ev); /* accepts a zeroed struct */

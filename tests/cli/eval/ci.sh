@@ -29,3 +29,5 @@ ecgfm eval --compare old.csv new.csv --baseline old.json
 ecgfm eval -q --compare old.csv new.csv --require 'macro_auroc_difference>=-0.2' --junit compared.xml --csv compared.csv >/dev/null
 grep -c '<failure' compared.xml met.xml
 cut -d, -f1-4 compared.csv
+ecgfm eval -q --predictions absent.csv --require 'n>=1' --junit met.xml
+cat met.xml
