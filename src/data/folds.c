@@ -120,6 +120,28 @@ static enum err_code rows_by_patient(struct fold_table *t, struct manifest *m, s
     return ERR_OK;
 }
 
+/* Rows of records that are not there may be a typing error. */
+static void unused_tell(const struct fold_table *t, const char *path, const struct manifest *m)
+{
+    int64_t unused = 0, first = 0;
+    uint8_t *used = calloc((size_t)t->csv->row_count + 1, 1);
+    ASSERT(used, "out of memory");
+    for (int64_t i = 0; i < m->count; i++)
+        if (t->rows[i])
+            used[t->rows[i] - 1] = 1;
+    for (int64_t row = t->csv->row_count - 1; row >= 0; row--)
+        if (!used[row]) {
+            unused++;
+            first = row;
+        }
+    free(used);
+    if (unused > 0)
+        log_warning("%s: %lld of %lld rows name no %s, such as \"%.80s\" of line %lld", path,
+                    (long long)unused, (long long)t->csv->row_count,
+                    t->by_patient ? "patient" : "record, or several as likely",
+                    csv_cell(t->csv, first, t->name), (long long)t->csv->lines[first]);
+}
+
 static enum err_code folds_set(const struct fold_table *t, const char *path, struct manifest *m,
                                struct err *e)
 {
@@ -140,6 +162,7 @@ static enum err_code folds_set(const struct fold_table *t, const char *path, str
     if (kept == 0 && m->count > 0)
         FAIL(e, ERR_NOT_FOUND, "none of its %lld rows names a %s of the data set",
              (long long)t->csv->row_count, t->by_patient ? "patient" : "record");
+    unused_tell(t, path, m);
     if (kept < m->count)
         log_warning("%s: %lld of %lld records have no row and are left out", path,
                     (long long)(m->count - kept), (long long)m->count);

@@ -10,7 +10,8 @@
 
 #include "data/dataset.h"
 
-/* Sets the folds of the entries. Entries without a row are left out, each a problem "no-fold".
+/* Sets the folds of the entries. Entries without a row are left out, each a problem "no-fold";
+ * rows without an entry are counted in a warning.
  * Errors: those of csv_read; ERR_FORMAT with the line for what is no fold, for a record or patient in two
  * rows, or without such columns; ERR_NOT_FOUND if no row names a record. */
 enum err_code folds_apply(const char *path, struct manifest *m, struct err *e);

@@ -32,7 +32,8 @@ awk -F, 'NR == 1 {print "patient,fold"} NR > 1 && !seen[$2]++ {print $2 "," NR %
 member mended/config.json patients_on_several_sides
 awk -F, 'NR > 1 {print $2}' mended/predictions.csv | sort -u
 sed -i '$d' folds.csv
-"${tune[@]}" --folds folds.csv --out mended --fresh 2>&1 >/dev/null | sed 's/: [0-9]* of/: N of/'
+echo nobody,3 >>folds.csv
+"${tune[@]}" --folds folds.csv --out mended --fresh 2>&1 >/dev/null | sed 's/: [0-9]* of/: N of/; s/of [0-9]* rows/of N rows/; s/line [0-9]*/line N/'
 
 echo "-- what a run has learned from"
 cp good.csv $table
