@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cjson/cJSON.h>
@@ -10,98 +9,30 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "data/record_index.h"
 
 #define FILE_MAX_BYTES ((size_t)4 << 30)
-
-struct key {
-    const char *name; /* of the entry file, without its extension; or the id */
-    int64_t entry;
-};
 
 struct reader {
     const struct manifest *m;
     const struct label_set *labels;
     enum data_split split;
     struct arena arena;
-    struct key *keys; /* sorted by name, then entry */
-    int64_t key_count;
+    struct record_index index;
     int64_t *lines; /* [m->count] line that scored the entry, or 0 */
     float *scores;  /* [m->count, K] */
     struct scores_coverage *coverage;
 };
 
-static int key_order(const void *a, const void *b)
-{
-    const struct key *x = a, *y = b;
-    int order = strcmp(x->name, y->name);
-    return order ? order : (x->entry > y->entry) - (x->entry < y->entry);
-}
-
 static enum err_code reader_init(struct reader *r, struct err *e)
 {
     size_t count = (size_t)r->m->count, classes = (size_t)r->labels->class_count;
     arena_init(&r->arena, "scores", 0);
-    r->keys = arena_push_array(&r->arena, 2 * count, sizeof *r->keys);
     r->lines = arena_push_array(&r->arena, count, sizeof *r->lines);
     r->scores = arena_push_array(&r->arena, count, classes * sizeof *r->scores);
-    if (!r->keys || !r->lines || !r->scores)
+    if (!r->lines || !r->scores)
         FAIL(e, ERR_MEMORY, "out of memory for the scores of %zu records", count);
-    for (int64_t i = 0; i < r->m->count; i++) {
-        const struct manifest_entry *entry = &r->m->entries[i];
-        const char *name = path_stem(&r->arena, path_name(entry->path));
-        if (!name)
-            FAIL(e, ERR_MEMORY, "out of memory for the scores of %zu records", count);
-        r->keys[r->key_count++] = (struct key){name, i};
-        if (strcmp(name, entry->id) != 0)
-            r->keys[r->key_count++] = (struct key){entry->id, i};
-    }
-    qsort(r->keys, (size_t)r->key_count, sizeof *r->keys, key_order);
-    return ERR_OK;
-}
-
-/* How many names two paths share, counted from their ends; the last names count as shared. */
-static int shared_names(const char *a, const char *b)
-{
-    const char *x = path_name(a), *y = path_name(b);
-    int count = 1;
-    for (; x > a && y > b; count++) {
-        const char *x_end = x - 1, *y_end = y - 1; /* at the slashes */
-        for (x = x_end; x > a && x[-1] != '/'; x--)
-            ;
-        for (y = y_end; y > b && y[-1] != '/'; y--)
-            ;
-        if (x == x_end || x_end - x != y_end - y || memcmp(x, y, (size_t)(x_end - x)) != 0)
-            break;
-    }
-    return count;
-}
-
-/* The entry that a scored file is, or -1. */
-static int64_t find_entry(const struct reader *r, const char *file)
-{
-    struct arena scratch;
-    arena_init(&scratch, "name", 0);
-    const char *name = path_stem(&scratch, path_name(file));
-    int64_t low = 0, high = r->key_count, found = -1;
-    while (name && low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (strcmp(r->keys[middle].name, name) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    int best = 0;
-    for (; name && low < r->key_count && strcmp(r->keys[low].name, name) == 0; low++) {
-        int shared = shared_names(file, r->m->entries[r->keys[low].entry].path);
-        if (shared == best)
-            found = -1; /* as likely as the one before */
-        if (shared > best) {
-            found = r->keys[low].entry;
-            best = shared;
-        }
-    }
-    arena_reset(&scratch);
-    return found;
+    return record_index_make(&r->index, r->m, e);
 }
 
 static enum err_code take_scores(struct reader *r, const cJSON *object, int64_t entry,
@@ -132,7 +63,7 @@ static enum err_code take_object(struct reader *r, const cJSON *object, int64_t 
         c->refused++;
         return ERR_OK;
     }
-    int64_t entry = find_entry(r, file);
+    int64_t entry = record_index_find(&r->index, file);
     if (entry < 0) {
         if (c->unmatched++ == 0)
             str_copy(c->first_unmatched, sizeof c->first_unmatched, file);
@@ -225,6 +156,7 @@ enum err_code scores_read(const char *path, const struct manifest *m,
                          (long long)coverage->other_split, (long long)coverage->unlabelled);
         if (code == ERR_OK)
             code = fill_predictions(&r, out, e);
+        record_index_free(&r.index);
         arena_reset(&r.arena);
         if (code != ERR_OK)
             err_context(e, "reading scores %s", path);

@@ -2,8 +2,7 @@
  *   {"file": "DIR/00001_lr.hea", "status": "ok", "scores": {"NORM": 0.97, ...}, ...}
  *   {"file": ..., "status": "refused", "code": ..., "reason": ...}
  *
- * A line belongs to the record whose entry file has the same name (or whose id is that name); where
- * several do, to the one that shares most folders with it. */
+ * A line belongs to the record that its file names, as data/record_index.h has it. */
 #ifndef ECGFM_TRAIN_SCORES_H
 #define ECGFM_TRAIN_SCORES_H
 
