@@ -78,7 +78,6 @@ enum label_kind {
 struct label_set {
     const char *task;
     enum label_kind kind;
-    bool exclusive;            /* of classes: a record has exactly one */
     int64_t class_count;       /* K classes, or values */
     const char **class_names;  /* "NORM" */
     const char **class_codes;  /* code in its system, or the name again */

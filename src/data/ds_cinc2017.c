@@ -122,7 +122,6 @@ static enum err_code cinc2017_labels(struct manifest *m, const char *task, struc
     (void)task;
     TRY(labels_allocate(m, RHYTHM_COUNT, out, e));
     out->code_system = "cinc2017";
-    out->exclusive = true;
     for (int64_t k = 0; k < RHYTHM_COUNT; k++) {
         out->class_names[k] = out->class_codes[k] = rhythms[k].code;
         out->class_titles[k] = rhythms[k].title;

@@ -388,7 +388,6 @@ static enum err_code categories_fill(const struct target_table *t, struct manife
              "column \"%.80s\" has %lld different texts, expected 2 to %d categories",
              t->csv->header[t->columns[0]], (long long)K, CATEGORIES_MAX);
     TRY(labels_allocate(m, K, out, e));
-    out->exclusive = true;
     for (int64_t k = 0; k < K; k++)
         out->class_names[k] = out->class_codes[k] = out->class_titles[k] = names[k];
     for (int64_t row = 0; row < rows; row++) {

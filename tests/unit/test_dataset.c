@@ -665,7 +665,6 @@ static void cpsc2018(void **state)
     const uint8_t labelled[5] = {1, 1, 1, 1, 0};
     assert_memory_equal(set.targets, want, sizeof want);
     assert_memory_equal(set.labelled, labelled, sizeof labelled);
-    assert_false(set.exclusive);
     manifest_close(&m);
     scratch_text(root, "REFERENCE.csv", "Recording,Second_label\nA0001,5\n");
     struct err e = {0};

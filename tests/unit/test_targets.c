@@ -162,7 +162,6 @@ static void columns_of_classes(void **state)
                        "14,1.0,1,x\n";
     assert_int_equal(read_targets(p, csv, "af,vt", "auto", NULL, &set, &report, &e), ERR_OK);
     assert_int_equal(set.kind, LABEL_CLASSES);
-    assert_false(set.exclusive);
     assert_string_equal(set.task, "mine");
     assert_int_equal(set.class_count, 2);
     assert_string_equal(set.class_names[1], "vt");
@@ -218,7 +217,6 @@ static void columns_of_categories(void **state)
     struct err e;
     const char csv[] = "id,device\n10,CS-12\n11, AT-6\n12,CS-12\n13,\n99,other\n";
     assert_int_equal(read_targets(p, csv, NULL, "categories", NULL, &set, &report, &e), ERR_OK);
-    assert_true(set.exclusive);
     assert_int_equal(set.class_count, 2);
     assert_string_equal(set.class_names[0], "AT-6");
     const uint8_t targets[10] = {0, 1, 1, 0, 0, 1}, labelled[5] = {1, 1, 1, 0, 0};
