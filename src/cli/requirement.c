@@ -60,11 +60,14 @@ static const cJSON *baseline_find(const cJSON *baseline, const char *name)
 {
     const cJSON *item, *found = cJSON_GetObjectItemCaseSensitive(baseline, name);
     const char *dot = strchr(name, '.');
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(baseline, "classes");
+    if (!list) {
+        list = cJSON_GetObjectItemCaseSensitive(baseline, "values");
+        if (!found && !dot && cJSON_GetArraySize(list) == 1) /* "mae" of one value is that of it */
+            found = cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(list, 0), name);
+    }
     if (found && (cJSON_IsNumber(found) || cJSON_IsNull(found)))
         return found;
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(baseline, "classes");
-    if (!list)
-        list = cJSON_GetObjectItemCaseSensitive(baseline, "values");
     cJSON_ArrayForEach(item, list)
     {
         const cJSON *class_name = cJSON_GetObjectItemCaseSensitive(item, "name");
@@ -79,21 +82,23 @@ static const cJSON *baseline_find(const cJSON *baseline, const char *name)
     return NULL;
 }
 
-/* "macro_brier", "brier.NORM" and "mae" name a metric of which less is better. */
-static bool lower_is_better(const char *name)
+/* Whether a name is of this metric: "macro_brier", "brier.NORM" and "brier" are of brier. */
+static bool is_of(const char *name, const char *metric)
 {
-    char metric[64] = "";
     if (str_starts_with(name, "macro_"))
         name += strlen("macro_");
-    size_t length = strcspn(name, ".");
-    if (length >= sizeof metric)
-        return false;
-    memcpy(metric, name, length);
-    int row = metric_index(metric);
-    if (strcmp(metric, regression_measures[REGRESSION_MAE].name) == 0 ||
-        strcmp(metric, regression_measures[REGRESSION_RMSE].name) == 0)
-        return true;
-    return row >= 0 && !metrics[row]->higher_is_better;
+    size_t length = strlen(metric);
+    return strncmp(name, metric, length) == 0 && (name[length] == '\0' || name[length] == '.');
+}
+
+/* A metric of which less is better. */
+static bool lower_is_better(const char *name)
+{
+    for (int m = 0; metrics[m]; m++)
+        if (is_of(name, metrics[m]->name))
+            return !metrics[m]->higher_is_better;
+    return is_of(name, regression_measures[REGRESSION_MAE].name) ||
+           is_of(name, regression_measures[REGRESSION_RMSE].name);
 }
 
 static enum err_code add_baseline(struct arena *a, const cJSON *baseline, const char *path,
@@ -101,6 +106,9 @@ static enum err_code add_baseline(struct arena *a, const cJSON *baseline, const 
                                   int *count, struct err *e)
 {
     const cJSON *found = baseline_find(baseline, name);
+    if (is_of(name, regression_measures[REGRESSION_BIAS].name))
+        FAIL(e, ERR_USAGE,
+             "%.80s is best at 0, neither high nor low: bound it on both sides by --require", name);
     if (!found)
         FAIL(e, ERR_USAGE, "the baseline %s has no \"%.80s\"", path, name);
     if (cJSON_IsNull(found))

@@ -86,8 +86,18 @@ static bool all_defined(const struct run *run, const int32_t *weights)
     return true;
 }
 
+int bootstrap_redraws(const struct bootstrap_options *options, int64_t record_count)
+{
+    int64_t drawn = options->draws * record_count;
+    int64_t bound = drawn > 0 ? BOOTSTRAP_DRAWN_MAX / drawn + 1 : options->redraw_max;
+    if (bound < BOOTSTRAP_REDRAWS_MIN)
+        bound = BOOTSTRAP_REDRAWS_MIN;
+    return bound < options->redraw_max ? (int)bound : options->redraw_max;
+}
+
 static void draw_weights(struct run *run, int64_t draw, int32_t *weights)
 {
+    const int redraw_max = bootstrap_redraws(run->options, run->record_count);
     for (int attempt = 0;; attempt++) {
         struct rng rng =
             rng_at(run->options->seed, RNG_STREAM_BOOTSTRAP, (uint64_t)attempt, (uint64_t)draw);
@@ -96,7 +106,7 @@ static void draw_weights(struct run *run, int64_t draw, int32_t *weights)
             weights[rng_below(&rng, run->record_count)]++;
         if (all_defined(run, weights))
             return;
-        if (attempt == run->options->redraw_max) {
+        if (attempt == redraw_max) {
             atomic_fetch_add(&run->incomplete, 1);
             return;
         }

@@ -12,10 +12,15 @@
 
 #include "metric/metric.h"
 
+/* Records drawn at most by redraw_max beyond BOOTSTRAP_REDRAWS_MIN: where classes are rare, draws without
+ * end would never have all of them. Left out is told by `incomplete`. */
+#define BOOTSTRAP_DRAWN_MAX INT64_C(400000000)
+#define BOOTSTRAP_REDRAWS_MIN 100
+
 struct bootstrap_options {
     int64_t draws;  /* 0: no intervals */
     double level;   /* share of the draws inside the interval: 0.95 */
-    int redraw_max; /* per draw */
+    int redraw_max; /* per draw; fewer where BOOTSTRAP_DRAWN_MAX says so */
     uint64_t seed;
     int threads;
 };
@@ -45,6 +50,9 @@ struct bootstrap {
     int64_t redraws;    /* draws thrown away in all */
     int64_t incomplete; /* draws that had to leave a class out */
 };
+
+/* How often one draw of so many records may be drawn again. */
+int bootstrap_redraws(const struct bootstrap_options *options, int64_t record_count);
 
 /* rankings [K] are of the same records. Owns: bootstrap_free. Errors: ERR_MEMORY. */
 enum err_code bootstrap_run(struct bootstrap *b, const struct ranking *rankings,

@@ -14,10 +14,6 @@
 #include "train/predictions.h"
 #include "train/series_run.h"
 
-/* Records drawn at most until a draw has every class: with rare classes in a small test fold draws without
- * end would have none. What is left out then is told. */
-#define DRAWN_MAX 400000000
-
 static const char *series_metric(const struct series_run *r)
 {
     return r->of_values ? "macro_r2" : "macro_auroc";
@@ -63,11 +59,8 @@ static enum err_code published_interval(struct run_series *s, struct series_run 
     options.threads = s->threads;
     enum err_code code =
         predictions_read(path_join(&s->arena, r->folder, "predictions.csv"), &p, e);
-    if (code == ERR_OK) {
-        int64_t most = DRAWN_MAX / (options.draws * (p.count > 0 ? p.count : 1));
-        options.redraw_max = most < options.redraw_max ? (int)most + 1 : options.redraw_max;
+    if (code == ERR_OK)
         code = evaluation_make(&ev, &p, &options, e);
-    }
     if (code == ERR_OK) {
         r->interval = ev.macro_intervals[metric_index("auroc")];
         r->incomplete = ev.incomplete;

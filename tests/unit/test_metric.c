@@ -322,6 +322,12 @@ static void test_bootstrap_threads_and_bound(void **state)
         bootstrap_free(&b);
     }
     bootstrap_free(&first);
+    options = BOOTSTRAP_PTBXL; /* 100 draws of 2,000 records, 400 million in all */
+    assert_int_equal(bootstrap_redraws(&options, 2000), 2001);
+    assert_int_equal(bootstrap_redraws(&options, 1), options.redraw_max);
+    assert_int_equal(bootstrap_redraws(&options, 1 << 30), BOOTSTRAP_REDRAWS_MIN);
+    options = BOOTSTRAP_DEFAULTS;
+    assert_int_equal(bootstrap_redraws(&options, 1 << 20), options.redraw_max);
     options.draws = 0;
     assert_int_equal(bootstrap_run(&b, rankings, CLASSES, &options, NULL), ERR_OK);
     assert_true(isnan(b.macro[0].low));

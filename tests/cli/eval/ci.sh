@@ -31,3 +31,11 @@ grep -c '<failure' compared.xml met.xml
 cut -d, -f1-4 compared.csv
 ecgfm eval -q --predictions absent.csv --require 'n>=1' --junit met.xml
 cat met.xml
+printf 'id,fold,patient,v_age,e_age\nr1,9,1,50,51\nr2,9,2,60,58\n' >values.csv
+ecgfm eval -q --predictions values.csv --bootstrap 0 --out values.json >/dev/null
+sed 's/,58$/,50/' values.csv >worse.csv
+eval_values() { ecgfm eval -q --predictions "$1" --bootstrap 0 --baseline values.json --max-drop 0 --baseline-metrics "$2" >/dev/null; echo $?; }
+eval_values values.csv mae,macro_rmse,rmse.age
+eval_values worse.csv mae
+eval_values worse.csv macro_bias
+eval_values worse.csv bias.age
