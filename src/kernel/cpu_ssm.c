@@ -222,7 +222,7 @@ static void gated_norm_bwd(void *dx_, void *dh_, void *dg, void *db, const void 
     float *dx = dx_, *dh = dh_;
     const float *dy = dy_, *x = x_, *h = h_, *mean = mean_, *rstd = rstd_;
     int64_t groups = (M + GROUP_ROWS - 1) / GROUP_ROWS;
-    float *sums = dg ? kernel_scratch(SCRATCH_SHARED, groups * 2 * D) : NULL;
+    float *sums = dg || db ? kernel_scratch(SCRATCH_SHARED, groups * 2 * D) : NULL;
     PARALLEL_SHARES(groups, 1, M * D, {
         float *work = kernel_scratch(SCRATCH_TASK, v->gated_floats(D));
         for (int64_t group = from; group < to; group++) {
@@ -238,10 +238,10 @@ static void gated_norm_bwd(void *dx_, void *dh_, void *dg, void *db, const void 
             }
         }
     });
-    if (!dg)
-        return;
-    v->column_sums(dg, sums, NULL, groups, D, 2 * D);
-    v->column_sums(db, sums + D, NULL, groups, D, 2 * D);
+    if (dg)
+        v->column_sums(dg, sums, NULL, groups, D, 2 * D);
+    if (db)
+        v->column_sums(db, sums + D, NULL, groups, D, 2 * D);
 }
 
 void cpu_ssm_members(struct backend *k)

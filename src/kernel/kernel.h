@@ -257,7 +257,7 @@ struct backend {
     void (*gated_norm_fwd)(void *y, void *mean, void *rstd, const void *x, const void *h,
                            const void *g, const void *b, int64_t M, int64_t D, double epsilon,
                            const struct dropout *d);
-    /* dx, dh, and both of dg and db may be NULL; the latter always add. */
+    /* Each of dx, dh, dg and db may be NULL; the latter two always add. */
     void (*gated_norm_bwd)(void *dx, void *dh, void *dg, void *db, const void *dy, const void *x,
                            const void *h, const void *g, const void *mean, const void *rstd,
                            int64_t M, int64_t D, const struct dropout *d, int add_x, int add_h);

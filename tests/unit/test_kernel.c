@@ -537,7 +537,7 @@ static void gated_norm_bwd(struct run *r, const int64_t *s)
     struct dropout d = {(double)s[4] / 10, s[5] * D, 5, 6, 7};
     run_seal(r);
     r->k->gated_norm_bwd(s[6] & 1 ? NULL : dx, s[6] & 2 ? NULL : dh, s[6] & 4 ? NULL : dg,
-                         s[6] & 4 ? NULL : db, dy, x, h, g, mean, rstd, M, D, s[4] ? &d : NULL,
+                         s[6] & 8 ? NULL : db, dy, x, h, g, mean, rstd, M, D, s[4] ? &d : NULL,
                          (int)s[2], (int)s[3]);
 }
 
@@ -1176,7 +1176,9 @@ static const struct kernel_case cases[] = {
       {300, 256, 0, 1, 2, 100, 0},
       {70, 129, 1, 1, 0, 0, 1},
       {70, 130, 0, 0, 2, 7, 2},
-      {70, 131, 0, 0, 2, 10, 4}}},
+      {70, 131, 0, 0, 2, 10, 12},
+      {70, 131, 0, 0, 2, 10, 4},
+      {70, 131, 0, 0, 2, 10, 8}}},
     {CASE(glu_fwd), {{1, 1}, {3, 70}, {300, 257}}},
     {CASE(glu_bwd), {{1, 1, 0}, {3, 70, 1}, {300, 257, 0}}},
     {CASE(batchnorm_fwd),
