@@ -320,6 +320,31 @@ enum err_code model_allocate(struct model *m, uint64_t seed, struct err *e)
     return ERR_OK;
 }
 
+static enum err_code refuse_shape(const struct param *to, const struct param *from, struct err *e)
+{
+    char text[2][120] = {"", ""};
+    for (int side = 0; side < 2; side++) {
+        const struct param *p = side ? from : to;
+        for (int i = 0, at = 0; i < p->rank; i++)
+            at += snprintf(text[side] + at, sizeof text[side] - (size_t)at, "%s%lld", i ? "," : "",
+                           (long long)p->shape[i]);
+    }
+    FAIL(e, ERR_MODEL, "parameter %s is of another shape: expected [%s], found [%s]", to->name,
+         text[0], text[1]);
+}
+
+/* What was added to the given weights is not dropped without a word. */
+static enum err_code check_added(const struct model *m, const struct model *from, struct err *e)
+{
+    for (int i = 0; i < from->params.count; i++) {
+        const struct param *p = from->params.items[i];
+        if (p->added && str_starts_with(p->name, "encoder.") && !param_find(&m->params, p->name))
+            FAIL(e, ERR_MODEL, "parameter %s of the given weights has no place in the model",
+                 p->name);
+    }
+    return ERR_OK;
+}
+
 static enum err_code copy_scope(struct model *m, const struct model *from, const char *scope,
                                 struct err *e)
 {
@@ -329,12 +354,15 @@ static enum err_code copy_scope(struct model *m, const struct model *from, const
         if (strncmp(to->name, scope, length) != 0 || to->name[length] != '.')
             continue;
         const struct param *p = param_find(&from->params, to->name);
-        if (!p && to->added)
+        /* additions are learned from their start on; low-rank ones start as nothing */
+        if (!p && to->added && (!to->frozen || strstr(to->name, ".lora.")))
             continue;
-        if (!p || p->rank != to->rank ||
+        if (!p)
+            FAIL(e, ERR_MODEL, "parameter %s is missing in the given weights%s", to->name,
+                 to->added ? ", and would not be learned" : "");
+        if (p->rank != to->rank ||
             memcmp(p->shape, to->shape, (size_t)to->rank * sizeof to->shape[0]) != 0)
-            FAIL(e, ERR_MODEL, "parameter %s is %s in the given weights", to->name,
-                 p ? "of another shape" : "missing");
+            return refuse_shape(to, p, e);
         memcpy(m->values + to->offset, from->values + p->offset,
                (size_t)to->numel * sizeof *m->values);
     }
@@ -343,6 +371,7 @@ static enum err_code copy_scope(struct model *m, const struct model *from, const
 
 enum err_code model_copy_encoder(struct model *m, const struct model *from, struct err *e)
 {
+    TRY(check_added(m, from, e));
     return copy_scope(m, from, "encoder", e);
 }
 

@@ -90,8 +90,9 @@ enum err_code model_create(struct model *m, const struct cJSON *spec,
 void model_free(struct model *m); /* accepts a zeroed struct */
 /* Allocates values and initializes them from the seed. */
 enum err_code model_allocate(struct model *m, uint64_t seed, struct err *e);
-/* Copies the values of every "encoder.*" parameter; specs must agree. What is `added` and not there stays
- * as it is. ERR_MODEL naming the first parameter that is missing or has another shape. */
+/* Copies the values of every "encoder.*" parameter; specs must agree. What is `added`, not there and not
+ * frozen stays as it is. ERR_MODEL naming the first parameter that is missing, has another shape, or was
+ * added to *from and has no place in *m. */
 enum err_code model_copy_encoder(struct model *m, const struct model *from, struct err *e);
 
 /* Makes *out, initialized here, a model without low-rank additions whose layers have them in their

@@ -1,6 +1,7 @@
 #include "train/adapt.h"
 
 #include <cjson/cJSON.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,9 +52,14 @@ bool adapt_encoder_is_random(const struct adapt *a)
 /* Over what a preset or file says of the network: the way of adapting, then the recipe. */
 static enum err_code apply_settings(struct adapt *a, struct err *e)
 {
+    char width[24];
+    int64_t adapter_width = a->model.network.adapter_width; /* the adapters that are there */
+    snprintf(width, sizeof width, "%lld", (long long)adapter_width);
     if (a->tuning.adapt)
         TRY(option_set_words(a->set, adaptation_find(a->tuning.adapt)->defaults, OPTION_FROM_PRESET,
                              false, e));
+    if (adapter_width > 0)
+        TRY(option_set_text(a->set, "network.adapter_width", width, OPTION_FROM_PRESET, e));
     return a->tuning.recipe ? recipe_apply(a->set, a->tuning.recipe, a->model.network.backbone, e)
                             : ERR_OK;
 }
@@ -340,6 +346,10 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
     if (!a->options.weights)
         FAIL(e, ERR_USAGE, "--weights is missing: a run folder, a model file, or random");
     TRY(experiment_defaults(a->set, &a->data, e));
+    if (!a->tuning.adapt && option_set_source(a->set, "aggregation") == OPTION_FROM_DATA)
+        /* what a probe is fitted to, the mean of features over windows, is that of logits */
+        TRY(option_set_text(a->set, "aggregation", aggregation_names[AGGREGATE_MEAN_LOGIT],
+                            OPTION_FROM_DATA, e));
     cJSON *spec = NULL;
     struct contract contract;
     bool random = weights_are_random(a);
@@ -368,8 +378,9 @@ enum err_code adapt_open(struct adapt *a, struct adapt_data *data, struct err *e
     }
     cJSON_Delete(spec);
     TRY(code);
-    if (a->tuning.adapt)
-        TRY(adaptation_apply(adaptation_find(a->tuning.adapt), &a->result, e));
+    /* nothing of a probe's encoder learns */
+    const char *adaptation = a->tuning.adapt ? a->tuning.adapt : "head";
+    TRY(adaptation_apply(adaptation_find(adaptation), &a->result, e));
     TRY(positive_weights_set(a, data, e));
     TRY(held_out_check(a, data, e));
     const char *weights = random ? NULL : model_path(&a->set->arena, a->options.weights);

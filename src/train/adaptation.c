@@ -38,7 +38,7 @@ static void list_layers(const struct model *m, struct buf *out)
         const struct param *p = m->params.items[i];
         int length = (int)strlen(p->name) - (int)strlen(".weight"), from = length, points = 0;
         if (!str_starts_with(p->name, "encoder.") || !str_ends_with(p->name, ".weight") ||
-            !p->product)
+            !p->product || p->rank != 2 || str_ends_with(p->name, ".recurrent.weight"))
             continue;
         while (from > 0 && (p->name[from - 1] != '.' || ++points < 2))
             from--;

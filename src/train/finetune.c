@@ -199,13 +199,13 @@ enum err_code finetune_run(struct adapt *a, struct err *e)
     if (code == ERR_OK) {
         cJSON *extra = describe(a, t);
         struct model *m = NULL;
-        code = save_adapter(a, &c.data, e);
-        if (code == ERR_OK)
-            code = settle(a, &m, e);
+        code = settle(a, &m, e);
         if (code == ERR_OK)
             code = adapt_finish(a, m, &c.data, extra, e);
         else
             cJSON_Delete(extra);
+        if (code == ERR_OK) /* last: the base may be gone by now, and the run is whole without it */
+            code = save_adapter(a, &c.data, e);
     }
     scorer_close(c.scorer);
     free(c.scores);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "model/aggregate.h"
 #include "model/scorer.h"
 #include "train/adapt.h"
 #include "train/classifier.h"
@@ -72,6 +73,9 @@ static enum err_code check_classifier(const struct adapt *a, struct err *e)
             x->labels.task);
     if (a->options.positive_weights && !row->weighs)
         FAIL(e, ERR_USAGE, "positive_weights: classifier %s has no loss to weigh", row->name);
+    if (!row->head && strcmp(a->options.aggregation, aggregation_names[AGGREGATE_MEAN_LOGIT]) != 0)
+        FAIL(e, ERR_USAGE, "aggregation %s: classifier %s scores the mean of features over windows",
+             a->options.aggregation, row->name);
     return ERR_OK;
 }
 

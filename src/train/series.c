@@ -169,8 +169,15 @@ struct fractions {
 static enum err_code fractions_choose(struct run_series *s, struct fractions *f, struct err *e)
 {
     const struct series_options *o = s->options;
-    const char *text = o->fractions ? o->fractions : o->curve ? "0.005,0.01,0.1,1" : "1";
+    const char *text = o->fractions ? o->fractions : "0.005,0.01,0.1,1";
     const char *words[PARTS_MAX];
+    if (!o->fractions && !o->curve) {
+        *f = (struct fractions){.items = {s->given->options.label_fraction}, .count = 1};
+        return ERR_OK;
+    }
+    if (option_set_source(s->set, "label_fraction") >= OPTION_FROM_FILE)
+        FAIL(e, ERR_USAGE, "label_fraction is set beside %s; leave one of them out",
+             o->fractions ? "fractions" : "curve");
     TRY(list_split(s, "fractions", text, words, &f->count, e));
     for (int i = 0; i < f->count; i++)
         if (!str_to_f64(words[i], false, &f->items[i]) || !(f->items[i] > 0 && f->items[i] <= 1))

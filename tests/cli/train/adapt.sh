@@ -28,6 +28,23 @@ ecgfm finetune --data data --weights adapter --batch 8 --epochs 1 --bootstrap 0 
 cmp <(ecgfm inspect adapter/model.safetensors --quiet | grep adapter1) <(ecgfm inspect again/model.safetensors --quiet | grep adapter1) \
     && echo "adapters kept"
 
+# Adapters keep the width that they have; none comes or goes untold; two widths are named.
+ecgfm finetune --data data --weights pre --batch 8 --epochs 1 --bootstrap 0 --adapt adapter --network.adapter_width 8 \
+    --out narrow --quiet >/dev/null
+narrow=(ecgfm finetune --data data --weights narrow --batch 8 --epochs 1 --bootstrap 0 --quiet --adapt)
+"${narrow[@]}" adapter --out narrower >/dev/null && learned narrower
+refused "${narrow[@]}" adapter --network.adapter_width 16 --out bad
+refused "${narrow[@]}" full --network.adapter_width 0 --out bad
+refused ecgfm probe --data data --weights pre --bootstrap 0 --network.adapter_width 8 --out bad-probe --quiet
+# A base that goes away during the run costs the adapter alone.
+cp -r pre base
+mkdir gone
+"${tune[@]}" --adapt lora --weights base --epochs 3 --out gone 2>/dev/null >/dev/null & run=$!
+for _ in $(seq 600); do [ -s gone/metrics.jsonl ] && break; sleep 0.02; done
+mv base moved
+wait $run || true
+ls gone/model.safetensors gone/metrics.json
+
 refused ecgfm convert --adapter lora full other.safetensors --quiet | sed 's/encoder [0-9a-f]*, this one is [0-9a-f]*$/another/'
 refused ecgfm infer --model lora/adapter.safetensors data --quiet
 refused "${tune[@]}" --adapt lora --lora.targets nowhere --out bad

@@ -9,6 +9,10 @@ value() { tr -d '\n\t ' <"$1/config.json" | grep -o "\"$2\":{[^}]*}"; }
 for key in aggregation input.rate_hz input.seconds input.normalization input.windows input.lowpass_hz; do
     value plain $key
 done
+# A probe is fitted to the mean of features over windows: its windows are not those of the protocol.
+ecgfm finetune --data set --weights random "${small[@]}" --epochs 1 --batch 16 --bootstrap 0 --quiet --out tuned >/dev/null
+value tuned aggregation
+"${probe[@]}" "${small[@]}" --classifier knn --aggregation max --out bad 2>&1 | sed 's/^[^:]*: //'
 "${probe[@]}" "${small[@]}" --out mean --aggregation mean --input.seconds 2 >/dev/null
 value mean aggregation
 value mean input.seconds
@@ -16,7 +20,7 @@ fm=(--model ecg-fm-small --w2v.width 16 --w2v.depth 1 --w2v.heads 2 --w2v.conv-w
     --w2v.position-kernel 8 --w2v.position-groups 4)
 "${probe[@]}" "${fm[@]}" --out fm >/dev/null
 for key in aggregation input.rate_hz input.seconds input.normalization input.windows; do value fm $key; done
-ecgfm inspect plain/model.safetensors --json --quiet | tr -d '\n\t ' | grep -o '"aggregation":"max"' | sort -u
+ecgfm inspect tuned/model.safetensors --json --quiet | tr -d '\n\t ' | grep -o '"aggregation":"max"' | sort -u
 
 # The same numbers in other units, but for a training record without a label of the task: that has no say.
 mv set other

@@ -41,6 +41,7 @@ refused "${bench[@]}" --out none --tasks super,rythm
 refused "${bench[@]}" --out none --methods finetune,prob
 refused "${bench[@]}" --out none --fractions 0.1,2
 refused "${bench[@]}" --out alone | grep -o 'holds a run.*'
+refused ecgfm finetune "${small[@]}" --weights random --curve --label_fraction 0.5 --out none
 [ -e none/table.md ] || echo "nothing ran"
 
 # Controls: the network of the weights without what it has learned.
@@ -49,6 +50,8 @@ ecgfm pretrain --data data --vit.width 16 --vit.depth 1 --vit.heads 2 --input.se
 ecgfm probe --data data --weights mae --controls --curve --fractions 0.3,1 --bootstrap 20 --out curve --quiet >curve.txt
 cmp curve.txt curve/table.md && grep -E '^\|' curve.txt | sed 's/[01]\.[0-9]* \[[^]]*\]/0.0 [0.0, 0.0]/g; s/ \+/ /g'
 cut -d, -f 1,3-5,8 curve/table.csv
+ecgfm probe --data data --weights mae --seeds 2 --label_fraction 0.3 --bootstrap 20 --out half --quiet >/dev/null
+cut -d, -f 1,3-5,8 half/table.csv
 tr -d '\n\t ' <curve/super-random-f1-s0/config.json | grep -o '"untrained":{"value":true'
 cmp -s curve/super-probe-f1-s0/predictions.csv curve/super-random-f1-s0/predictions.csv || echo "another encoder"
 
