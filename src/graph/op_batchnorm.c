@@ -16,6 +16,11 @@ struct tensor *t_batchnorm(struct tape *t, struct tensor *x, struct tensor *g, s
                        &(struct op_attributes){.i = {act, running}, .f = {epsilon}});
 }
 
+bool batchnorm_of_one_row(const struct node *n)
+{
+    return n->op == &op_batchnorm && !n->attr.i[1] && tensor_rows(n->input[0]) < 2;
+}
+
 static struct tensor *residual_of(const struct node *n)
 {
     return n->input_count > RESIDUAL ? n->input[RESIDUAL] : NULL;

@@ -38,6 +38,8 @@ struct tensor *t_conv_strided(struct tape *t, struct tensor *x, struct tensor *w
 struct tensor *t_batchnorm(struct tape *t, struct tensor *x, struct tensor *g, struct tensor *b,
                            struct tensor *mean, struct tensor *var, struct tensor *residual,
                            double epsilon, enum activation act);
+/* Does the node normalize by the statistics of one row, which has no variance? */
+bool batchnorm_of_one_row(const struct node *n);
 /* x [B,T,C] -> [B,N,C]: mean or maximum of windows of tokens, `padding` tokens (at most half the width)
  * at either end, N as PyTorch's MaxPool1d and AvgPool1d with ceil_mode have it. */
 struct tensor *t_pool_windows(struct tape *t, struct tensor *x, enum pool_kind kind, int64_t width,

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "format/safetensors.h"
+#include "graph/ops.h"
 #include "nn/optimizer.h"
 #include "train/interrupt.h"
 
@@ -213,6 +214,12 @@ enum err_code trainer_open(struct trainer **out, const struct trainer_options *o
     t->loss = task->build
                   ? task->build(task->context, &b, batch, t->parts, t->part_names, &t->part_count)
                   : model_loss(&b, m, batch);
+    for (int i = 0; i < tape_node_count(t->tape); i++)
+        if (batchnorm_of_one_row(tape_node(t->tape, i)))
+            FAIL(e, ERR_USAGE,
+                 "batch %lld: a batch norm would have the statistics of one value, which has no "
+                 "variance; take a batch of 2 or more, and as many training records",
+                 (long long)batch);
     tape_keep(t->tape, t->loss);
     if (options->accumulate == 1) /* else gradients outlive a forward pass */
         tape_own_gradients(t->tape, m->params.total);

@@ -223,6 +223,34 @@ static void test_layers(void **state)
     model_free(&m);
 }
 
+/* One row has no variance: refused where the batch's statistics are taken, not where tokens give rows. */
+static void test_one_row(void **state)
+{
+    (void)state;
+    static const struct trainer_options options = {
+        .epochs = 1, .accumulate = 1, .head_rate = 1, .encoder_rate = 1, .embed_rate = 1};
+    static const struct trainer_task task;
+    static const char *const heads[] = {"linear", "mlp"};
+    for (int mlp = 0; mlp < 2; mlp++)
+        for (int64_t batch = 1; batch <= 2; batch++) {
+            struct err e = {0};
+            struct model m;
+            struct trainer *t;
+            char spec[200];
+            snprintf(spec, sizeof spec,
+                     "{\"network\":{\"backbone\":\"xresnet1d\",\"head\":\"%s\"},"
+                     "\"xresnet1d\":{\"depth\":\"18\",\"width\":8}}",
+                     heads[mlp]);
+            classifier(&m, spec, 3, 100);
+            bool refused = mlp && batch == 1;
+            assert_int_equal(trainer_open(&t, &options, &task, &m, batch, 5, &e),
+                             refused ? ERR_USAGE : ERR_OK);
+            assert_true(!refused || strstr(e.message, "batch 1"));
+            trainer_close(t);
+            model_free(&m);
+        }
+}
+
 /* Along one direction, in double. */
 static void test_clocs(void **state)
 {
@@ -281,6 +309,8 @@ static void test_clocs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_state), cmocka_unit_test(test_company),
-                                       cmocka_unit_test(test_layers), cmocka_unit_test(test_clocs)};
+                                       cmocka_unit_test(test_layers),
+                                       cmocka_unit_test(test_one_row),
+                                       cmocka_unit_test(test_clocs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
