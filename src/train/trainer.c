@@ -55,10 +55,11 @@ static const struct option trainer_rows[] = {
     OPT_INT(trainer_options, freeze, "0", 0, 1000, NULL,
             "layers kept fixed: 1 is the embedding, 2 also the first block, and so on"),
     OPT_INT(trainer_options, freeze_steps, "0", 0, 1e12, NULL,
-            "steps in which the encoder stays as it is, before all learns"),
+            "steps in which the encoder does not learn (statistics of batch norms go on moving)"),
     OPT_FLOAT(trainer_options, freeze_epochs, "0", 0, 1e6, NULL, "the same in epochs; they add up"),
     OPT_INT(trainer_options, unfreeze_steps, "0", 0, 1e12, NULL,
-            "steps from which on one more layer learns, from the last one down; 0: all at once"),
+            "steps from which on one more layer learns, from the last one down; 0: all at once "
+            "(statistics of batch norms move from the start)"),
     OPT_FLOAT(trainer_options, unfreeze_epochs, "0", 0, 1e6, NULL,
               "the same in epochs; they add up"),
     OPT_FLOAT(trainer_options, checkpoint_seconds, "30", 0, 1e6, "s",
@@ -154,6 +155,20 @@ static enum err_code schedule_index(const struct trainer_options *o, int *out, s
          near >= 0 ? names[near] : "");
 }
 
+static double encoder_rate(const struct trainer_options *o, const struct param *x)
+{
+    return o->encoder_rate * (x->layer == 0 ? o->embed_rate : 1);
+}
+
+/* What has no rate is frozen before the tape is recorded: its batch norms keep their statistics. */
+static void encoder_freeze(const struct trainer_options *o, struct param_table *p)
+{
+    param_freeze_layers(p, (int)o->freeze);
+    for (int i = 0; i < p->count; i++)
+        if (str_starts_with(p->items[i]->name, "encoder.") && encoder_rate(o, p->items[i]) == 0)
+            p->items[i]->frozen = true;
+}
+
 /* Who learns how fast and from when on, for the complete table. What no gradient reaches is not decayed
  * either. */
 static void rates_set(struct trainer *t)
@@ -168,7 +183,7 @@ static void rates_set(struct trainer *t)
     for (int i = 0; i < p->count; i++) {
         struct param *x = p->items[i];
         bool encoder = str_starts_with(x->name, "encoder.");
-        x->rate = encoder ? o->encoder_rate * (x->layer == 0 ? o->embed_rate : 1) : o->head_rate;
+        x->rate = encoder ? encoder_rate(o, x) : o->head_rate;
         if (encoder && o->group_decay > 0)
             x->rate *= pow(o->group_decay, x->layer == 0 ? 2 : 1);
     }
@@ -208,12 +223,15 @@ enum err_code trainer_open(struct trainer **out, const struct trainer_options *o
     if (options->freeze > m->params.layer_max)
         FAIL(e, ERR_USAGE, "freeze %lld: the encoder has %d layers", (long long)options->freeze,
              m->params.layer_max);
-    param_freeze_layers(&m->params, (int)options->freeze);
+    encoder_freeze(options, &m->params);
     t->tape = tape_new(t->backend, true);
     struct build b = {.tape = t->tape, .params = &m->params};
     t->loss = task->build
                   ? task->build(task->context, &b, batch, t->parts, t->part_names, &t->part_count)
                   : model_loss(&b, m, batch);
+    if (!t->loss->needs_grad)
+        FAIL(e, ERR_USAGE, "encoder_rate %g: nothing else is there to learn",
+             options->encoder_rate);
     for (int i = 0; i < tape_node_count(t->tape); i++)
         if (batchnorm_of_one_row(tape_node(t->tape, i)))
             FAIL(e, ERR_USAGE,

@@ -251,6 +251,52 @@ static void test_one_row(void **state)
         }
 }
 
+/* At rate 0 the encoder, or what comes before its first block, stays as it is, statistics too. */
+static void test_rate_of_zero(void **state)
+{
+    (void)state;
+    enum { B = 4, L = 3, T = 50 };
+    float x[B * L * T], y[B * 2] = {1};
+    int64_t samples[B] = {0};
+    fill(x, B * L * T, 3);
+    for (int embed = 0; embed < 2; embed++) {
+        struct trainer_options options = {.epochs = 1,
+                                          .accumulate = 1,
+                                          .lr = 1e-2,
+                                          .beta1 = 0.9,
+                                          .beta2 = 0.95,
+                                          .epsilon = 1e-8,
+                                          .layer_decay = 1,
+                                          .head_rate = 1,
+                                          .encoder_rate = embed,
+                                          .embed_rate = !embed};
+        struct trainer_task task = {0};
+        struct err e = {0};
+        struct model m;
+        struct trainer *t;
+        classifier(&m, xresnet, L, T);
+        size_t bytes = (size_t)m.params.total * sizeof(float);
+        float *before = malloc(bytes);
+        memcpy(before, m.values, bytes);
+        struct batch batch = {.count = B, .x = x, .targets = y, .samples = samples};
+        assert_int_equal(trainer_open(&t, &options, &task, &m, B, 5, &e), ERR_OK);
+        assert_int_equal(trainer_start(t, 10, &e), ERR_OK);
+        assert_int_equal(trainer_step(t, &batch, &e), ERR_OK);
+        assert_int_equal(trainer_step(t, &batch, &e), ERR_OK);
+        for (int i = 0; i < m.params.count; i++) {
+            const struct param *p = m.params.items[i];
+            bool encoder = strncmp(p->name, "encoder.", 8) == 0;
+            bool moved = memcmp(before + p->offset, m.values + p->offset,
+                                (size_t)p->numel * sizeof(float)) != 0;
+            if (moved == (encoder && (!embed || p->layer == 0)))
+                fail_msg("%s: %s", p->name, moved ? "moved" : "stayed");
+        }
+        free(before);
+        trainer_close(t);
+        model_free(&m);
+    }
+}
+
 /* Along one direction, in double. */
 static void test_clocs(void **state)
 {
@@ -308,9 +354,11 @@ static void test_clocs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_state), cmocka_unit_test(test_company),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_state),
+                                       cmocka_unit_test(test_company),
                                        cmocka_unit_test(test_layers),
                                        cmocka_unit_test(test_one_row),
+                                       cmocka_unit_test(test_rate_of_zero),
                                        cmocka_unit_test(test_clocs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
