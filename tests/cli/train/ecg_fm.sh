@@ -30,4 +30,4 @@ for key in lr optimizer w2v.feature_gradient w2v.dropout w2v.activation_dropout;
 for key in lr w2v.feature_gradient; do value own $key; done
 
 ecgfm synth --out brief --records 20 --duration 6 --seed 3 --quiet >/dev/null
-"${pre[@]}" "${tiny[@]}" --data brief --out none 2>&1 >/dev/null | grep -o 'records cannot be used\|takes 2500 at once, and'
+"${pre[@]/#data/brief}" "${tiny[@]}" --out none 2>&1 >/dev/null | grep -o 'records cannot be used\|takes 2500 at once, and'
