@@ -56,6 +56,7 @@ enum err_code run_folder_open(struct run_folder *run, const char *path, bool fre
     if (flock(run->lock, LOCK_EX | LOCK_NB) != 0)
         FAIL(e, ERR_USAGE, "run folder %s: another process is working in it", path);
     dir_remove_temporaries(path);
+    dir_remove_temporaries(run_path(run, "plots"));
     for (int i = 0; fresh && own_files[i]; i++)
         TRY(file_remove(run, own_files[i], e));
     if (fresh)
