@@ -23,9 +23,6 @@ struct tensor *t_conv(struct tape *t, struct tensor *x, struct tensor *w, struct
  * Source: Gu et al. 2022 (S4D) */
 struct tensor *t_ssm(struct tape *t, struct tensor *x, struct tensor *step, struct tensor *real,
                      struct tensor *imaginary, struct tensor *output, struct tensor *skip);
-/* x [..,2D] -> [..,D]: the first half times the logistic function of the second. Source: Dauphin et
- * al. 2017 */
-struct tensor *t_glu(struct tape *t, struct tensor *x);
 /* The same without weight norm, centred on every `stride`-th token: N = (T - 1) / stride + 1 rounded down
  * [B,N,O]; not padded (odd widths): only where all taps meet tokens, N = (T - width) / stride + 1. */
 struct tensor *t_conv_strided(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
@@ -44,7 +41,8 @@ bool batchnorm_of_one_row(const struct node *n);
  * at either end, N as PyTorch's MaxPool1d and AvgPool1d with ceil_mode have it. */
 struct tensor *t_pool_windows(struct tape *t, struct tensor *x, enum pool_kind kind, int64_t width,
                               int64_t stride, int64_t padding, bool ceil);
-/* x [..,D], h [..,2D], g [D], b [D] -> t_layernorm(x + dropout(t_glu(h))), dropout where gradients flow */
+/* x [..,D], h [..,2D], g [D], b [D] -> t_layernorm(x + dropout(glu(h))), dropout where gradients flow; glu:
+ * the first half times the logistic function of the second. Source: Dauphin et al. 2017 */
 struct tensor *t_gated_norm(struct tape *t, struct tensor *x, struct tensor *h, struct tensor *g,
                             struct tensor *b, double p, double epsilon);
 /* x -> act(x), same shape */

@@ -166,24 +166,6 @@ static void ssm_bwd(void *dx_, const struct ssm_gradients *g, const void *dy_, c
 
 /* ---- gated linear units ---------------------------------------------------------------------- */
 
-static void glu_fwd(void *y_, const void *x_, int64_t M, int64_t D)
-{
-    const struct vector_kernels *v = vector_in_use();
-    float *y = y_;
-    const float *x = x_;
-    PARALLEL_SHARES(M, 1, M * D, { v->glu_fwd(y + from * D, x + from * 2 * D, to - from, D); });
-}
-
-static void glu_bwd(void *dx_, const void *dy_, const void *x_, int64_t M, int64_t D, int add)
-{
-    const struct vector_kernels *v = vector_in_use();
-    float *dx = dx_;
-    const float *dy = dy_, *x = x_;
-    PARALLEL_SHARES(M, 1, M * D, {
-        v->glu_bwd(dx + from * 2 * D, dy + from * D, x + from * 2 * D, to - from, D, add);
-    });
-}
-
 /* The part of a generator that is row m's; of rows of D numbers in groups of d->group_size. */
 static struct rng row_rng(const struct dropout *d, int64_t m, int64_t D, int64_t *skip)
 {
@@ -246,8 +228,6 @@ static void gated_norm_bwd(void *dx_, void *dh_, void *dg, void *db, const void 
 
 void cpu_ssm_members(struct backend *k)
 {
-    k->glu_fwd = glu_fwd;
-    k->glu_bwd = glu_bwd;
     k->gated_norm_fwd = gated_norm_fwd;
     k->gated_norm_bwd = gated_norm_bwd;
     k->ssm_fwd = ssm_fwd;

@@ -250,10 +250,8 @@ struct backend {
     void (*ssm_bwd)(void *dx, const struct ssm_gradients *d, const void *dy, const void *x,
                     const struct ssm *s, int add);
 
-    /* x[M,2D] is a and b, [M,D] each: y[M,D] = a / (1 + exp(-b)). Source: Dauphin et al. 2017 */
-    void (*glu_fwd)(void *y, const void *x, int64_t M, int64_t D);
-    void (*glu_bwd)(void *dx, const void *dy, const void *x, int64_t M, int64_t D, int add);
-    /* y[M,D] = layer norm of x[M,D] + dropout(glu(h[M,2D])); d NULL: no dropout. */
+    /* y[M,D] = layer norm of x[M,D] + dropout(glu(h[M,2D])); d NULL: no dropout. With h as a and b, [M,D]
+     * each, glu(h) = a / (1 + exp(-b)). Source: Dauphin et al. 2017 */
     void (*gated_norm_fwd)(void *y, void *mean, void *rstd, const void *x, const void *h,
                            const void *g, const void *b, int64_t M, int64_t D, double epsilon,
                            const struct dropout *d);

@@ -164,8 +164,6 @@ struct vector_kernels {
      * wanted. dx may be NULL. */
     void (*ssm_bwd)(float *dx, float *slopes, const float *dy, const float *x,
                     const struct ssm_channels *s, int64_t n, int add, float *work);
-    void (*glu_fwd)(float *y, const float *x, int64_t M, int64_t D);
-    void (*glu_bwd)(float *dx, const float *dy, const float *x, int64_t M, int64_t D, int add);
     /* One row, and its generator (p 0: none), whose first `skip` numbers, less than four, are not the
      * row's; work has gated_floats(D). sums[2,D]: added to as layernorm_bwd's, may be NULL. */
     int64_t (*gated_floats)(int64_t D);

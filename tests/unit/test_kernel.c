@@ -420,21 +420,6 @@ static void ssm_bwd(struct run *r, const int64_t *s)
                   (int)s[5]);
 }
 
-static void glu_fwd(struct run *r, const int64_t *s)
-{
-    void *y = run_out(r, s[0] * s[1]), *x = run_in(r, 2 * s[0] * s[1], -20, 20);
-    run_seal(r);
-    r->k->glu_fwd(y, x, s[0], s[1]);
-}
-
-static void glu_bwd(struct run *r, const int64_t *s)
-{
-    void *dx = run_out(r, 2 * s[0] * s[1]), *dy = run_in(r, s[0] * s[1], -1, 1);
-    void *x = run_in(r, 2 * s[0] * s[1], -20, 20);
-    run_seal(r);
-    r->k->glu_bwd(dx, dy, x, s[0], s[1], (int)s[2]);
-}
-
 /* s[2]: activation; s[3] residual; s[4]: by running statistics. */
 static struct batchnorm batchnorm_of(struct run *r, const int64_t *s)
 {
@@ -1179,8 +1164,6 @@ static const struct kernel_case cases[] = {
       {70, 131, 0, 0, 2, 10, 12},
       {70, 131, 0, 0, 2, 10, 4},
       {70, 131, 0, 0, 2, 10, 8}}},
-    {CASE(glu_fwd), {{1, 1}, {3, 70}, {300, 257}}},
-    {CASE(glu_bwd), {{1, 1, 0}, {3, 70, 1}, {300, 257, 0}}},
     {CASE(batchnorm_fwd),
      {{1, 1, 0, 0, 0},
       {2, 3, 0, 1, 0},
