@@ -7,6 +7,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/file.h"
+#include "base/named.h"
 #include "base/pool.h"
 #include "base/str.h"
 #include "cli/cli.h"
@@ -242,11 +243,6 @@ static void people_sum(struct survey *s, double *values, const struct manifest_e
     }
 }
 
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static int compare_counts(const void *a, const void *b)
 {
     const struct name_count *x = a, *y = b;
@@ -262,7 +258,7 @@ static enum err_code names_count(struct survey *s, const char **names, int64_t n
     out->names = arena_push_array(&s->manifest.arena, (size_t)n, sizeof *out->names);
     if (!out->names)
         FAIL(e, ERR_MEMORY, "out of memory");
-    qsort(names, (size_t)n, sizeof *names, compare_text);
+    names_sort(names, n);
     for (int64_t i = 0; i < n; i++)
         if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
             out->names[out->kinds - 1].count++;

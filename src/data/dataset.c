@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/named.h"
 #include "base/str.h"
 #include "data/folds.h"
 #include "data/manifest.h"
@@ -78,22 +79,10 @@ enum err_code manifest_entry_read(const struct manifest_entry *entry,
 
 /* After a row has filled the manifest */
 
-struct keyed {
-    const char *key;
-    int64_t index;
-};
-
-static int compare_keyed(const void *a, const void *b)
-{
-    const struct keyed *x = a, *y = b;
-    int order = strcmp(x->key, y->key);
-    return order ? order : (x->index > y->index) - (x->index < y->index);
-}
-
 /* Keeps the first entry of each id. */
 static enum err_code duplicates_drop(struct manifest *m, struct err *e)
 {
-    struct keyed *ids = malloc((size_t)m->count * sizeof *ids + 1);
+    struct named *ids = malloc((size_t)m->count * sizeof *ids + 1);
     bool *drop = calloc((size_t)m->count + 1, 1);
     if (!ids || !drop) {
         free(ids);
@@ -101,10 +90,10 @@ static enum err_code duplicates_drop(struct manifest *m, struct err *e)
         FAIL(e, ERR_MEMORY, "%lld records: out of memory", (long long)m->count);
     }
     for (int64_t i = 0; i < m->count; i++)
-        ids[i] = (struct keyed){m->entries[i].id, i};
-    qsort(ids, (size_t)m->count, sizeof *ids, compare_keyed);
+        ids[i] = (struct named){m->entries[i].id, i};
+    named_sort(ids, m->count);
     for (int64_t i = 1; i < m->count; i++)
-        drop[ids[i].index] = strcmp(ids[i].key, ids[i - 1].key) == 0;
+        drop[ids[i].index] = strcmp(ids[i].name, ids[i - 1].name) == 0;
     int64_t kept = 0;
     for (int64_t i = 0; i < m->count; i++) {
         if (drop[i])
@@ -152,11 +141,11 @@ static unsigned sides_of(unsigned folds)
 }
 
 /* "17 (records 3, 98, 112, ...)" to the end of a list; `patients` are the records of one. */
-static void patient_tell(const struct manifest *m, const struct keyed *patients, int64_t count,
+static void patient_tell(const struct manifest *m, const struct named *patients, int64_t count,
                          struct buf *out)
 {
     enum { SHOWN = 3 };
-    buf_printf(out, "%s%.40s (records", out->len > 0 ? ", " : "", patients[0].key);
+    buf_printf(out, "%s%.40s (records", out->len > 0 ? ", " : "", patients[0].name);
     for (int64_t i = 0; i < count && i < SHOWN; i++)
         buf_printf(out, "%s %.40s", i > 0 ? "," : "", m->entries[patients[i].index].id);
     buf_puts(out, count > SHOWN ? ", ...)" : ")");
@@ -166,19 +155,19 @@ static void patient_tell(const struct manifest *m, const struct keyed *patients,
 static enum err_code leaks_find(struct manifest *m, struct err *e)
 {
     enum { TOLD = 10 };
-    struct keyed *patients = malloc((size_t)m->count * sizeof *patients + 1);
+    struct named *patients = malloc((size_t)m->count * sizeof *patients + 1);
     struct buf text = {0};
     int64_t n = 0;
     if (!patients)
         FAIL(e, ERR_MEMORY, "%lld records: out of memory", (long long)m->count);
     for (int64_t i = 0; i < m->count; i++)
         if (m->entries[i].patient)
-            patients[n++] = (struct keyed){m->entries[i].patient, i};
-    qsort(patients, (size_t)n, sizeof *patients, compare_keyed);
+            patients[n++] = (struct named){m->entries[i].patient, i};
+    named_sort(patients, n);
     m->split_patients = 0;
     for (int64_t i = 0, end; i < n; i = end) {
         unsigned folds = 0;
-        for (end = i; end < n && strcmp(patients[end].key, patients[i].key) == 0; end++)
+        for (end = i; end < n && strcmp(patients[end].name, patients[i].name) == 0; end++)
             folds |= 1u << m->entries[patients[end].index].fold;
         if ((folds & (folds - 1)) == 0)
             continue;
@@ -187,7 +176,7 @@ static enum err_code leaks_find(struct manifest *m, struct err *e)
             if (folds >> fold & 1)
                 used += snprintf(list + used, sizeof list - (size_t)used, " %d", fold);
         manifest_problem_add(m, m->entries[patients[i].index].id, PATIENT_LEAK,
-                             "patient %s has records in the folds%s", patients[i].key, list);
+                             "patient %s has records in the folds%s", patients[i].name, list);
         unsigned sides = sides_of(folds);
         if ((sides & (sides - 1)) != 0 && m->split_patients++ < TOLD)
             patient_tell(m, patients + i, end - i, &text);

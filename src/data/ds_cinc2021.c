@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/named.h"
 #include "base/str.h"
 #include "data/manifest.h"
 
@@ -258,16 +259,11 @@ static enum err_code scored_labels(struct manifest *m, struct label_set *out, st
     return ERR_OK;
 }
 
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* The different codes of all records, sorted. *codes is freed by the caller. */
 static enum err_code codes_collect(const struct manifest *m, const char ***codes, int64_t *count,
                                    struct err *e)
 {
-    int64_t total = 0, kept = 0;
+    int64_t total = 0;
     for (int64_t i = 0; i < m->count; i++)
         total += m->entries[i].code_count;
     const char **list = malloc((size_t)total * sizeof *list + 1);
@@ -276,12 +272,8 @@ static enum err_code codes_collect(const struct manifest *m, const char ***codes
     for (int64_t i = 0, n = 0; i < m->count; i++)
         for (int64_t c = 0; c < m->entries[i].code_count; c++)
             list[n++] = m->entries[i].codes[c].code;
-    qsort(list, (size_t)total, sizeof *list, compare_text);
-    for (int64_t i = 0; i < total; i++)
-        if (kept == 0 || strcmp(list[kept - 1], list[i]) != 0)
-            list[kept++] = list[i];
     *codes = list;
-    *count = kept;
+    *count = names_distinct(list, total);
     return ERR_OK;
 }
 
@@ -307,9 +299,8 @@ static enum err_code all_labels(struct manifest *m, struct label_set *out, struc
     }
     for (int64_t i = 0; i < m->count && code == ERR_OK; i++)
         for (int64_t c = 0; c < m->entries[i].code_count; c++) {
-            const char **at = bsearch(&m->entries[i].codes[c].code, codes, (size_t)K, sizeof *codes,
-                                      compare_text);
-            out->targets[i * K + (at - codes)] = out->labelled[i] = 1;
+            int64_t k = names_find(codes, K, m->entries[i].codes[c].code);
+            out->targets[i * K + k] = out->labelled[i] = 1;
         }
     free(codes);
     return code;

@@ -11,10 +11,10 @@
  *
  * Task: labels. A class of the list form is any name that occurs, in byte order.
  * Folds without a fold column: from the patient, or the record where no patient is told. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/named.h"
 #include "base/str.h"
 #include "data/manifest.h"
 
@@ -246,11 +246,6 @@ static enum err_code row_add(struct manifest *m, const struct csv *t, int64_t ro
                           : bits_read(m, entry, t, row, l, classes, e);
 }
 
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* The classes of the list form: every name that occurs. */
 static enum err_code names_collect(struct manifest *m, struct class_list *classes, struct err *e)
 {
@@ -263,12 +258,8 @@ static enum err_code names_collect(struct manifest *m, struct class_list *classe
     for (int64_t i = 0; i < m->count; i++)
         for (int64_t c = 0; c < m->entries[i].code_count; c++)
             names[n++] = m->entries[i].codes[c].code;
-    qsort(names, (size_t)total, sizeof *names, compare_text);
     classes->names = names;
-    classes->count = 0;
-    for (int64_t i = 0; i < total; i++)
-        if (classes->count == 0 || strcmp(names[classes->count - 1], names[i]) != 0)
-            names[classes->count++] = names[i];
+    classes->count = names_distinct(names, total);
     if (classes->count > CLASSES_MAX)
         FAIL(e, ERR_LIMIT, "%lld different labels: at most %d classes", (long long)classes->count,
              CLASSES_MAX);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/named.h"
 #include "data/manifest.h"
 #include "format/format.h"
 #include "format/wfdb_header.h"
@@ -35,11 +36,6 @@ struct path_set {
     const char **paths;
     int64_t count, cap;
 };
-
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
 
 /* Adds the headers of the segments that a header names. */
 static enum err_code segments_add(struct path_set *set, struct arena *kept, const char *root,
@@ -98,12 +94,11 @@ static enum err_code records_index(const char *root, const struct manifest_optio
     for (int64_t i = 0; i < count && code == ERR_OK; i++)
         if (strcmp(path_extension(paths[i]), "hea") == 0)
             code = segments_add(&segments, &m->arena, root, paths[i], e);
-    if (code == ERR_OK && segments.count > 0)
-        qsort(segments.paths, (size_t)segments.count, sizeof *segments.paths, compare_text);
+    if (code == ERR_OK)
+        names_sort(segments.paths, segments.count);
     for (int64_t i = 0; i < count && code == ERR_OK; i++) {
         const char *path = paths[i];
-        if (segments.count > 0 && bsearch(&path, segments.paths, (size_t)segments.count,
-                                          sizeof *segments.paths, compare_text))
+        if (names_find(segments.paths, segments.count, path) >= 0)
             continue;
         struct manifest_entry *entry = manifest_entry_add(m);
         if (entry) {

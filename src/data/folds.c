@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/named.h"
 #include "base/str.h"
 #include "data/manifest.h"
 #include "data/record_index.h"
@@ -84,16 +85,6 @@ static enum err_code rows_by_record(struct fold_table *t, const struct manifest 
     return code;
 }
 
-struct named {
-    const char *name;
-    int64_t index;
-};
-
-static int compare_named(const void *a, const void *b)
-{
-    return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
-}
-
 static enum err_code rows_by_patient(struct fold_table *t, struct manifest *m, struct err *e)
 {
     int64_t n = t->csv->row_count;
@@ -106,15 +97,14 @@ static enum err_code rows_by_patient(struct fold_table *t, struct manifest *m, s
             FAIL(e, ERR_MEMORY, "%lld rows: out of memory", (long long)n);
         rows[row] = (struct named){name, row};
     }
-    qsort(rows, (size_t)n, sizeof *rows, compare_named);
-    for (int64_t i = 1; i < n; i++)
-        if (strcmp(rows[i].name, rows[i - 1].name) == 0)
-            FAIL(e, ERR_FORMAT, "the patient %.100s is in two rows, such as line %lld",
-                 rows[i].name, (long long)t->csv->lines[rows[i].index]);
+    named_sort(rows, n);
+    const struct named *twice = named_twice(rows, n);
+    if (twice)
+        FAIL(e, ERR_FORMAT, "the patient %.100s is in two rows, such as line %lld", twice->name,
+             (long long)t->csv->lines[twice->index]);
     for (int64_t i = 0; i < m->count; i++) {
         const struct manifest_entry *entry = &m->entries[i];
-        const struct named key = {entry->patient ? entry->patient : entry->id, 0};
-        const struct named *at = bsearch(&key, rows, (size_t)n, sizeof *rows, compare_named);
+        const struct named *at = named_find(rows, n, entry->patient ? entry->patient : entry->id);
         t->rows[i] = at ? at->index + 1 : 0;
     }
     return ERR_OK;

@@ -1,22 +1,10 @@
 #include "data/record_index.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/named.h"
 #include "data/manifest.h"
-
-struct record_key {
-    const char *name;
-    int64_t entry;
-};
-
-static int key_order(const void *a, const void *b)
-{
-    const struct record_key *x = a, *y = b;
-    int order = strcmp(x->name, y->name);
-    return order ? order : (x->entry > y->entry) - (x->entry < y->entry);
-}
 
 enum err_code record_index_make(struct record_index *index, const struct manifest *m, struct err *e)
 {
@@ -32,11 +20,11 @@ enum err_code record_index_make(struct record_index *index, const struct manifes
         const char *file = path_stem(&index->arena, path_name(m->entries[i].path));
         if (!file)
             FAIL(e, ERR_MEMORY, "out of memory for the names of %zu records", count);
-        index->ids[i] = (struct record_key){m->entries[i].id, i};
-        index->files[i] = (struct record_key){file, i};
+        index->ids[i] = (struct named){m->entries[i].id, i};
+        index->files[i] = (struct named){file, i};
     }
-    qsort(index->ids, count, sizeof *index->ids, key_order);
-    qsort(index->files, count, sizeof *index->files, key_order);
+    named_sort(index->ids, m->count);
+    named_sort(index->files, m->count);
     return ERR_OK;
 }
 
@@ -46,25 +34,10 @@ void record_index_free(struct record_index *index)
     memset(index, 0, sizeof *index);
 }
 
-/* The first key that is not below the name. */
-static int64_t lower_bound(const struct record_key *keys, int64_t count, const char *name)
-{
-    int64_t low = 0, high = count;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (strcmp(keys[middle].name, name) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static int64_t find_id(const struct record_index *index, const char *name)
 {
-    int64_t at = lower_bound(index->ids, index->m->count, name);
-    bool found = at < index->m->count && strcmp(index->ids[at].name, name) == 0;
-    return found ? index->ids[at].entry : RECORD_NONE;
+    const struct named *found = named_find(index->ids, index->m->count, name);
+    return found ? found->index : RECORD_NONE;
 }
 
 /* How many names two paths share, counted from their ends; the last names count as shared. */
@@ -86,15 +59,16 @@ static int shared_names(const char *a, const char *b)
 
 static int64_t find_file(const struct record_index *index, const char *file, const char *stem)
 {
-    int64_t found = RECORD_NONE, count = index->m->count;
+    int64_t found = RECORD_NONE;
     int best = 0;
-    for (int64_t i = lower_bound(index->files, count, stem);
-         i < count && strcmp(index->files[i].name, stem) == 0; i++) {
-        int shared = shared_names(file, index->m->entries[index->files[i].entry].path);
+    const struct named *at = named_find(index->files, index->m->count, stem),
+                       *end = index->files + index->m->count;
+    for (; at && at < end && strcmp(at->name, stem) == 0; at++) {
+        int shared = shared_names(file, index->m->entries[at->index].path);
         if (shared == best)
             found = RECORD_AMBIGUOUS;
         if (shared > best) {
-            found = index->files[i].entry;
+            found = at->index;
             best = shared;
         }
     }

@@ -12,12 +12,12 @@
 #define RECORD_NONE (-1)
 #define RECORD_AMBIGUOUS (-2) /* several are as likely */
 
-struct record_key;
+struct named;
 
 struct record_index {
     struct arena arena;
     const struct manifest *m;
-    struct record_key *ids, *files; /* [m->count] each, sorted */
+    struct named *ids, *files; /* [m->count] each, sorted */
 };
 
 /* The manifest is borrowed. Owns: record_index_free, also after an error. Errors: ERR_MEMORY. */

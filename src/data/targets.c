@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/named.h"
 #include "base/str.h"
 #include "data/manifest.h"
 #include "data/record_index.h"
@@ -352,15 +353,10 @@ static enum err_code numbers_fill(const struct target_table *t, bool values, str
     return ERR_OK;
 }
 
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static enum err_code categories_fill(const struct target_table *t, struct manifest *m,
                                      struct label_set *out, struct err *e)
 {
-    int64_t rows = t->csv->row_count, n = 0, K = 0;
+    int64_t rows = t->csv->row_count, n = 0;
     if (t->count != 1)
         FAIL(e, ERR_USAGE,
              "target_kind categories: one column, found %lld; choose it with "
@@ -379,10 +375,7 @@ static enum err_code categories_fill(const struct target_table *t, struct manife
         if (texts[row][0])
             names[n++] = texts[row];
     }
-    qsort(names, (size_t)n, sizeof *names, compare_text);
-    for (int64_t i = 0; i < n; i++)
-        if (K == 0 || strcmp(names[K - 1], names[i]) != 0)
-            names[K++] = names[i];
+    int64_t K = names_distinct(names, n);
     if (K < 2 || K > CATEGORIES_MAX)
         FAIL(e, ERR_LABELS,
              "column \"%.80s\" has %lld different texts, expected 2 to %d categories",
@@ -393,8 +386,8 @@ static enum err_code categories_fill(const struct target_table *t, struct manife
     for (int64_t row = 0; row < rows; row++) {
         if (!texts[row][0])
             continue;
-        const char **at = bsearch(&texts[row], names, (size_t)K, sizeof *names, compare_text);
-        out->targets[t->entries[row] * K + (at - names)] = out->labelled[t->entries[row]] = 1;
+        int64_t k = names_find(names, K, texts[row]);
+        out->targets[t->entries[row] * K + k] = out->labelled[t->entries[row]] = 1;
     }
     return ERR_OK;
 }

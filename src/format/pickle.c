@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/named.h"
 #include "base/str.h"
 
 #define VALUES_MAX (INT64_C(1) << 20)
@@ -484,24 +485,16 @@ static enum err_code step(struct machine *m, unsigned opcode)
     }
 }
 
-static int text_order(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static enum err_code check_keys(const struct pickle_value *dict, struct err *e)
 {
-    const char **keys = calloc((size_t)dict->count / 2 + 1, sizeof *keys), *twice = NULL;
+    const char **keys = calloc((size_t)dict->count / 2 + 1, sizeof *keys);
     if (!keys)
         FAIL(e, ERR_MEMORY, "pickle: out of memory for the keys of a dictionary");
-    size_t n = 0;
+    int64_t n = 0;
     for (int64_t i = 0; i < dict->count; i += 2)
         if (dict->items[i]->kind == PICKLE_TEXT)
             keys[n++] = dict->items[i]->text;
-    qsort(keys, n, sizeof *keys, text_order);
-    for (size_t i = 1; i < n && !twice; i++)
-        if (strcmp(keys[i - 1], keys[i]) == 0)
-            twice = keys[i];
+    const char *twice = names_twice(keys, n);
     free(keys);
     if (twice)
         FAIL(e, ERR_FORMAT, "pickle: key \"%.100s\" occurs twice in a dictionary", twice);

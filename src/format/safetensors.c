@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/named.h"
 #include "base/shapes.h"
 #include "base/str.h"
 
@@ -233,11 +234,6 @@ struct metadata_row {
     const char *key, *value;
 };
 
-static int text_order(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Finds a text twice in a list; the list is copied, sorted, and left in the arena. */
 static const char *find_twice(struct arena *arena, const char *const *texts, int64_t count,
                               bool *out_of_memory)
@@ -247,11 +243,7 @@ static const char *find_twice(struct arena *arena, const char *const *texts, int
     if (!sorted || count == 0)
         return NULL;
     memcpy(sorted, texts, (size_t)count * sizeof *sorted);
-    qsort(sorted, (size_t)count, sizeof *sorted, text_order);
-    for (int64_t i = 1; i < count; i++)
-        if (strcmp(sorted[i - 1], sorted[i]) == 0)
-            return sorted[i];
-    return NULL;
+    return names_twice(sorted, count);
 }
 
 static enum err_code scan_metadata(struct scan *s)
@@ -397,12 +389,6 @@ static int file_order(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-static int name_order(const void *a, const void *b)
-{
-    return strcmp((*(const struct safetensor *const *)a)->name,
-                  (*(const struct safetensor *const *)b)->name);
-}
-
 /* Sorts, and checks what only all tensors together can tell. */
 static enum err_code check_layout(struct scan *s)
 {
@@ -427,12 +413,11 @@ static enum err_code check_layout(struct scan *s)
     if (!st->by_name)
         FAIL(s->e, ERR_MEMORY, "out of memory for %lld tensors", (long long)st->count);
     for (int64_t i = 0; i < st->count; i++)
-        st->by_name[i] = &st->tensors[i];
-    if (st->count)
-        qsort(st->by_name, (size_t)st->count, sizeof *st->by_name, name_order);
-    for (int64_t i = 1; i < st->count; i++)
-        if (strcmp(st->by_name[i - 1]->name, st->by_name[i]->name) == 0)
-            FAIL(s->e, ERR_FORMAT, "tensor \"%.100s\" occurs twice", st->by_name[i]->name);
+        st->by_name[i] = (struct named){st->tensors[i].name, i};
+    named_sort(st->by_name, st->count);
+    const struct named *twice = named_twice(st->by_name, st->count);
+    if (twice)
+        FAIL(s->e, ERR_FORMAT, "tensor \"%.100s\" occurs twice", twice->name);
     return ERR_OK;
 }
 
@@ -518,18 +503,8 @@ void safetensors_close(struct safetensors *st)
 
 const struct safetensor *safetensors_find(const struct safetensors *st, const char *name)
 {
-    int64_t low = 0, high = st->count;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        int order = strcmp(st->by_name[middle]->name, name);
-        if (order == 0)
-            return st->by_name[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
+    const struct named *found = named_find(st->by_name, st->count, name);
+    return found ? &st->tensors[found->index] : NULL;
 }
 
 const char *safetensors_metadata(const struct safetensors *st, const char *key)

@@ -47,12 +47,14 @@ struct safetensor {
     size_t bytes;
 };
 
+struct named;
+
 struct safetensors {
     struct arena arena;
     struct file_map map;
     int64_t count;
     struct safetensor *tensors; /* in file order */
-    const struct safetensor **by_name;
+    struct named *by_name;      /* places in tensors */
     int64_t metadata_count;
     const char **metadata_keys;
     const char **metadata_values;

@@ -5,6 +5,7 @@
 #include <zlib.h>
 
 #include "base/buf.h"
+#include "base/named.h"
 #include "base/str.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -300,29 +301,27 @@ static int place_order(const void *a, const void *b)
     return (x->header > y->header) - (x->header < y->header);
 }
 
-static int name_order(const void *a, const void *b)
-{
-    return strcmp((*(const struct zip_entry *const *)a)->name,
-                  (*(const struct zip_entry *const *)b)->name);
-}
-
 /* What only all entries together can tell. */
 static enum err_code check_entries(struct zip *z, struct err *e)
 {
+    const struct zip_entry **by_place =
+        arena_push_array(&z->arena, (size_t)z->count, sizeof *by_place);
     z->by_name = arena_push_array(&z->arena, (size_t)z->count, sizeof *z->by_name);
-    if (!z->by_name)
+    if (!by_place || !z->by_name)
         FAIL(e, ERR_MEMORY, "out of memory for %lld entries", (long long)z->count);
-    for (int64_t i = 0; i < z->count; i++)
-        z->by_name[i] = &z->entries[i];
-    qsort(z->by_name, (size_t)z->count, sizeof *z->by_name, place_order);
+    for (int64_t i = 0; i < z->count; i++) {
+        by_place[i] = &z->entries[i];
+        z->by_name[i] = (struct named){z->entries[i].name, i};
+    }
+    qsort(by_place, (size_t)z->count, sizeof *by_place, place_order);
     for (int64_t i = 1; i < z->count; i++)
-        if (z->by_name[i]->header < z->by_name[i - 1]->end)
-            FAIL(e, ERR_FORMAT, "entries \"%.100s\" and \"%.100s\" overlap",
-                 z->by_name[i - 1]->name, z->by_name[i]->name);
-    qsort(z->by_name, (size_t)z->count, sizeof *z->by_name, name_order);
-    for (int64_t i = 1; i < z->count; i++)
-        if (strcmp(z->by_name[i - 1]->name, z->by_name[i]->name) == 0)
-            FAIL(e, ERR_FORMAT, "entry \"%.100s\" occurs twice", z->by_name[i]->name);
+        if (by_place[i]->header < by_place[i - 1]->end)
+            FAIL(e, ERR_FORMAT, "entries \"%.100s\" and \"%.100s\" overlap", by_place[i - 1]->name,
+                 by_place[i]->name);
+    named_sort(z->by_name, z->count);
+    const struct named *twice = named_twice(z->by_name, z->count);
+    if (twice)
+        FAIL(e, ERR_FORMAT, "entry \"%.100s\" occurs twice", twice->name);
     return ERR_OK;
 }
 
@@ -388,11 +387,8 @@ void zip_close(struct zip *z)
 
 const struct zip_entry *zip_find(const struct zip *z, const char *name)
 {
-    const struct zip_entry key = {.name = name}, *wanted = &key;
-    const struct zip_entry **found =
-        z->count ? bsearch(&wanted, z->by_name, (size_t)z->count, sizeof *z->by_name, name_order)
-                 : NULL;
-    return found ? *found : NULL;
+    const struct named *found = named_find(z->by_name, z->count, name);
+    return found ? &z->entries[found->index] : NULL;
 }
 
 enum err_code zip_read(struct zip *z, const struct zip_entry *entry, void *out, struct err *e)

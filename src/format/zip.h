@@ -20,6 +20,8 @@
 #include "base/err.h"
 #include "base/file.h"
 
+struct named;
+
 struct zip_entry {
     const char *name;
     uint32_t crc;
@@ -34,7 +36,7 @@ struct zip {
     struct file_reader file;
     int64_t count;
     struct zip_entry *entries; /* in the order of the directory */
-    const struct zip_entry **by_name;
+    struct named *by_name;     /* places in entries */
 };
 
 /* Reads and checks the directory. *z is initialized here; zip_close, also done on an error.

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/named.h"
 #include "base/str.h"
 #include "model/fairseq.h"
 #include "model/labels.h"
@@ -520,23 +521,17 @@ enum err_code fairseq_labels(const struct pickle_value *root, const struct fairs
 
 /* ---- reading: the tensors ---- */
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp((*(const struct fairseq_tensor *const *)a)->name,
-                  (*(const struct fairseq_tensor *const *)b)->name);
-}
-
 /* Every name of the state dict against the list, and the list against the state dict. */
 static void match(const struct pickle_value *state, const struct fairseq_tensor *list,
                   const struct pytorch_tensor **found, int64_t count, struct arena *arena,
                   struct fairseq_problems *problems)
 {
     char there[128], wanted[128];
-    const struct fairseq_tensor **sorted = arena_push_array(arena, (size_t)count, sizeof *sorted);
+    struct named *sorted = arena_push_array(arena, (size_t)count, sizeof *sorted);
     ASSERT(sorted, "out of memory");
     for (int64_t i = 0; i < count; i++)
-        sorted[i] = &list[i];
-    qsort(sorted, (size_t)count, sizeof *sorted, by_name);
+        sorted[i] = (struct named){list[i].name, i};
+    named_sort(sorted, count);
     for (int64_t i = 0; i < state->count; i += 2) {
         const struct pickle_value *key = state->items[i];
         const struct pytorch_tensor *t = pytorch_tensor(state->items[i + 1]);
@@ -545,22 +540,21 @@ static void match(const struct pickle_value *state, const struct fairseq_tensor 
                     key->kind == PICKLE_TEXT ? key->text : "(a key that is no text)");
             continue;
         }
-        const struct fairseq_tensor wish = {.name = key->text}, *wish_at = &wish;
-        const struct fairseq_tensor **at =
-            bsearch(&wish_at, sorted, (size_t)count, sizeof *sorted, by_name);
+        const struct named *at = named_find(sorted, count, key->text);
         shape_text(there, sizeof there, t->shape, t->rank);
         if (!at) {
             problem(problems, "extra: %.100s [%s]", key->text, there);
             continue;
         }
-        found[*at - list] = t;
+        const struct fairseq_tensor *wish = &list[at->index];
+        found[at->index] = t;
         if (t->dtype != ST_F16 && t->dtype != ST_BF16 && t->dtype != ST_F32 && t->dtype != ST_F64)
             problem(problems, "another type: %.100s of %s, expected floating point", key->text,
                     safetensors_dtype_name(t->dtype));
-        if (t->rank != (*at)->rank ||
-            memcmp(t->shape, (*at)->shape, (size_t)t->rank * sizeof t->shape[0]) != 0)
+        if (t->rank != wish->rank ||
+            memcmp(t->shape, wish->shape, (size_t)t->rank * sizeof t->shape[0]) != 0)
             problem(problems, "another shape: %.100s [%s], expected [%s]", key->text, there,
-                    shape_text(wanted, sizeof wanted, (*at)->shape, (*at)->rank));
+                    shape_text(wanted, sizeof wanted, wish->shape, wish->rank));
     }
     for (int64_t i = 0; i < count; i++)
         if (!found[i])

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/named.h"
 #include "base/str.h"
 #include "model/aggregate.h"
 #include "model/scorer.h"
@@ -207,22 +208,14 @@ static void count_positives(struct experiment *x, const struct adapt_data *data,
                              k] != 0;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static int64_t count_patients(const struct fraction_names *names, int64_t n)
 {
-    int64_t patients = 0;
-    const char **sorted = calloc((size_t)n + 1, sizeof *sorted);
-    ASSERT(sorted, "out of memory");
+    const char **list = calloc((size_t)n + 1, sizeof *list);
+    ASSERT(list, "out of memory");
     for (int64_t i = 0; i < n; i++)
-        sorted[i] = names[i].patient;
-    qsort(sorted, (size_t)n, sizeof *sorted, by_text);
-    for (int64_t i = 0; i < n; i++)
-        patients += i == 0 || strcmp(sorted[i - 1], sorted[i]) != 0;
-    free(sorted);
+        list[i] = names[i].patient;
+    int64_t patients = names_distinct(list, n);
+    free(list);
     return patients;
 }
 

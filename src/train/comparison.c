@@ -1,11 +1,11 @@
 #include "train/comparison.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cjson/cJSON.h>
 
+#include "base/named.h"
 #include "base/str.h"
 #include "metric/metric.h"
 
@@ -19,29 +19,18 @@ struct match {
     struct ranking *rankings[2]; /* [K] by side */
 };
 
-struct named_row {
-    const char *id;
-    int64_t row;
-};
-
-static int row_order(const void *a, const void *b)
-{
-    return strcmp(((const struct named_row *)a)->id, ((const struct named_row *)b)->id);
-}
-
 static enum err_code match_rows(struct match *m, struct comparison *c, struct err *e)
 {
     int64_t n = m->second->count;
-    struct named_row *sorted = arena_push_array(&c->arena, (size_t)n, sizeof *sorted);
+    struct named *sorted = arena_push_array(&c->arena, (size_t)n, sizeof *sorted);
     if (!sorted)
         FAIL(e, ERR_MEMORY, "out of memory for %lld records", (long long)n);
     for (int64_t i = 0; i < n; i++)
-        sorted[i] = (struct named_row){m->second->ids[i], i};
-    qsort(sorted, (size_t)n, sizeof *sorted, row_order);
+        sorted[i] = (struct named){m->second->ids[i], i};
+    named_sort(sorted, n);
     for (int64_t i = 0; i < m->first->count; i++) {
-        struct named_row key = {.id = m->first->ids[i]};
-        const struct named_row *found = bsearch(&key, sorted, (size_t)n, sizeof key, row_order);
-        m->rows[i] = found ? found->row : -1;
+        const struct named *found = named_find(sorted, n, m->first->ids[i]);
+        m->rows[i] = found ? found->index : -1;
         c->count += found != NULL;
     }
     c->only_first = m->first->count - c->count;

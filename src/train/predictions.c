@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/named.h"
 #include "base/shapes.h"
 #include "base/str.h"
 #include "format/csv.h"
@@ -138,25 +139,18 @@ enum err_code predictions_write(const struct predictions *p, const char *path, s
 
 /* ---- reading ---- */
 
-static int text_order(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static enum err_code check_distinct(const char *what, const char *const *texts, int64_t count,
                                     struct err *e)
 {
-    enum err_code code = ERR_OK;
     const char **sorted = malloc((size_t)count * sizeof *sorted);
     if (!sorted)
         FAIL(e, ERR_MEMORY, "out of memory for %lld names", (long long)count);
     memcpy(sorted, texts, (size_t)count * sizeof *sorted);
-    qsort(sorted, (size_t)count, sizeof *sorted, text_order);
-    for (int64_t i = 1; i < count && code == ERR_OK; i++)
-        if (strcmp(sorted[i - 1], sorted[i]) == 0)
-            code = RAISE(e, ERR_FORMAT, "%s \"%.100s\" occurs twice", what, sorted[i]);
+    const char *twice = names_twice(sorted, count);
     free(sorted);
-    return code;
+    if (twice)
+        FAIL(e, ERR_FORMAT, "%s \"%.100s\" occurs twice", what, twice);
+    return ERR_OK;
 }
 
 enum err_code predictions_check_names(const struct predictions *p, struct err *e)

@@ -1,10 +1,10 @@
 #include "train/record_names.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/named.h"
 #include "data/manifest.h"
 
 void record_names_init(struct record_names *names, int64_t most)
@@ -36,23 +36,15 @@ void record_names_add(struct record_names *names, const char *id, const char *pa
         names->patients[names->patient_count++] = normalized(&names->arena, patient);
 }
 
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 void record_names_sort(struct record_names *names)
 {
-    qsort(names->ids, (size_t)names->id_count, sizeof *names->ids, compare_text);
-    qsort(names->patients, (size_t)names->patient_count, sizeof *names->patients, compare_text);
+    names_sort(names->ids, names->id_count);
+    names_sort(names->patients, names->patient_count);
 }
 
 static bool is_among(struct arena *scratch, const char *name, const char **sorted, int64_t count)
 {
-    if (!name || !name[0])
-        return false;
-    const char *key = normalized(scratch, name);
-    return bsearch(&key, sorted, (size_t)count, sizeof key, compare_text) != NULL;
+    return name && name[0] && names_find(sorted, count, normalized(scratch, name)) >= 0;
 }
 
 void record_names_overlap(const struct record_names *names, const char *const *ids,

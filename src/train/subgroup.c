@@ -5,27 +5,16 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/named.h"
 #include "base/str.h"
 #include "format/csv.h"
 
 #define TABLE_MAX_BYTES ((size_t)1 << 30)
 #define UNKNOWN "unknown"
 
-/* ---- records by id ---- */
-
-struct by_id {
-    const char *id;
-    int64_t index;
-};
-
-static int id_order(const void *a, const void *b)
-{
-    return strcmp(((const struct by_id *)a)->id, ((const struct by_id *)b)->id);
-}
-
 /* What a variable is read from: a column of a table, or a member of the data set's entries. */
 struct source {
-    struct by_id *sorted; /* [count] */
+    struct named *sorted; /* [count] by id */
     int64_t count;
     const struct csv *table; /* NULL: the data set */
     const struct manifest *set;
@@ -33,10 +22,9 @@ struct source {
     const char *variable;
 };
 
-static const struct by_id *find(const struct source *s, const char *id)
+static const struct named *find(const struct source *s, const char *id)
 {
-    struct by_id key = {.id = id};
-    return bsearch(&key, s->sorted, (size_t)s->count, sizeof key, id_order);
+    return named_find(s->sorted, s->count, id);
 }
 
 /* ---- groups of a record ---- */
@@ -70,7 +58,7 @@ static const char *group_of_entry(const struct manifest_entry *entry, const char
 
 static const char *group_of(const struct source *s, const char *id)
 {
-    const struct by_id *found = find(s, id);
+    const struct named *found = find(s, id);
     if (!found)
         return UNKNOWN;
     if (!s->table)
@@ -185,11 +173,11 @@ static enum err_code sort_table(const struct csv *table, const char *path, struc
     if (!s->sorted)
         FAIL(e, ERR_MEMORY, "out of memory for %lld records", (long long)s->count);
     for (int64_t i = 0; i < s->count; i++)
-        s->sorted[i] = (struct by_id){csv_cell(table, i, id), i};
-    qsort(s->sorted, (size_t)s->count, sizeof *s->sorted, id_order);
-    for (int64_t i = 1; i < s->count; i++)
-        if (strcmp(s->sorted[i].id, s->sorted[i - 1].id) == 0)
-            FAIL(e, ERR_FORMAT, "%s: id \"%.100s\" occurs twice", path, s->sorted[i].id);
+        s->sorted[i] = (struct named){csv_cell(table, i, id), i};
+    named_sort(s->sorted, s->count);
+    const struct named *twice = named_twice(s->sorted, s->count);
+    if (twice)
+        FAIL(e, ERR_FORMAT, "%s: id \"%.100s\" occurs twice", path, twice->name);
     return ERR_OK;
 }
 
@@ -202,8 +190,8 @@ static enum err_code sort_entries(const struct manifest *set, struct source *s, 
     if (!s->sorted)
         FAIL(e, ERR_MEMORY, "out of memory for %lld records", (long long)s->count);
     for (int64_t i = 0; i < s->count; i++)
-        s->sorted[i] = (struct by_id){set->entries[i].id, i};
-    qsort(s->sorted, (size_t)s->count, sizeof *s->sorted, id_order);
+        s->sorted[i] = (struct named){set->entries[i].id, i};
+    named_sort(s->sorted, s->count);
     return ERR_OK;
 }
 

@@ -1,4 +1,4 @@
-/* base/: err, arena, buf, shapes, str, rng, pool, log. */
+/* base/: err, arena, buf, shapes, str, named, rng, pool, log. */
 #include <float.h>
 #include <math.h>
 #include <pthread.h>
@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/named.h"
 #include "base/pool.h"
 #include "base/rng.h"
 #include "base/shapes.h"
@@ -318,6 +319,49 @@ static void str_helpers(void **state)
 }
 
 /* Source: Random123, examples/kat_vectors, philox4x32 10. */
+static void named_finds(void **state)
+{
+    (void)state;
+    struct named list[] = {{"b", 2}, {"a", 1}, {"b", 0}, {"", 3}, {"ab", 4}, {"b", 5}, {"B", 6}};
+    static const int64_t sorted[] = {3, 6, 1, 4, 0, 2, 5};
+    named_sort(list, 7);
+    for (int i = 0; i < 7; i++)
+        assert_int_equal(list[i].index, sorted[i]);
+    /* Every place of every length; the first of equal names. */
+    for (int n = 1; n <= 7; n++)
+        for (int i = 0; i < n; i++)
+            assert_ptr_equal(named_find(list, n, list[i].name), &list[i > 4 ? 4 : i]);
+    assert_null(named_find(list, 7, "aa"));
+    assert_null(named_find(list, 7, "c"));
+    assert_null(named_find(list + 1, 6, ""));
+    assert_null(named_find(NULL, 0, "a"));
+    assert_ptr_equal(named_twice(list, 7), &list[5]);
+    assert_null(named_twice(list, 5));
+    named_sort(NULL, 0);
+    assert_null(named_twice(NULL, 0));
+}
+
+static void names_find_and_merge(void **state)
+{
+    (void)state;
+    const char *list[] = {"b", "a", "c", "a", "b", "a"};
+    const char *differ[] = {"b", "a", "B"};
+    assert_null(names_twice(differ, 3));
+    assert_int_equal(names_find(differ, 3, "B"), 0);
+    assert_int_equal(names_find(differ, 3, "a"), 1);
+    assert_int_equal(names_find(differ, 3, "b"), 2);
+    assert_int_equal(names_find(differ, 3, "c"), -1);
+    assert_string_equal(names_twice(list, 6), "a");
+    const char *order = "aaabbc";
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(list[i][0], order[i]);
+    assert_int_equal(names_distinct(list, 6), 3);
+    assert_int_equal(names_find(list, 3, "c"), 2);
+    assert_int_equal(names_distinct(NULL, 0), 0);
+    assert_int_equal(names_find(NULL, 0, "a"), -1);
+    assert_null(names_twice(NULL, 0));
+}
+
 static void rng_known_answers(void **state)
 {
     (void)state;
@@ -492,6 +536,8 @@ int main(void)
         cmocka_unit_test(str_numbers),
         cmocka_unit_test(str_numbers_print),
         cmocka_unit_test(str_helpers),
+        cmocka_unit_test(named_finds),
+        cmocka_unit_test(names_find_and_merge),
         cmocka_unit_test(rng_known_answers),
         cmocka_unit_test(rng_addresses_differ),
         cmocka_unit_test(rng_distributions),
