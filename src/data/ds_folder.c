@@ -43,15 +43,6 @@ static int folder_probe(const char *root)
     return score;
 }
 
-static int64_t column_any(const struct csv *t, const char *const *names)
-{
-    for (; *names; names++)
-        for (int64_t i = 0; i < t->column_count; i++)
-            if (str_equal_nocase(t->header[i], *names))
-                return i;
-    return -1;
-}
-
 /* 0 or 1; -1 for an empty cell, -2 for anything else. */
 static int bit_parse(const char *text)
 {
@@ -126,15 +117,15 @@ static enum err_code layout_find(const struct csv *t, struct manifest *m, struct
     static const char *const sex[] = {"sex", NULL};
     static const char *const site[] = {"site", NULL};
     static const char *const device[] = {"device", NULL};
-    *l = (struct layout){column_any(t, file),
-                         column_any(t, id),
-                         column_any(t, labels),
-                         column_any(t, fold),
-                         column_any(t, patient),
-                         column_any(t, age),
-                         column_any(t, sex),
-                         column_any(t, site),
-                         column_any(t, device),
+    *l = (struct layout){csv_column_any(t, file),
+                         csv_column_any(t, id),
+                         csv_column_any(t, labels),
+                         csv_column_any(t, fold),
+                         csv_column_any(t, patient),
+                         csv_column_any(t, age),
+                         csv_column_any(t, sex),
+                         csv_column_any(t, site),
+                         csv_column_any(t, device),
                          NULL,
                          0};
     if (l->file < 0 && l->id < 0)

@@ -17,29 +17,20 @@ struct fold_table {
     int64_t *rows; /* [m->count] 1 + row of each entry; 0: none */
 };
 
-static int64_t column_any(const struct csv *t, const char *const *names)
-{
-    for (; *names; names++)
-        for (int64_t i = 0; i < t->column_count; i++)
-            if (str_equal_nocase(t->header[i], *names))
-                return i;
-    return -1;
-}
-
 static enum err_code columns_find(struct fold_table *t, struct err *e)
 {
     static const char *const ids[] = {"id", "record", "record_id", "file", NULL};
     static const char *const patients[] = {"patient", "patient_id", NULL};
     static const char *const folds[] = {"fold", "strat_fold", NULL};
     static const char *const splits[] = {"split", NULL};
-    t->name = column_any(t->csv, ids);
+    t->name = csv_column_any(t->csv, ids);
     t->by_patient = t->name < 0;
     if (t->by_patient)
-        t->name = column_any(t->csv, patients);
-    t->fold = column_any(t->csv, folds);
+        t->name = csv_column_any(t->csv, patients);
+    t->fold = csv_column_any(t->csv, folds);
     t->by_split = t->fold < 0;
     if (t->by_split)
-        t->fold = column_any(t->csv, splits);
+        t->fold = csv_column_any(t->csv, splits);
     if (t->name < 0 || t->fold < 0)
         FAIL(e, ERR_FORMAT, "no column \"%s\" in the header",
              t->name < 0 ? "id\" or \"patient" : "fold\" or \"split");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/str.h"
 
 struct reader {
     const char *at, *end;
@@ -178,6 +179,15 @@ int64_t csv_column(const struct csv *csv, const char *name)
     for (int64_t i = 0; i < csv->column_count; i++)
         if (strcmp(csv->header[i], name) == 0)
             return i;
+    return -1;
+}
+
+int64_t csv_column_any(const struct csv *csv, const char *const *names)
+{
+    for (; *names; names++)
+        for (int64_t i = 0; i < csv->column_count; i++)
+            if (str_equal_nocase(csv->header[i], *names))
+                return i;
     return -1;
 }
 

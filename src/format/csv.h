@@ -32,6 +32,8 @@ void csv_free(struct csv *csv); /* accepts a zeroed struct */
 const char *csv_cell(const struct csv *csv, int64_t row, int64_t column);
 /* Index of the first column with this header, or -1. */
 int64_t csv_column(const struct csv *csv, const char *name);
+/* The same with any of some names (NULL-terminated), whatever their case; earlier names first. */
+int64_t csv_column_any(const struct csv *csv, const char *const *names);
 
 /* Appends a field, in quotes where it needs them. */
 void csv_put(struct buf *out, const char *field);

@@ -46,6 +46,10 @@ static void test_table(void **state)
     assert_int_equal(csv.lines[2], 5);
     assert_int_equal(csv_column(&csv, "two, words"), 1);
     assert_int_equal(csv_column(&csv, "two"), -1);
+    static const char *const some[] = {"record", "TWO, words", "id", NULL};
+    assert_int_equal(csv_column_any(&csv, some), 1);
+    assert_int_equal(csv_column_any(&csv, some + 2), 0);
+    assert_int_equal(csv_column_any(&csv, some + 3), -1);
     csv_free(&csv);
     csv_free(&csv);
 }
