@@ -163,6 +163,13 @@ static void print_value(const cJSON *value, int indent, struct buf *out)
     }
 }
 
+struct cJSON *json_u64(uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    return cJSON_CreateRaw(text);
+}
+
 void json_print(const struct cJSON *value, bool indented, struct buf *out)
 {
     print_value(value, indented ? 0 : -1, out);

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -26,6 +27,9 @@ enum err_code json_read(const char *path, size_t max_bytes, struct cJSON **out, 
 /* Appends the text of a value, on one line or indented by two spaces (no newline at the end).
  * NaN and infinities become null; bytes that are not UTF-8 become U+FFFD. */
 void json_print(const struct cJSON *value, bool indented, struct buf *out);
+
+/* A number with all its digits: 64 bits do not fit the double of cJSON. NULL when out of memory. */
+struct cJSON *json_u64(uint64_t value);
 
 /* Appends a quoted JSON string. */
 void json_print_string(const char *text, struct buf *out);

@@ -171,8 +171,7 @@ cJSON *requirements_to_json(const struct requirement *requirements, int count)
         cJSON_AddStringToObject(object, "metric", r->metric);
         cJSON_AddStringToObject(object, "operator", r->operation);
         cJSON_AddNumberToObject(object, "bar", r->bar);
-        cJSON_AddItemToObject(object, "value",
-                              isnan(r->value) ? cJSON_CreateNull() : cJSON_CreateNumber(r->value));
+        cJSON_AddNumberToObject(object, "value", r->value);
         cJSON_AddBoolToObject(object, "met", r->met);
         if (r->of_baseline)
             cJSON_AddBoolToObject(object, "baseline", true);

@@ -208,9 +208,7 @@ cJSON *challenge_to_json(const struct challenge *c)
     int count = list_values(c, list);
     cJSON *json = cJSON_CreateObject();
     for (int i = 0; i < count; i++)
-        cJSON_AddItemToObject(json, list[i].name,
-                              isnan(list[i].value) ? cJSON_CreateNull()
-                                                   : cJSON_CreateNumber(list[i].value));
+        cJSON_AddNumberToObject(json, list[i].name, list[i].value);
     if (!c->of_2017) {
         cJSON_AddNumberToObject(json, "classes_matched", (double)c->matched);
         cJSON_AddNumberToObject(json, "classes_left_out", (double)c->left_out);

@@ -276,23 +276,17 @@ enum err_code comparison_value(const struct comparison *c, const char *name, dou
          name);
 }
 
-static void add_number(cJSON *object, const char *name, double value)
-{
-    cJSON_AddItemToObject(object, name,
-                          isnan(value) ? cJSON_CreateNull() : cJSON_CreateNumber(value));
-}
-
 cJSON *comparison_to_json(const struct comparison *c)
 {
     cJSON *json = cJSON_CreateObject();
     struct comparison_value list[VALUES + 1];
     list_values(c, list);
     for (int i = 0; list[i].name; i++)
-        add_number(json, list[i].name, list[i].value);
-    add_number(json, "bootstrap_draws", (double)c->options.draws);
-    add_number(json, "level", c->options.level);
-    add_number(json, "threshold", METRIC_THRESHOLD);
-    add_number(json, "auroc_classes", (double)c->auroc_classes);
+        cJSON_AddNumberToObject(json, list[i].name, list[i].value);
+    cJSON_AddNumberToObject(json, "bootstrap_draws", (double)c->options.draws);
+    cJSON_AddNumberToObject(json, "level", c->options.level);
+    cJSON_AddNumberToObject(json, "threshold", METRIC_THRESHOLD);
+    cJSON_AddNumberToObject(json, "auroc_classes", (double)c->auroc_classes);
     cJSON_AddStringToObject(json, "largest_record", c->largest_id);
     cJSON_AddStringToObject(json, "largest_class", c->largest_class);
     cJSON *classes = cJSON_AddArrayToObject(json, "classes");
@@ -300,16 +294,16 @@ cJSON *comparison_to_json(const struct comparison *c)
         const struct class_comparison *x = &c->classes[k];
         cJSON *item = cJSON_CreateObject();
         cJSON_AddStringToObject(item, "name", x->name);
-        add_number(item, "auroc_first", x->auroc[0]);
-        add_number(item, "auroc_second", x->auroc[1]);
-        add_number(item, "auroc_difference", x->difference.difference);
-        add_number(item, "auroc_difference_se", x->difference.error);
-        add_number(item, "auroc_difference_low", x->difference.interval.low);
-        add_number(item, "auroc_difference_high", x->difference.interval.high);
-        add_number(item, "auroc_difference_p", x->difference.p);
-        add_number(item, "mean_change", x->mean_change);
-        add_number(item, "largest_change", x->largest_change);
-        add_number(item, "changed", (double)x->changed);
+        cJSON_AddNumberToObject(item, "auroc_first", x->auroc[0]);
+        cJSON_AddNumberToObject(item, "auroc_second", x->auroc[1]);
+        cJSON_AddNumberToObject(item, "auroc_difference", x->difference.difference);
+        cJSON_AddNumberToObject(item, "auroc_difference_se", x->difference.error);
+        cJSON_AddNumberToObject(item, "auroc_difference_low", x->difference.interval.low);
+        cJSON_AddNumberToObject(item, "auroc_difference_high", x->difference.interval.high);
+        cJSON_AddNumberToObject(item, "auroc_difference_p", x->difference.p);
+        cJSON_AddNumberToObject(item, "mean_change", x->mean_change);
+        cJSON_AddNumberToObject(item, "largest_change", x->largest_change);
+        cJSON_AddNumberToObject(item, "changed", (double)x->changed);
         cJSON_AddItemToArray(classes, item);
     }
     return json;

@@ -73,52 +73,56 @@ static enum err_code evaluate_class(struct evaluation *ev, const struct predicti
     return ERR_OK;
 }
 
-static enum err_code add_value(struct evaluation *ev, const char *name, double value, struct err *e)
+static enum err_code value_add(struct evaluation *ev, const char *prefix, const char *name,
+                               const char *end, const char *of, double value, struct err *e)
 {
-    if (!name)
+    const char *whole =
+        arena_printf(&ev->arena, "%s%s%s%s%s", prefix, name, end, of ? "." : "", of ? of : "");
+    if (!whole)
         FAIL(e, ERR_MEMORY, "out of memory");
-    ev->values[ev->value_count++] = (struct named_value){name, value};
+    ev->values[ev->value_count++] = (struct named_value){whole, value};
     return ERR_OK;
+}
+
+enum err_code evaluation_value_add(struct evaluation *ev, const char *prefix, const char *name,
+                                   const char *of, double value, struct err *e)
+{
+    return value_add(ev, prefix, name, "", of, value, e);
+}
+
+enum err_code evaluation_ends_add(struct evaluation *ev, const char *prefix, const char *name,
+                                  const char *of, struct interval interval, struct err *e)
+{
+    TRY(value_add(ev, prefix, name, "_low", of, interval.low, e));
+    return value_add(ev, prefix, name, "_high", of, interval.high, e);
 }
 
 /* Everything that can be asked for by name, in one list. */
 static enum err_code list_values(struct evaluation *ev, struct err *e)
 {
-    struct arena *a = &ev->arena;
     size_t most = 2 + JOINT_METRIC_COUNT + 2 * (size_t)ev->class_count +
                   3 * (size_t)metric_count() * (1 + (size_t)ev->class_count);
-    ev->values = arena_push_array(a, most, sizeof *ev->values);
+    ev->values = arena_push_array(&ev->arena, most, sizeof *ev->values);
     if (!ev->values)
         FAIL(e, ERR_MEMORY, "out of memory");
-    int auroc = metric_index("auroc");
-    TRY(add_value(ev, "n", (double)ev->count, e));
-    TRY(add_value(ev, "classes", (double)ev->macro_classes[auroc], e));
+    double defined = (double)ev->macro_classes[metric_index("auroc")];
+    TRY(evaluation_value_add(ev, "", "n", NULL, (double)ev->count, e));
+    TRY(evaluation_value_add(ev, "", "classes", NULL, defined, e));
     for (int m = 0; m < JOINT_METRIC_COUNT; m++)
-        TRY(add_value(ev, joint_metrics[m].name, ev->joint[m], e));
-    for (int64_t k = 0; k < ev->class_count; k++) {
-        const struct class_evaluation *c = &ev->classes[k];
-        TRY(add_value(ev, arena_printf(a, "auroc_delong_low.%s", c->name), c->auroc_delong.low, e));
-        TRY(add_value(ev, arena_printf(a, "auroc_delong_high.%s", c->name), c->auroc_delong.high,
-                      e));
-    }
+        TRY(evaluation_value_add(ev, "", joint_metrics[m].name, NULL, ev->joint[m], e));
+    const struct class_evaluation *c = ev->classes, *end = c + ev->class_count;
+    for (; c < end; c++)
+        TRY(evaluation_ends_add(ev, "", "auroc_delong", c->name, c->auroc_delong, e));
     for (int m = 0; metrics[m]; m++) {
-        const char *metric = metrics[m]->name;
-        TRY(add_value(ev, arena_printf(a, "macro_%s", metric), ev->macro[m], e));
-        for (int64_t k = 0; k < ev->class_count; k++)
-            TRY(add_value(ev, arena_printf(a, "%s.%s", metric, ev->classes[k].name),
-                          ev->classes[k].values[m], e));
+        const char *name = metrics[m]->name;
+        TRY(evaluation_value_add(ev, "macro_", name, NULL, ev->macro[m], e));
+        for (c = ev->classes; c < end; c++)
+            TRY(evaluation_value_add(ev, "", name, c->name, c->values[m], e));
         if (!metrics[m]->interval)
             continue;
-        TRY(add_value(ev, arena_printf(a, "macro_%s_low", metric), ev->macro_intervals[m].low, e));
-        TRY(add_value(ev, arena_printf(a, "macro_%s_high", metric), ev->macro_intervals[m].high,
-                      e));
-        for (int64_t k = 0; k < ev->class_count; k++) {
-            const struct class_evaluation *c = &ev->classes[k];
-            TRY(add_value(ev, arena_printf(a, "%s_low.%s", metric, c->name), c->intervals[m].low,
-                          e));
-            TRY(add_value(ev, arena_printf(a, "%s_high.%s", metric, c->name), c->intervals[m].high,
-                          e));
-        }
+        TRY(evaluation_ends_add(ev, "macro_", name, NULL, ev->macro_intervals[m], e));
+        for (c = ev->classes; c < end; c++)
+            TRY(evaluation_ends_add(ev, "", name, c->name, c->intervals[m], e));
     }
     return ERR_OK;
 }
@@ -244,39 +248,37 @@ enum err_code evaluation_value(const struct evaluation *ev, const char *name, do
 
 /* ---- metrics.json ---- */
 
-/* Undefined values are null. */
 static void add_number(cJSON *object, const char *prefix, const char *name, double value)
 {
     char key[64];
     snprintf(key, sizeof key, "%s%s", prefix, name);
-    if (isnan(value))
-        cJSON_AddNullToObject(object, key);
-    else
-        cJSON_AddNumberToObject(object, key, value);
+    cJSON_AddNumberToObject(object, key, value);
 }
 
 static void add_interval(cJSON *object, const char *prefix, const char *name,
                          struct interval interval)
 {
     char key[64];
+    const double ends[2] = {interval.low, interval.high};
     snprintf(key, sizeof key, "%s%s_ci", prefix, name);
-    if (isnan(interval.low)) {
-        cJSON_AddNullToObject(object, key);
-        return;
-    }
-    cJSON *pair = cJSON_AddArrayToObject(object, key);
-    cJSON_AddItemToArray(pair, cJSON_CreateNumber(interval.low));
-    cJSON_AddItemToArray(pair, cJSON_CreateNumber(interval.high));
+    cJSON_AddItemToObject(object, key,
+                          isnan(ends[0]) ? cJSON_CreateNull() : cJSON_CreateDoubleArray(ends, 2));
+}
+
+void evaluation_measure_put(cJSON *object, const char *prefix, const char *name, double value,
+                            const struct interval *interval)
+{
+    add_number(object, prefix, name, value);
+    if (interval)
+        add_interval(object, prefix, name, *interval);
 }
 
 static void add_metrics(cJSON *object, const char *prefix, const double *values,
                         const struct interval *intervals)
 {
-    for (int m = 0; metrics[m]; m++) {
-        add_number(object, prefix, metrics[m]->name, values[m]);
-        if (metrics[m]->interval)
-            add_interval(object, prefix, metrics[m]->name, intervals[m]);
-    }
+    for (int m = 0; metrics[m]; m++)
+        evaluation_measure_put(object, prefix, metrics[m]->name, values[m],
+                               metrics[m]->interval ? &intervals[m] : NULL);
 }
 
 static cJSON *class_to_json(const struct class_evaluation *c)
@@ -287,9 +289,9 @@ static cJSON *class_to_json(const struct class_evaluation *c)
     cJSON_AddNumberToObject(object, "n", (double)c->count);
     cJSON_AddNumberToObject(object, "positives", (double)c->positives);
     add_metrics(object, "", c->values, c->intervals);
-    add_number(object, "", "auroc_se", c->auroc_error);
+    cJSON_AddNumberToObject(object, "auroc_se", c->auroc_error);
     add_interval(object, "", "auroc_delong", c->auroc_delong);
-    add_number(object, "", "threshold", c->threshold);
+    cJSON_AddNumberToObject(object, "threshold", c->threshold);
     return object;
 }
 
@@ -308,10 +310,10 @@ static void classes_to_json(const struct evaluation *ev, cJSON *json)
     add_metrics(json, "macro_", ev->macro, ev->macro_intervals);
     cJSON_AddNumberToObject(json, "classes_defined",
                             (double)ev->macro_classes[metric_index("auroc")]);
-    add_number(json, "", "threshold", common_threshold(ev));
+    cJSON_AddNumberToObject(json, "threshold", common_threshold(ev));
 
     for (int m = 0; m < JOINT_METRIC_COUNT; m++)
-        add_number(json, "", joint_metrics[m].name, ev->joint[m]);
+        cJSON_AddNumberToObject(json, joint_metrics[m].name, ev->joint[m]);
     cJSON *classes = cJSON_AddArrayToObject(json, "classes");
     cJSON *undefined = cJSON_AddArrayToObject(json, "undefined");
     for (int64_t k = 0; k < ev->class_count; k++) {
@@ -328,7 +330,6 @@ static void classes_to_json(const struct evaluation *ev, cJSON *json)
 
 struct cJSON *evaluation_to_json(const struct evaluation *ev)
 {
-    char seed[32];
     cJSON *json = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "n", (double)ev->count);
     if (ev->regression)
@@ -345,9 +346,7 @@ struct cJSON *evaluation_to_json(const struct evaluation *ev)
             add_number(bootstrap, "mean_macro_", metrics[m]->name, ev->macro_means[m]);
     cJSON_AddNumberToObject(bootstrap, "redraws", (double)ev->redraws);
     cJSON_AddNumberToObject(bootstrap, "incomplete", (double)ev->incomplete);
-    /* 64 bits do not fit a double */
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)ev->options.seed);
-    cJSON_AddItemToObject(json, "seed", cJSON_CreateRaw(seed));
+    cJSON_AddItemToObject(json, "seed", json_u64(ev->options.seed));
     return json;
 }
 

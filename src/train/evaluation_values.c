@@ -1,7 +1,6 @@
 #include "train/evaluation_values.h"
 
 #include <cjson/cJSON.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* The records of a value as columns of doubles. */
@@ -18,24 +17,13 @@ static enum err_code column_fill(const struct predictions *p, int64_t k, double 
     return ERR_OK;
 }
 
-static enum err_code add_value(struct evaluation *ev, const char *name, double value, struct err *e)
+/* A measure and the ends of its interval. */
+static enum err_code add_measure(struct evaluation *ev, const char *prefix, int m, const char *of,
+                                 double value, struct interval interval, struct err *e)
 {
-    if (!name)
-        FAIL(e, ERR_MEMORY, "out of memory");
-    ev->values[ev->value_count++] = (struct named_value){name, value};
-    return ERR_OK;
-}
-
-/* A measure and the ends of its interval, under names that begin with `prefix` and end with `suffix`. */
-static enum err_code add_measure(struct evaluation *ev, const char *prefix, int m,
-                                 const char *suffix, double value, struct interval interval,
-                                 struct err *e)
-{
-    struct arena *a = &ev->arena;
     const char *name = regression_measures[m].name;
-    TRY(add_value(ev, arena_printf(a, "%s%s%s", prefix, name, suffix), value, e));
-    TRY(add_value(ev, arena_printf(a, "%s%s_low%s", prefix, name, suffix), interval.low, e));
-    return add_value(ev, arena_printf(a, "%s%s_high%s", prefix, name, suffix), interval.high, e);
+    TRY(evaluation_value_add(ev, prefix, name, of, value, e));
+    return evaluation_ends_add(ev, prefix, name, of, interval, e);
 }
 
 static enum err_code list_values(struct evaluation *ev, struct err *e)
@@ -45,17 +33,14 @@ static enum err_code list_values(struct evaluation *ev, struct err *e)
     ev->values = arena_push_array(&ev->arena, most, sizeof *ev->values);
     if (!ev->values)
         FAIL(e, ERR_MEMORY, "out of memory");
-    TRY(add_value(ev, "n", (double)ev->count, e));
+    TRY(evaluation_value_add(ev, "", "n", NULL, (double)ev->count, e));
     for (int m = 0; m < REGRESSION_COUNT; m++) {
         if (r->count == 1)
-            TRY(add_measure(ev, "", m, "", r->macro[m], r->macro_intervals[m], e));
-        TRY(add_measure(ev, "macro_", m, "", r->macro[m], r->macro_intervals[m], e));
+            TRY(add_measure(ev, "", m, NULL, r->macro[m], r->macro_intervals[m], e));
+        TRY(add_measure(ev, "macro_", m, NULL, r->macro[m], r->macro_intervals[m], e));
         for (int64_t k = 0; k < r->count; k++) {
             const struct value_evaluation *item = &r->items[k];
-            const char *suffix = arena_printf(&ev->arena, ".%s", item->name);
-            if (!suffix)
-                FAIL(e, ERR_MEMORY, "out of memory");
-            TRY(add_measure(ev, "", m, suffix, item->all.values[m], item->intervals[m], e));
+            TRY(add_measure(ev, "", m, item->name, item->all.values[m], item->intervals[m], e));
         }
     }
     return ERR_OK;
@@ -118,27 +103,11 @@ enum err_code evaluation_values_make(struct evaluation *ev, const struct predict
     return list_values(ev, e);
 }
 
-/* Undefined values are null. */
-static void add_number(cJSON *json, const char *prefix, const char *name, double value)
-{
-    char key[64];
-    snprintf(key, sizeof key, "%s%s", prefix, name);
-    cJSON_AddItemToObject(json, key, isnan(value) ? cJSON_CreateNull() : cJSON_CreateNumber(value));
-}
-
 static void add_measures(cJSON *json, const char *prefix, const double *values,
                          const struct interval *intervals)
 {
-    for (int m = 0; m < REGRESSION_COUNT; m++) {
-        char key[64];
-        const char *name = regression_measures[m].name;
-        add_number(json, prefix, name, values[m]);
-        snprintf(key, sizeof key, "%s%s_ci", prefix, name);
-        const double ends[2] = {intervals[m].low, intervals[m].high};
-        cJSON_AddItemToObject(json, key,
-                              isnan(ends[0]) ? cJSON_CreateNull()
-                                             : cJSON_CreateDoubleArray(ends, 2));
-    }
+    for (int m = 0; m < REGRESSION_COUNT; m++)
+        evaluation_measure_put(json, prefix, regression_measures[m].name, values[m], &intervals[m]);
 }
 
 void evaluation_values_to_json(const struct evaluation *ev, cJSON *json)
@@ -153,8 +122,8 @@ void evaluation_values_to_json(const struct evaluation *ev, cJSON *json)
         cJSON *object = cJSON_CreateObject();
         cJSON_AddStringToObject(object, "name", item->name);
         cJSON_AddNumberToObject(object, "n", (double)item->all.count);
-        add_number(object, "", "mean", item->all.mean);
-        add_number(object, "", "deviation", item->all.deviation);
+        cJSON_AddNumberToObject(object, "mean", item->all.mean);
+        cJSON_AddNumberToObject(object, "deviation", item->all.deviation);
         add_measures(object, "", item->all.values, item->intervals);
         cJSON_AddItemToArray(list, object);
         if (!item->undefined)

@@ -29,4 +29,16 @@ enum err_code evaluation_values_make(struct evaluation *ev, const struct predict
 /* Adds the members of metrics.json, up to "undefined". */
 void evaluation_values_to_json(const struct evaluation *ev, struct cJSON *json);
 
+/* Of evaluation.c: what evaluation_value finds, one more. Its name is prefix and name, then "." and
+ * `of` unless that is NULL; the ends of an interval have "_low" and "_high" before the ".".
+ * Errors: ERR_MEMORY. */
+enum err_code evaluation_value_add(struct evaluation *ev, const char *prefix, const char *name,
+                                   const char *of, double value, struct err *e);
+enum err_code evaluation_ends_add(struct evaluation *ev, const char *prefix, const char *name,
+                                  const char *of, struct interval interval, struct err *e);
+
+/* Adds "<prefix><name>" and, unless interval is NULL, "<prefix><name>_ci": two ends, or null. */
+void evaluation_measure_put(struct cJSON *object, const char *prefix, const char *name,
+                            double value, const struct interval *interval);
+
 #endif

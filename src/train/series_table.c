@@ -200,21 +200,6 @@ static struct cells cells_make(struct run_series *s)
 
 /* --- table.json --------------------------------------------------------------------------------- */
 
-static void add_number(cJSON *json, const char *key, double value)
-{
-    if (isnan(value))
-        cJSON_AddNullToObject(json, key);
-    else
-        cJSON_AddNumberToObject(json, key, value);
-}
-
-static void add_seed(cJSON *list, uint64_t seed)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)seed); /* 64 bits do not fit a double */
-    cJSON_AddItemToArray(list, cJSON_CreateRaw(text));
-}
-
 static cJSON *cell_json(struct run_series *s, const struct cell *c)
 {
     cJSON *json = cJSON_CreateObject();
@@ -234,13 +219,13 @@ static cJSON *cell_json(struct run_series *s, const struct cell *c)
         const struct series_run *other = &s->runs[i];
         if (other->done && strcmp(series_label(s, other, layout.row), c->row) == 0 &&
             strcmp(series_label(s, other, layout.column), c->column) == 0)
-            add_seed(seeds, other->seed);
+            cJSON_AddItemToArray(seeds, json_u64(other->seed));
     }
-    add_number(json, "value", c->value);
-    add_number(json, "low", c->interval.low);
-    add_number(json, "high", c->interval.high);
-    add_number(json, "smallest", c->smallest);
-    add_number(json, "largest", c->largest);
+    cJSON_AddNumberToObject(json, "value", c->value);
+    cJSON_AddNumberToObject(json, "low", c->interval.low);
+    cJSON_AddNumberToObject(json, "high", c->interval.high);
+    cJSON_AddNumberToObject(json, "smallest", c->smallest);
+    cJSON_AddNumberToObject(json, "largest", c->largest);
     cJSON_AddStringToObject(json, "text", c->text);
     return json;
 }
@@ -250,8 +235,6 @@ static cJSON *run_json(struct run_series *s, const struct series_run *r)
     cJSON *json = cJSON_CreateObject();
     struct series_layout layout = series_layout(s);
     const char *weights = s->given->options.weights;
-    char seed[32];
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->seed);
     cJSON_AddStringToObject(json, "name", r->name);
     cJSON_AddStringToObject(json, "row", series_label(s, r, layout.row));
     cJSON_AddStringToObject(json, "column", series_label(s, r, layout.column));
@@ -259,7 +242,7 @@ static cJSON *run_json(struct run_series *s, const struct series_run *r)
     cJSON_AddStringToObject(json, "method", r->method->name);
     cJSON_AddStringToObject(json, "weights", r->method->untrained || !weights ? "random" : weights);
     cJSON_AddNumberToObject(json, "fraction", r->fraction);
-    cJSON_AddItemToObject(json, "seed", cJSON_CreateRaw(seed));
+    cJSON_AddItemToObject(json, "seed", json_u64(r->seed));
     cJSON_AddStringToObject(json, "state", r->done ? "done" : r->reason ? "failed" : "missing");
     if (r->reason)
         cJSON_AddStringToObject(json, "reason", r->reason);
@@ -267,9 +250,9 @@ static cJSON *run_json(struct run_series *s, const struct series_run *r)
     cJSON_AddNumberToObject(json, "n", (double)r->records);
     cJSON_AddNumberToObject(json, "classes", (double)r->classes);
     cJSON_AddNumberToObject(json, "classes_defined", (double)r->classes_defined);
-    add_number(json, "value", r->value);
-    add_number(json, "low", r->interval.low);
-    add_number(json, "high", r->interval.high);
+    cJSON_AddNumberToObject(json, "value", r->value);
+    cJSON_AddNumberToObject(json, "low", r->interval.low);
+    cJSON_AddNumberToObject(json, "high", r->interval.high);
     return json;
 }
 
@@ -421,11 +404,12 @@ static void table_text(struct run_series *s, const struct cells *c, struct buf *
     cJSON_ArrayForEach(note, notes) buf_printf(out, "- %s\n", note->valuestring);
 }
 
+/* NaN is an empty field. */
 static void put_field(struct buf *out, const cJSON *value)
 {
     if (cJSON_IsString(value))
         csv_put(out, value->valuestring);
-    else if (value && !cJSON_IsNull(value))
+    else if (value && !(cJSON_IsNumber(value) && isnan(value->valuedouble)))
         json_print(value, false, out);
 }
 

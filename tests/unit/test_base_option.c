@@ -252,6 +252,7 @@ static void json_prints_exactly(void **state)
     cJSON_AddNumberToObject(object, "n", 0.1);
     cJSON_AddNumberToObject(object, "i", -3);
     cJSON_AddNumberToObject(object, "nan", NAN);
+    cJSON_AddItemToObject(object, "u", json_u64(UINT64_MAX));
     cJSON_AddStringToObject(object, "s", "a\"\\\n\x01 \xc3\xa9 \xff");
     cJSON *list = cJSON_AddArrayToObject(object, "l");
     cJSON_AddItemToArray(list, cJSON_CreateTrue());
@@ -259,6 +260,7 @@ static void json_prints_exactly(void **state)
     cJSON_AddArrayToObject(object, "e");
     json_print(object, false, &out);
     assert_string_equal(out.data, "{\"n\": 0.1, \"i\": -3, \"nan\": null, "
+                                  "\"u\": 18446744073709551615, "
                                   "\"s\": \"a\\\"\\\\\\n\\u0001 \xc3\xa9 \xef\xbf\xbd\", "
                                   "\"l\": [true, null], \"e\": []}");
     cJSON_Delete(object);

@@ -268,7 +268,12 @@ static void test_regression(void **state)
             fail_msg("%s is %g", cases[i].name, value);
     }
     assert_int_equal(evaluation_value(&ev, "mae", &value, &e), ERR_USAGE); /* of which? */
-    cJSON *json = evaluation_to_json(&ev);
+    cJSON *tree = evaluation_to_json(&ev), *json;
+    struct buf printed = {0};
+    json_print(tree, false, &printed);
+    assert_int_equal(json_parse(printed.data, printed.len, "metrics", &json, NULL), ERR_OK);
+    buf_free(&printed);
+    cJSON_Delete(tree);
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "values");
     assert_int_equal(cJSON_GetArraySize(list), 2);
     assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(list->child->next, "r2")));
