@@ -180,22 +180,27 @@ void interval_to_text(double value, struct interval interval, char out[INTERVAL_
         snprintf(out, INTERVAL_TEXT_BYTES, "%s(%02d)", digits, (int)lround(1000 * half));
 }
 
-/* Reorders the draws. Those without a value are left out. */
-static struct interval interval_of(double *draws, int64_t count, double level, double *p)
+struct interval draws_interval(double *draws, int64_t count, double level)
 {
-    int64_t kept = 0, sides[2] = {0, 0};
+    int64_t kept = 0;
     for (int64_t i = 0; i < count; i++)
         if (!isnan(draws[i]))
             draws[kept++] = draws[i];
-    for (int64_t i = 0; i < kept; i++) {
+    qsort(draws, (size_t)kept, sizeof *draws, rising);
+    return (struct interval){quantile_sorted(draws, kept, (1 - level) / 2),
+                             quantile_sorted(draws, kept, (1 + level) / 2)};
+}
+
+static double draws_p(const double *draws, int64_t count)
+{
+    int64_t kept = 0, sides[2] = {0, 0};
+    for (int64_t i = 0; i < count; i++) {
+        kept += !isnan(draws[i]);
         sides[0] += draws[i] <= 0;
         sides[1] += draws[i] >= 0;
     }
     int64_t rarer = sides[0] < sides[1] ? sides[0] : sides[1];
-    *p = kept ? fmin(1, 2 * (double)(1 + rarer) / (double)(1 + kept)) : NAN;
-    qsort(draws, (size_t)kept, sizeof *draws, rising);
-    return (struct interval){quantile_sorted(draws, kept, (1 - level) / 2),
-                             quantile_sorted(draws, kept, (1 + level) / 2)};
+    return kept ? fmin(1, 2 * (double)(1 + rarer) / (double)(1 + kept)) : NAN;
 }
 
 static enum err_code run_draws(struct run *run, struct bootstrap *b, struct err *e)
@@ -212,15 +217,17 @@ static enum err_code run_draws(struct run *run, struct bootstrap *b, struct err 
         FAIL(e, ERR_MEMORY, "out of memory in a bootstrap draw");
 
     for (int row = 0; row < run->row_count; row++) {
-        struct interval *intervals = b->intervals + run->rows[row] * run->class_count;
-        double *p = b->p + run->rows[row] * run->class_count;
-        for (int64_t k = 0; k < run->class_count; k++)
-            intervals[k] =
-                interval_of(draws_of(run, row, k), options->draws, options->level, &p[k]);
-        b->macro_mean[run->rows[row]] =
-            macro_average(draws_of(run, row, run->class_count), options->draws, NULL);
-        b->macro[run->rows[row]] = interval_of(draws_of(run, row, run->class_count), options->draws,
-                                               options->level, &b->macro_p[run->rows[row]]);
+        int metric = run->rows[row];
+        int64_t K = run->class_count, first = metric * K;
+        for (int64_t k = 0; k < K; k++) {
+            double *draws = draws_of(run, row, k);
+            b->p[first + k] = draws_p(draws, options->draws);
+            b->intervals[first + k] = draws_interval(draws, options->draws, options->level);
+        }
+        double *draws = draws_of(run, row, K);
+        b->macro_mean[metric] = macro_average(draws, options->draws, NULL);
+        b->macro_p[metric] = draws_p(draws, options->draws);
+        b->macro[metric] = draws_interval(draws, options->draws, options->level);
     }
     b->redraws = atomic_load(&run->redraws);
     b->incomplete = atomic_load(&run->incomplete);

@@ -69,6 +69,8 @@ void bootstrap_free(struct bootstrap *b); /* accepts a zeroed struct */
 
 /* The q-th quantile of sorted values, linear between neighbours; NaN if count is 0. */
 double quantile_sorted(const double *values, int64_t count, double q);
+/* The central share `level` of draws that have a value; NaN if none has. Reorders them. */
+struct interval draws_interval(double *draws, int64_t count, double level);
 
 /* The half of an interval that is the longer one, in thousandths, as tables of the PTB-XL benchmark show
  * it: ".925(07)"; "-" without a value. */

@@ -103,12 +103,6 @@ static void one_draw(void *context, int64_t draw)
     free(weights);
 }
 
-static int rising(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 enum err_code regression_bootstrap(const struct regression_column *columns, int64_t K, int64_t n,
                                    const struct bootstrap_options *options,
                                    struct interval *intervals, struct err *e)
@@ -128,16 +122,8 @@ enum err_code regression_bootstrap(const struct regression_column *columns, int6
     enum err_code code = ERR_OK;
     if (atomic_load(&d.out_of_memory))
         code = RAISE(e, ERR_MEMORY, "out of memory in a bootstrap draw");
-    for (int64_t row = 0; row < rows && code == ERR_OK; row++) {
-        double *values = d.values + row * count;
-        int64_t kept = 0;
-        for (int64_t i = 0; i < count; i++)
-            if (!isnan(values[i]))
-                values[kept++] = values[i];
-        qsort(values, (size_t)kept, sizeof *values, rising);
-        intervals[row].low = quantile_sorted(values, kept, (1 - options->level) / 2);
-        intervals[row].high = quantile_sorted(values, kept, (1 + options->level) / 2);
-    }
+    for (int64_t row = 0; row < rows && code == ERR_OK; row++)
+        intervals[row] = draws_interval(d.values + row * count, count, options->level);
     free(d.values);
     return code;
 }
