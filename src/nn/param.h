@@ -41,7 +41,7 @@ struct param {
     bool decay;  /* weight decay applies (matrices) */
     bool frozen; /* no gradient, no update */
     bool state;  /* moved by forward passes of training, by no gradient (running statistics); frozen
-                    * too. Averages and best values take it as it is */
+                    * too. Averages of weights average it, too */
     bool added;  /* beside what the network was pre-trained with: low-rank additions, adapters */
     bool product;  /* only products read it: a file may hold it as bf16 or int8 */
     int layer;     /* 0: embedding, 1..depth: blocks, depth+1: what comes after */

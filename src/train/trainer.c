@@ -484,8 +484,7 @@ static enum err_code checkpoint_load(struct trainer *t, struct run_folder *run,
 
 /* --- steps -------------------------------------------------------------------------------------- */
 
-/* The slab a model would be saved with now. */
-static float *current_values(const struct trainer *t)
+const float *trainer_values(const struct trainer *t)
 {
     return t->slabs[SLAB_EMA] ? t->slabs[SLAB_EMA] : t->slabs[SLAB_VALUES];
 }
@@ -552,27 +551,16 @@ static enum err_code batch_run(struct trainer *t, const struct batch *batch, int
                                 : not_finite(t, batch, "the gradient's norm", sums->norm, e);
 }
 
-/* What no gradient moves is not averaged either. */
-static void average_states(struct trainer *t)
-{
-    const struct param_table *p = &t->model->params;
-    for (int i = 0; i < p->count; i++)
-        if (p->items[i]->state)
-            memcpy(t->slabs[SLAB_EMA] + p->items[i]->offset,
-                   t->slabs[SLAB_VALUES] + p->items[i]->offset,
-                   (size_t)p->items[i]->numel * sizeof(float));
-}
-
 static void step_end(struct trainer *t, const struct step_sums *sums)
 {
     const struct trainer_options *o = t->options;
     double begin_s = clock_seconds();
     if (t->slabs[SLAB_EMA]) {
-        /* A short memory at first, so that the average forgets the random start. */
+        /* A short memory at first, so that the average forgets the random start. Statistics of batch
+         * norms are averaged like the weights that they belong to. */
         double ramp = (double)(t->step + 1) / (double)(t->step + 10);
         t->backend->ema(t->slabs[SLAB_EMA], t->slabs[SLAB_VALUES], t->model->params.total,
                         o->ema < ramp ? o->ema : ramp);
-        average_states(t);
     }
     t->times.update_s += clock_seconds() - begin_s;
     t->loss_sum += sums->loss / (double)o->accumulate;
@@ -644,7 +632,7 @@ static enum err_code metrics_line(struct trainer *t, struct run_folder *run, boo
     enum err_code code = ERR_OK;
     if (epoch_end && is_measured(t)) {
         double score = NAN;
-        code = t->task->epoch_end(t->task->context, current_values(t), line, &score, e);
+        code = t->task->epoch_end(t->task->context, trainer_values(t), line, &score, e);
         t->last_score = score;
         /* Without a score the last epoch is the best; a tie keeps the earlier one. */
         if (code == ERR_OK &&
@@ -652,7 +640,7 @@ static enum err_code metrics_line(struct trainer *t, struct run_folder *run, boo
             t->best_score = score;
             t->best_epoch = t->step / t->steps_per_epoch;
             if (t->slabs[SLAB_BEST])
-                memcpy(t->slabs[SLAB_BEST], current_values(t),
+                memcpy(t->slabs[SLAB_BEST], trainer_values(t),
                        (size_t)t->model->params.total * sizeof(float));
         }
     }
@@ -742,7 +730,7 @@ enum err_code trainer_run(struct trainer *t, struct loader *l, struct run_folder
                            : "failed");
     TRY(code);
     const float *final =
-        t->best_epoch > 0 && t->slabs[SLAB_BEST] ? t->slabs[SLAB_BEST] : current_values(t);
+        t->best_epoch > 0 && t->slabs[SLAB_BEST] ? t->slabs[SLAB_BEST] : trainer_values(t);
     if (final != t->model->values)
         memcpy(t->model->values, final, (size_t)t->model->params.total * sizeof(float));
     return ERR_OK;

@@ -104,6 +104,8 @@ struct trainer_times {
 };
 struct trainer_times trainer_times(const struct trainer *t);
 struct tape *trainer_tape(struct trainer *t); /* borrowed */
+/* What a model would be saved with now: the average, or else the weights. Borrowed. */
+const float *trainer_values(const struct trainer *t);
 
 double trainer_best_score(const struct trainer *t);  /* NaN: none */
 int64_t trainer_best_epoch(const struct trainer *t); /* 1-based, 0: none; the last with keep=last */

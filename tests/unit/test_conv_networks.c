@@ -54,7 +54,7 @@ static const struct param *find(const struct model *m, const char *name)
 }
 
 /* Running statistics are parameters that are frozen and not counted; training moves them as PyTorch does,
- * the average takes them as they are, and gradients there are zero. */
+ * the average follows them like any weight, and gradients there are zero. */
 static void test_state(void **state)
 {
     (void)state;
@@ -79,7 +79,8 @@ static void test_state(void **state)
     for (int i = 0; i < B * 2; i++)
         y[i] = i % 3 == 0;
     /* What the stem's first convolution makes of the batch, in double. */
-    double sum[32] = {0}, squares[32] = {0}, expected_mean[32] = {0}, expected_var[32];
+    double sum[32] = {0}, squares[32] = {0}, average[32] = {0}, expected_mean[32] = {0},
+           expected_var[32];
     const float *w = m.values + weight->offset;
     for (int b = 0; b < B; b++)
         for (int n = 0; n < T / 2; n++)
@@ -123,6 +124,9 @@ static void test_state(void **state)
             expected_var[o] += 0.1 * (unbiased - expected_var[o]);
             assert_true(fabs(m.values[mean->offset + o] - expected_mean[o]) < 1e-5);
             assert_true(fabs(m.values[var->offset + o] - expected_var[o]) < 1e-5);
+            double kept = (step + 1.0) / (step + 10.0);
+            average[o] = kept * average[o] + (1 - kept) * expected_mean[o];
+            assert_true(fabs(trainer_values(t)[mean->offset + o] - average[o]) < 1e-5);
         }
         const float *gradients = tape_gradients(trainer_tape(t));
         assert_true(backend_ref.sum_squares(gradients + mean->offset, 32) == 0);
