@@ -227,6 +227,36 @@ char *str_trim(char *text)
     return text;
 }
 
+static char *closing_quote(char *opening)
+{
+    for (char *p = opening + 1; *p != '\0'; p++)
+        if (*p == '"' && *++p != '"')
+            return p - 1;
+    return NULL;
+}
+
+char *str_list_next(char **rest)
+{
+    char *part = *rest;
+    if (part == NULL)
+        return NULL;
+    while (is_space((unsigned char)*part))
+        part++;
+    char *in = part, *out = part, *close = *part == '"' ? closing_quote(part) : NULL;
+    if (close != NULL) {
+        for (in++; in < close; in++) {
+            in += *in == '"';
+            *out++ = *in;
+        }
+        in++;
+    }
+    size_t tail = strcspn(in, ",");
+    *rest = in[tail] == ',' ? in + tail + 1 : NULL;
+    memmove(out, in, tail);
+    out[tail] = '\0';
+    return str_trim(part);
+}
+
 bool str_copy(char *out, size_t size, const char *text)
 {
     size_t n = strlen(text);

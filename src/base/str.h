@@ -27,6 +27,9 @@ bool str_matches(const char *pattern, const char *text);
 bool str_matches_any(const char *patterns, const char *text);
 /* Trims white space in place; returns the new start. */
 char *str_trim(char *text);
+/* Takes the next part of a list with commas, in place and trimmed; NULL once *rest is NULL. A part that
+ * begins with a quote may hold commas up to the closing one; the quotes go, and "" is one of them. */
+char *str_list_next(char **rest);
 /* Replaces control characters in place: new lines and tabs by spaces, others by "?". For names of
  * strangers on a terminal. Returns text. */
 char *str_clean(char *text);

@@ -37,18 +37,15 @@ static enum err_code requirement_parse(char *text, struct requirement *out, stru
 enum err_code requirements_parse(struct arena *a, const char *list, struct requirement *out,
                                  int *count, struct err *e)
 {
+    char *rest = list != NULL ? arena_strdup(a, list) : NULL, *text;
     *count = 0;
-    while (list != NULL) {
-        const char *comma = strchr(list, ',');
-        size_t length = comma != NULL ? (size_t)(comma - list) : strlen(list);
-        char *text = arena_strndup(a, list, length);
-        if (text == NULL)
-            FAIL(e, ERR_MEMORY, "out of memory");
+    if (list != NULL && rest == NULL)
+        FAIL(e, ERR_MEMORY, "out of memory");
+    while ((text = str_list_next(&rest)) != NULL) {
         if (*count == REQUIREMENTS_MAX)
             FAIL(e, ERR_LIMIT, "more than %d requirements", REQUIREMENTS_MAX);
         out[*count] = (struct requirement){0};
         TRY(requirement_parse(text, &out[(*count)++], e));
-        list = comma != NULL ? comma + 1 : NULL;
     }
     return ERR_OK;
 }
@@ -101,9 +98,9 @@ static bool lower_is_better(const char *name)
            is_of(name, regression_measures[REGRESSION_RMSE].name);
 }
 
-static enum err_code add_baseline(struct arena *a, const cJSON *baseline, const char *path,
-                                  const char *name, double max_drop, struct requirement *out,
-                                  int *count, struct err *e)
+static enum err_code add_baseline(const cJSON *baseline, const char *path, const char *name,
+                                  double max_drop, struct requirement *out, int *count,
+                                  struct err *e)
 {
     const cJSON *found = baseline_find(baseline, name);
     if (is_of(name, regression_measures[REGRESSION_BIAS].name))
@@ -118,12 +115,10 @@ static enum err_code add_baseline(struct arena *a, const cJSON *baseline, const 
         FAIL(e, ERR_LIMIT, "more than %d requirements", REQUIREMENTS_MAX);
     bool lower = lower_is_better(name);
     struct requirement *r = &out[(*count)++];
-    *r = (struct requirement){.metric = arena_strdup(a, name),
+    *r = (struct requirement){.metric = name,
                               .operation = lower ? "<=" : ">=",
                               .bar = found->valuedouble + (lower ? max_drop : -max_drop),
                               .of_baseline = true};
-    if (!r->metric)
-        FAIL(e, ERR_MEMORY, "out of memory");
     return ERR_OK;
 }
 
@@ -133,14 +128,10 @@ enum err_code requirements_from_baseline(struct arena *a, const char *path, cons
 {
     cJSON *baseline = NULL;
     TRY(json_read(path, 0, &baseline, e));
-    enum err_code code = ERR_OK;
-    while (names && code == ERR_OK) {
-        const char *comma = strchr(names, ',');
-        char *name = arena_strndup(a, names, comma ? (size_t)(comma - names) : strlen(names));
-        code = name ? add_baseline(a, baseline, path, str_trim(name), max_drop, out, count, e)
-                    : RAISE(e, ERR_MEMORY, "out of memory");
-        names = comma ? comma + 1 : NULL;
-    }
+    char *rest = names ? arena_strdup(a, names) : NULL, *name;
+    enum err_code code = names && !rest ? RAISE(e, ERR_MEMORY, "out of memory") : ERR_OK;
+    while (code == ERR_OK && (name = str_list_next(&rest)) != NULL)
+        code = add_baseline(baseline, path, name, max_drop, out, count, e);
     cJSON_Delete(baseline);
     return code;
 }

@@ -18,11 +18,11 @@ struct requirement {
     bool of_baseline;
 };
 
-/* Reads a list with commas (NULL: none) into out[REQUIREMENTS_MAX]; text lives in the arena.
+/* Reads a list (str_list_next; NULL: none) into out[REQUIREMENTS_MAX]; text lives in the arena.
  * Errors: ERR_USAGE naming the part, ERR_LIMIT. */
 enum err_code requirements_parse(struct arena *a, const char *list, struct requirement *out,
                                  int *count, struct err *e);
-/* Adds a requirement for each name in a list with commas: no worse than the value in an earlier
+/* Adds a requirement for each name in a list (str_list_next): no worse than the value in an earlier
  * metrics.json by more than max_drop. Names are those of evaluation_value without intervals: macro_METRIC,
  * METRIC.CLASS, and what stands at the top of the file, such as sample_fmax. Lower is better of brier, ece,
  * mce, mae and rmse. Errors: those of json_read; ERR_USAGE for a name that the baseline does not have; ERR_FORMAT for one

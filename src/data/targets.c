@@ -17,10 +17,10 @@ const struct option target_rows[] = {
     OPT_TEXT(
         target_options, targets, NULL, "FILE",
         "take the targets from this CSV table instead of the data set; --task then names them"),
-    OPT_LIST(
-        target_options, target_columns, "LIST",
-        "columns of the table that are targets, x_* for all that begin with x_; the default is "
-        "all but the one that names the records"),
+    OPT_LIST(target_options, target_columns, "LIST",
+             "columns of the table that are targets, x_* for all that begin with x_, one with a "
+             "comma in "
+             "its name in double quotes; the default is all but the one that names the records"),
     OPT_CHOICE(
         target_options, target_kind, "auto", "auto|classes|values|categories",
         "classes: columns of 0 and 1; values: numbers (regression); categories: one column of "
@@ -213,8 +213,8 @@ static enum err_code columns_find(struct target_table *t, const struct target_op
     for (int64_t c = 0; !rest && c < t->csv->column_count; c++)
         if (c != t->id)
             TRY(column_add(t, c, e));
-    for (char *part; rest && (part = strsep(&rest, ",")) != NULL;)
-        TRY(columns_add(t, str_trim(part), e));
+    for (char *part; (part = str_list_next(&rest)) != NULL;)
+        TRY(columns_add(t, part, e));
     if (t->count == 0)
         FAIL(e, ERR_USAGE, "no column beside the one that names the records");
     return ERR_OK;

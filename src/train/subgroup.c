@@ -244,13 +244,8 @@ static enum err_code make(struct making *m, const struct subgroup_request *reque
         if (strcmp(csv->header[i], "id") != 0)
             TRY(make_variable(m, &table, &set, csv->header[i], e));
     char *list = request->variables ? arena_strdup(a, request->variables) : NULL;
-    while (list) {
-        char *comma = strchr(list, ',');
-        if (comma)
-            *comma = '\0';
-        TRY(make_variable(m, &table, &set, str_trim(list), e));
-        list = comma ? comma + 1 : NULL;
-    }
+    for (char *name; (name = str_list_next(&list)) != NULL;)
+        TRY(make_variable(m, &table, &set, name, e));
     return ERR_OK;
 }
 

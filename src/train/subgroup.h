@@ -23,7 +23,7 @@ struct subgroups {
 };
 
 struct subgroup_request {
-    const char *variables;      /* a list with commas */
+    const char *variables;      /* a list: str_list_next */
     const struct manifest *set; /* knows age, sex, site and device; NULL: not at hand */
     const char *path; /* a table with a column id, and one for each variable; NULL: none */
 };

@@ -319,6 +319,34 @@ static void str_helpers(void **state)
 }
 
 /* Source: Random123, examples/kat_vectors, philox4x32 10. */
+static void str_lists(void **state)
+{
+    (void)state;
+    const struct {
+        const char *list, *parts[4];
+    } cases[] = {
+        {"a", {"a"}},
+        {" a b , c,", {"a b", "c", ""}},
+        {"", {""}},
+        {"\"a, b\",c", {"a, b", "c"}},
+        {"c, \"a, b\" >= 1 , \"\"", {"c", "a, b >= 1", ""}},
+        {"\"12\"\" or more, \"\"so\"\"\"", {"12\" or more, \"so\""}},
+        {"\"\"\",\"\"\"", {"\",\""}},
+        {"12\",x", {"12\"", "x"}}, /* within a part it is a letter */
+        {"\"a,b", {"\"a", "b"}},   /* and so it is where none closes it */
+        {"\"a\"\",b", {"\"a\"\"", "b"}},
+        {"\"", {"\""}},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        char text[64], *rest = text;
+        assert_true(str_copy(text, sizeof text, cases[c].list));
+        for (int i = 0; cases[c].parts[i]; i++)
+            assert_string_equal(str_list_next(&rest), cases[c].parts[i]);
+        assert_null(str_list_next(&rest));
+        assert_null(str_list_next(&rest));
+    }
+}
+
 static void named_finds(void **state)
 {
     (void)state;
@@ -529,21 +557,14 @@ static void str_utf8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(err_carries_context),
-        cmocka_unit_test(arena_blocks),
-        cmocka_unit_test(buf_bounds),
-        cmocka_unit_test(shapes_overflow),
-        cmocka_unit_test(str_numbers),
-        cmocka_unit_test(str_numbers_print),
-        cmocka_unit_test(str_helpers),
-        cmocka_unit_test(named_finds),
-        cmocka_unit_test(names_find_and_merge),
-        cmocka_unit_test(rng_known_answers),
-        cmocka_unit_test(rng_addresses_differ),
-        cmocka_unit_test(rng_distributions),
-        cmocka_unit_test(pool_covers_all),
-        cmocka_unit_test(log_reaches_sink),
-        cmocka_unit_test(str_utf8),
+        cmocka_unit_test(err_carries_context), cmocka_unit_test(arena_blocks),
+        cmocka_unit_test(buf_bounds),          cmocka_unit_test(shapes_overflow),
+        cmocka_unit_test(str_numbers),         cmocka_unit_test(str_numbers_print),
+        cmocka_unit_test(str_helpers),         cmocka_unit_test(str_lists),
+        cmocka_unit_test(named_finds),         cmocka_unit_test(names_find_and_merge),
+        cmocka_unit_test(rng_known_answers),   cmocka_unit_test(rng_addresses_differ),
+        cmocka_unit_test(rng_distributions),   cmocka_unit_test(pool_covers_all),
+        cmocka_unit_test(log_reaches_sink),    cmocka_unit_test(str_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

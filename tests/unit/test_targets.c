@@ -203,6 +203,11 @@ static void columns_of_values(void **state)
                 set.values[1] == -100 && set.values[6] == 61 && isnan(set.values[7]));
     const uint8_t labelled[5] = {1, 1, 0, 1, 0};
     assert_memory_equal(set.labelled, labelled, 5);
+    /* names with commas */
+    assert_int_equal(read_targets(p, "id,\"QT, corrected\",b\n10,400,x\n", "\"QT, corrected\"",
+                                  "auto", NULL, &set, &report, &e),
+                     ERR_OK);
+    assert_string_equal(set.class_names[0], "QT, corrected");
     /* 0 and 1 may be values, too */
     assert_int_equal(read_targets(p, "id,x\n10,1\n", NULL, "values", NULL, &set, &report, &e),
                      ERR_OK);

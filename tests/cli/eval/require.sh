@@ -16,3 +16,10 @@ eval --require 'auroc.C>=0.5'
 eval --require 'macro_auroc'
 eval --require 'macro_auroc>=high'
 eval --require '>=0.5'
+# names with commas
+sed 's/y_B/"y_B, ""b"""/;s/p_B/"p_B, ""b"""/' predictions.csv >commas.csv
+ecgfm eval -q --predictions commas.csv --bootstrap 0 --out commas.json >/dev/null
+eval() { ecgfm eval --predictions commas.csv --bootstrap 0 "$@" | head -1; }
+eval --require '"auroc.B, ""b""">=0.5, auroc.A>=1' --require 'n>=1,"auroc.B, ""b"" < 1"'
+eval --baseline commas.json --baseline-metrics 'auroc.A,"brier.B, ""b"""'
+eval --require 'auroc.B, "b">=0.5'
