@@ -157,10 +157,11 @@ struct tensor *t_diversity(struct tape *t, struct tensor *perplexity, int64_t co
  * where there is none or its row of `same` equals the own one exactly */
 struct tensor *t_similarity(struct tape *t, struct tensor *x, struct tensor *target,
                             struct tensor *same, struct tensor *negatives, double temperature);
-/* x [B,M,D], keys [B,N,D], picks [B,M,K] -> [B,M,K]: products of each row with chosen keys of its record, minus
- * infinity where that is none (-1). A key may be picked again. */
+/* x [B,M,D], keys [B,N,D], picks [B,M,K] -> [B,M,K]: products of each row with chosen keys, 0 to group * N - 1, of
+ * the `group` records beside each other that its own is one of; minus infinity where that is none (-1). A key
+ * may be picked again. */
 struct tensor *t_candidates(struct tape *t, struct tensor *x, struct tensor *keys,
-                            struct tensor *picks);
+                            struct tensor *picks, int64_t group);
 /* logits [B,M,K] -> mean cross entropy of class 0 [1] */
 struct tensor *t_first_class(struct tape *t, struct tensor *logits, struct tensor *index);
 /* logits [B,M,K] -> share of rows where class 0 is the largest and not also the smallest [1]; no

@@ -7,9 +7,10 @@
  * mean over the tokens that have one `horizon` later, or, as published, their sum. The gradient flows
  * into the stem by both sides.
  *
- * Inputs: "cpc.picks" [B,N,1+K], tokens of the record: the positive, then negatives, -1 for all where there is
- * no positive; "cpc.rows" [B,N], -1 there. Negatives are drawn with replacement among all tokens of
- * the record but the positive. */
+ * Inputs: "cpc.picks" [B,N,1+K], tokens of the record, or of the group of records beside each other that it is
+ * one of: the positive, then negatives, -1 for all where there is no positive; "cpc.rows" [B,N], -1 there.
+ * Negatives are drawn with replacement among all tokens of the group but the positive: those of the record ask
+ * where in it a token is, those of others whose it is. */
 #include <string.h>
 
 #include "base/rng.h"
@@ -17,7 +18,7 @@
 
 struct cpc_config {
     struct objective_config common;
-    int64_t horizon, negatives;
+    int64_t horizon, negatives, records;
     const char *head, *reduction;
 };
 
@@ -26,7 +27,11 @@ static const struct option options[] = {
      "factor of this loss in a sum of objectives", false},
     OPT_INT(cpc_config, horizon, "12", 1, 10000, "tokens", "how far ahead is predicted"),
     OPT_INT(cpc_config, negatives, "128", 1, 10000, NULL,
-            "other tokens of the record that the right one is told from"),
+            "other tokens that the right one is told from"),
+    OPT_INT(
+        cpc_config, records, "1", 1, 1024, NULL,
+        "records of a batch that are told apart together, the greatest divisor of the batch up to "
+        "this; published is one: negatives from the record itself"),
     OPT_CHOICE(
         cpc_config, head, "linear", "linear|mlp",
         "what predicts from the context: a linear layer without bias, or a hidden layer as wide "
@@ -61,6 +66,15 @@ static struct tensor *project(struct build *b, struct tensor *x, int64_t out)
     return t_linear(b->tape, x, w, NULL, ACTIVATION_NONE);
 }
 
+/* Records of a group, of R in all. */
+static int64_t group_size(const struct cpc_config *c, int64_t R)
+{
+    int64_t records = c->records < R ? c->records : R;
+    while (R % records)
+        records--;
+    return records;
+}
+
 static struct tensor *build(const struct scene *s, const void *config)
 {
     const struct cpc_config *c = config;
@@ -75,7 +89,7 @@ static struct tensor *build(const struct scene *s, const void *config)
     struct tensor *picks =
         tape_input(t, "cpc.picks", TENSOR_INDEX, false, 3, (int64_t[]){R, N, 1 + c->negatives});
     struct tensor *rows = tape_input(t, "cpc.rows", TENSOR_INDEX, false, 2, (int64_t[]){R, N});
-    struct tensor *logits = t_candidates(t, x, keys, picks);
+    struct tensor *logits = t_candidates(t, x, keys, picks, group_size(c, R));
     scene_report(s, "accuracy", t_accuracy(t, logits, rows));
     struct tensor *loss = t_first_class(t, logits, rows);
     return strcmp(c->reduction, "sum") == 0 ? t_scale(t, loss, (double)(N - c->horizon)) : loss;
@@ -87,19 +101,22 @@ static void draw(const void *config, struct tape *t, size_t real_size, const str
     const struct cpc_config *c = config;
     struct tensor *picks = tape_find_input(t, "cpc.picks"), *rows = tape_find_input(t, "cpc.rows");
     int64_t R = picks->shape[0], N = picks->shape[1], width = picks->shape[2];
+    int64_t group = group_size(c, R), all = group * N;
     for (int64_t r = 0; r < R; r++) {
         uint64_t key = (uint64_t)d->samples[r % d->count] * 64 + (uint64_t)(r / d->count);
         struct rng g = rng_at(d->seed, RNG_STREAM_NEGATIVES, (uint64_t)d->epoch, key);
+        int64_t first = r % group * N; /* of its tokens in the group */
         for (int64_t i = 0; i < N; i++) {
-            int64_t positive = i + c->horizon;
+            bool ahead = i + c->horizon < N;
+            int64_t positive = first + i + c->horizon;
             int32_t *out = (int32_t *)picks->data + (r * N + i) * width;
-            ((int32_t *)rows->data)[r * N + i] = positive < N ? (int32_t)i : -1;
+            ((int32_t *)rows->data)[r * N + i] = ahead ? (int32_t)i : -1;
             for (int64_t k = 0; k < width; k++) {
-                out[k] = positive < N ? (int32_t)positive : -1;
-                if (k == 0 || positive >= N)
+                out[k] = ahead ? (int32_t)positive : -1;
+                if (k == 0 || !ahead)
                     continue;
-                /* Even to N / 2^32, for a fraction of the time that an exact draw takes. */
-                int64_t other = (int64_t)((uint64_t)rng_u32(&g) * (uint64_t)(N - 1) >> 32);
+                /* Even to all / 2^32, for a fraction of the time that an exact draw takes. */
+                int64_t other = (int64_t)((uint64_t)rng_u32(&g) * (uint64_t)(all - 1) >> 32);
                 out[k] = (int32_t)(other + (other >= positive));
             }
         }

@@ -606,58 +606,70 @@ static void test_cpc_by_hand(void **state)
     assert_near(loss[1], want * (CPC_N - 3), 1e-12);
 }
 
-/* Negatives are tokens of the record, all of them but the positive, in even shares, and a function of
- * seed, epoch and sample alone. */
-static void test_cpc_negatives(void **state)
+/* Negatives are tokens of the record, or of a group of records, all of them but the positive, in even shares,
+ * and a function of seed, epoch and sample alone. */
+static void cpc_negatives(const char *records, int64_t group)
 {
-    (void)state;
-    enum { R = 3, N = 9, K = 64, H = 4 };
-    static const char *const options[][2] = {{"cpc.horizon", "4"},
-                                             {"cpc.negatives", "64"},
-                                             {NULL, NULL}};
+    enum { R = 6, N = 9, K = 64, H = 4 };
+    const char *const options[][2] = {{"cpc.horizon", "4"},
+                                      {"cpc.negatives", "64"},
+                                      {"cpc.records", records},
+                                      {NULL, NULL}};
     struct cpc_case c;
     cpc_open(&c, R, N, 2, 2, options);
     static int32_t picks[R * N * (K + 1)], again[R * N * (K + 1)];
     int32_t rows[R * N];
     struct tensor *input = tape_find_input(c.tape, "cpc.picks");
     tape_bind(tape_find_input(c.tape, "cpc.rows"), rows);
-    int64_t counts[N][N] = {{0}}, drawn = 0;
+    int64_t counts[N][R * N] = {{0}}, drawn = 0, all = group * N;
     const struct objective *row = c.sum.rows[0];
     for (int64_t epoch = 0; epoch < 40; epoch++) {
-        const int64_t samples[R] = {0, 7, 1000};
+        const int64_t samples[R] = {0, 7, 1000, 2, 5, 11};
         tape_bind(input, picks);
         row->draw(c.sum.configs[0], c.tape, 8,
                   &(struct draw){.seed = 1, .epoch = epoch, .count = R, .samples = samples});
         for (int64_t i = 0; i < R * N; i++) {
             bool there = i % N + H < N;
+            int64_t first = i / N % group * N, positive = first + i % N + H;
             assert_int_equal(rows[i], there ? i % N : -1);
-            assert_int_equal(picks[i * (K + 1)], there ? i % N + H : -1);
+            assert_int_equal(picks[i * (K + 1)], there ? positive : -1);
             for (int64_t k = 1; k <= K; k++) {
                 int32_t pick = picks[i * (K + 1) + k];
-                assert_true(there ? pick >= 0 && pick < N && pick != i % N + H : pick == -1);
-                if (there)
-                    counts[i % N][pick]++;
+                assert_true(there ? pick >= 0 && pick < all && pick != positive : pick == -1);
+                if (there) /* as seen from the record */
+                    counts[i % N][(pick - first + all) % all]++;
             }
         }
         drawn += R * K;
-        const int64_t other[R] = {7, 1000, 0}; /* the same records elsewhere in another batch */
+        /* the same records elsewhere in another batch, in groups as before */
+        int64_t other[R];
+        for (int64_t r = 0; r < R; r++)
+            other[r] = samples[(r + group) % R];
         tape_bind(input, again);
         row->draw(
             c.sum.configs[0], c.tape, 8,
             &(struct draw){.seed = 1, .epoch = epoch, .index = 3, .count = R, .samples = other});
         for (int64_t r = 0; r < R; r++)
-            assert_memory_equal(again + r * N * (K + 1), picks + (r + 1) % R * N * (K + 1),
+            assert_memory_equal(again + r * N * (K + 1), picks + (r + group) % R * N * (K + 1),
                                 N * (K + 1) * sizeof *again);
         row->draw(c.sum.configs[0], c.tape, 8,
                   &(struct draw){.seed = 1, .epoch = epoch + 1, .count = R, .samples = samples});
         assert_memory_not_equal(again, picks, sizeof again);
     }
     for (int64_t i = 0; i + H < N; i++)
-        for (int64_t n = 0; n < N; n++) {
+        for (int64_t n = 0; n < all; n++) {
             double share = (double)counts[i][n] / (double)drawn;
-            assert_near(share, n == i + H ? 0 : 1.0 / (N - 1), n == i + H ? 0 : 0.02);
+            assert_near(share, n == i + H ? 0 : 1.0 / (double)(all - 1), n == i + H ? 0 : 0.02);
         }
     cpc_close(&c);
+}
+
+static void test_cpc_negatives(void **state)
+{
+    (void)state;
+    cpc_negatives("1", 1);
+    cpc_negatives("2", 2);
+    cpc_negatives("5", 3); /* the greatest divisor of 6 up to it */
 }
 
 /* A backbone whose tokens see what comes is refused, and so is a horizon beyond the record. */
