@@ -268,9 +268,12 @@ static enum err_code parse_flag(struct parser *p, int *at, struct err *e)
     return option_set_text(set, key, value, OPTION_FROM_FLAG, e);
 }
 
+/* Fails with the first that is wrong, and reads the others all the same. */
 static enum err_code parse(struct parser *p, struct err *e)
 {
     struct invocation *call = p->call;
+    struct err later = {0};
+    enum err_code code = ERR_OK;
     int count = 0;
     while (p->argv[count] != NULL)
         count++;
@@ -280,6 +283,8 @@ static enum err_code parse(struct parser *p, struct err *e)
     bool options_ended = false;
     for (int i = 0; i < count; i++) {
         char *word = p->argv[i];
+        struct err *to = code == ERR_OK ? e : &later;
+        enum err_code of_word = ERR_OK;
         if (options_ended || word[0] != '-' || word[1] == '\0')
             call->arguments[call->argument_count++] = word;
         else if (strcmp(word, "--") == 0)
@@ -291,12 +296,14 @@ static enum err_code parse(struct parser *p, struct err *e)
         else if (strcmp(word, "-v") == 0)
             p->frame_values.verbose = true;
         else if (word[1] == '-')
-            TRY(parse_flag(p, &i, e));
+            of_word = parse_flag(p, &i, to);
         else
-            FAIL(e, ERR_USAGE, "unknown option %s", word);
+            of_word = RAISE(to, ERR_USAGE, "unknown option %s", word);
+        code = code == ERR_OK ? of_word : code;
         if (p->frame_values.help)
-            return ERR_OK;
+            return code;
     }
+    TRY(code);
     const struct command *command = call->command;
     if (call->argument_count < command->argument_min)
         FAIL(e, ERR_USAGE, "an argument is missing; usage: ecgfm %s %s", command->name,
@@ -373,6 +380,8 @@ static int run_command(const struct command *command, char **argv)
         /* A configuration file that cannot be read is a wrong use as well. */
         if (status == EXIT_FAILED)
             status = EXIT_USAGE;
+        if (command->refused != NULL)
+            command->refused(&e);
     } else if (p.frame_values.help) {
         print_help(stdout, command);
         status = EXIT_FINE;

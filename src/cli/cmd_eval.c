@@ -721,6 +721,13 @@ static int eval_run(struct invocation *call, struct err *e)
     return code != ERR_OK ? exit_code_of(code) : unmet > 0 ? EXIT_FAILED : EXIT_FINE;
 }
 
+/* A report of an earlier run must not be taken for this one's. */
+static void eval_refused(const struct err *why)
+{
+    if (values.junit != NULL)
+        junit_write_error(values.junit, why->message);
+}
+
 const struct command command_eval = {
     .name = "eval",
     .summary = "measures predictions against labels",
@@ -776,4 +783,5 @@ const struct command command_eval = {
     .options = eval_register,
     .argument_max = 1,
     .run = eval_run,
+    .refused = eval_refused,
 };

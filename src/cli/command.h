@@ -53,6 +53,9 @@ struct command {
     /* Returns the exit code; on failure fills *e (printed by main) and returns
      * exit_code_of(e->code) or what fits better. */
     int (*run)(struct invocation *call, struct err *e);
+    /* Called in place of run where the command line is refused; the options that could be read are set.
+     * NULL: nothing to do. */
+    void (*refused)(const struct err *why);
 };
 
 extern const struct command *const commands[]; /* NULL-terminated, from commands.def */

@@ -31,6 +31,13 @@ grep -c '<failure' compared.xml met.xml
 cut -d, -f1-4 compared.csv
 ecgfm eval -q --predictions absent.csv --require 'n>=1' --junit met.xml
 cat met.xml
+# a command line that is refused, before or after the name of the report
+refused() { rm met.xml; ecgfm eval "$@" 2>talk; echo $?; grep '<error' met.xml; }
+refused --junit met.xml --predictions new.csv --requir 'n>=1'
+refused --level 7 --bootstrap x --predictions new.csv --require 'n>=1' --junit met.xml
+refused -x --config absent.json --no-json --junit=met.xml
+refused --junit met.xml one two
+refused --junit --require 'n>=1' --junit met.xml
 printf 'id,fold,patient,v_age,e_age\nr1,9,1,50,51\nr2,9,2,60,58\n' >values.csv
 ecgfm eval -q --predictions values.csv --bootstrap 0 --out values.json >/dev/null
 sed 's/,58$/,50/' values.csv >worse.csv
