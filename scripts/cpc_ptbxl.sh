@@ -1,9 +1,10 @@
 #!/bin/bash
 # What pre-training brings where labels are few: contrastive predictive coding on the training folds of
 # two sets of PTB-XL records, one of which has lost its amplitudes, then fine-tuning on the superclasses
-# with a tenth of the labels and with all, beside the same network from scratch. Differences of macro
-# AUROC on fold 10 with paired-bootstrap intervals.
+# with a tenth of the labels and with all, beside the same network from scratch. Each seed has a pre-training
+# of its own. Differences of macro AUROC on fold 10 with paired-bootstrap intervals.
 #   scripts/cpc_ptbxl.sh DATA MORE_DATA [OUT] [SEEDS]     such as: ... ptbxl ptbxl-zscored runs/cpc "1 2 3"
+#   NETWORK=cpc-lstm-small (or cpc-s4-small)   JOBS=2 (runs at a time, one thread each)
 # MORE_DATA "": DATA alone. Runs that are there already are not repeated.
 # Data: PTB-XL (Wagner et al. 2020, PhysioNet, doi:10.13026/x4td-x982), CC BY 4.0.
 set -euo pipefail
@@ -13,34 +14,42 @@ data=${1:?$usage}
 more=${2?$usage}
 out=${3:-runs/cpc}
 seeds=${4:-1 2 3}
+network=${NETWORK:-cpc-lstm-small}
+jobs=${JOBS:-2}
 ecgfm=${ECGFM:-$root/build/release/ecgfm}
 mkdir -p "$out"
+start=$SECONDS
 
 # run NAME COMMAND...: once, with its time
 run() {
     local name=$1 start=$SECONDS
     shift
     [ -s "$out/$name/metrics.json" ] && return
-    "$ecgfm" "$@" --data "$data" --out "$out/$name" --precision bf16 --quiet >/dev/null
+    OMP_NUM_THREADS=1 "$ecgfm" "$@" --data "$data" --out "$out/$name" --precision bf16 --threads 1 --quiet >/dev/null
     echo "$name: $((SECONDS - start)) s" >&2
 }
 
-run pretrained pretrain ${more:+--data "$more"} --model cpc-s4-small --objective cpc --cpc.horizon 4 \
-    --epochs 60 --batch 32 --lr 2e-3
-# From scratch all layers learn at one rate. What was pre-trained keeps finetune's layer decay where labels
-# are few, and learns at one rate where they are not.
-for fraction in 0.1 1; do
-    tune=(finetune --task super --label-fraction $fraction --input.seconds 2.4 --batch 16 --lr 1e-3 --bootstrap 0)
-    if [ $fraction = 1 ]; then
-        tune+=(--epochs 20) pretrained=(--layer-decay 1)
-    else
-        tune+=(--epochs 60) pretrained=()
-    fi
-    for seed in $seeds; do
-        run "scratch-$fraction-$seed" "${tune[@]}" --seed "$seed" --weights random --model cpc-s4-small --layer-decay 1
-        run "tuned-$fraction-$seed" "${tune[@]}" --seed "$seed" --weights "$out/pretrained" "${pretrained[@]}"
+# From scratch all layers learn at one rate. What was pre-trained keeps finetune's layer decay.
+one_seed() {
+    local seed=$1 fraction
+    run "pretrained-$seed" pretrain ${more:+--data "$more"} --model "$network" --objective cpc --cpc.horizon 2 \
+        --cpc.records 4 --epochs 20 --batch 32 --lr 2e-3 --seed "$seed"
+    for fraction in 0.1 1; do
+        tune=(finetune --task super --label-fraction $fraction --input.seconds 2.4 --batch 16 --bootstrap 0
+              --epochs $([ $fraction = 1 ] && echo 20 || echo 60) --seed "$seed")
+        run "scratch-$fraction-$seed" "${tune[@]}" --weights random --model "$network" --lr 1e-3 --layer-decay 1
+        run "tuned-$fraction-$seed" "${tune[@]}" --weights "$out/pretrained-$seed" --lr 3e-3
     done
+}
+
+running=()
+for seed in $seeds; do
+    [ "$(jobs -pr | wc -l)" -lt "$jobs" ] || wait -n
+    one_seed "$seed" &
+    running+=($!)
 done
+for process in "${running[@]}"; do wait "$process"; done
+echo "all: $((SECONDS - start)) s" >&2
 
 # mean NAME-FRACTION: of the scores of the seeds
 mean() {

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cli/eval_print.h"
 #include "cli/values_table.h"
 #include "report/report.h"
 
@@ -99,19 +100,7 @@ void training_print_evaluation(const struct evaluation *ev, bool json)
         values_table_print(ev);
         return;
     }
-    int roc = metric_index("auroc"), prc = metric_index("auprc");
-    printf("%-12s %9s %8s  %-17s %8s  %s\n", "class", "positives", "auroc", "95 % interval",
-           "auprc", "95 % interval");
-    for (int64_t k = 0; k <= ev->class_count; k++) {
-        bool macro = k == ev->class_count;
-        const struct class_evaluation *c = macro ? NULL : &ev->classes[k];
-        const double *values = macro ? ev->macro : c->values;
-        const struct interval *in = macro ? ev->macro_intervals : c->intervals;
-        char positives[24];
-        snprintf(positives, sizeof positives, "%lld",
-                 (long long)(macro ? ev->count : c->positives));
-        printf("%-12s %9s %8.4f  %.4f to %.4f  %8.4f  %.4f to %.4f\n", macro ? "macro" : c->name,
-               positives, values[roc], in[roc].low, in[roc].high, values[prc], in[prc].low,
-               in[prc].high);
-    }
+    bool columns[METRIC_COUNT_MAX] = {false};
+    columns[metric_index("auroc")] = columns[metric_index("auprc")] = true;
+    print_evaluation(ev, columns);
 }
