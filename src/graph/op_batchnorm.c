@@ -101,7 +101,6 @@ const struct op op_batchnorm = {
     .backward_rounds = OP_NEEDS_OUTPUT,
     .always_adds = 1u << GAIN | 1u << OFFSET,
     .no_gradient = 1u << MEAN | 1u << VARIANCE,
-    .batch_coupled = true,
     .prepare = prepare,
     .forward = forward,
     .backward = backward,

@@ -53,7 +53,6 @@ const struct op op_cmsc = {
     .help = "contrastive loss between pairs, those of a record alike",
     .backward_needs = 1u << 0,
     .no_gradient = 1u << 1,
-    .batch_coupled = true,
     .prepare = prepare,
     .forward = forward,
     .backward = backward,

@@ -48,7 +48,6 @@ const struct op op_ntxent = {
     .name = "ntxent",
     .help = "contrastive loss between two views of each record",
     .backward_needs = 1u << 0,
-    .batch_coupled = true,
     .prepare = prepare,
     .forward = forward,
     .backward = backward,

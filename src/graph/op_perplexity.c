@@ -54,7 +54,6 @@ const struct op op_perplexity = {
     .help = "number of codes in use, summed over groups",
     .backward_needs = 1u << 0 | 1u << 1,
     .no_gradient = 1u << 1,
-    .batch_coupled = true,
     .prepare = prepare,
     .forward = forward,
     .backward = backward,

@@ -113,7 +113,6 @@ struct op {
         backward_rounds;  /* of these, what may be kept in the precision of products until then */
     unsigned always_adds; /* bit i: the kernel always adds into the gradient of input i */
     unsigned no_gradient; /* bit i: no gradient is defined for input i (targets, indices) */
-    bool batch_coupled;   /* a record's result depends on the others (contrastive losses) */
     unsigned passes;      /* bit i: the gradient of input i is that of the output */
     bool cheap;           /* costs little beside reading its inputs: made again, not kept; what is
                               * rounded in its input is rounded as much in its output */
