@@ -29,15 +29,18 @@ run() {
     echo "$name: $((SECONDS - start)) s" >&2
 }
 
-# From scratch all layers learn at one rate. What was pre-trained keeps finetune's layer decay.
+# From scratch all layers learn at one rate. What was pre-trained keeps finetune's layer decay. The rates are
+# the best of each on splits of folds 1-9.
 one_seed() {
-    local seed=$1 fraction
+    local seed=$1 fraction epochs rate
     run "pretrained-$seed" pretrain ${more:+--data "$more"} --model "$network" --objective cpc --cpc.horizon 2 \
         --cpc.records 4 --epochs 20 --batch 32 --lr 2e-3 --seed "$seed"
     for fraction in 0.1 1; do
-        tune=(finetune --task super --label-fraction $fraction --input.seconds 2.4 --batch 16 --bootstrap 0
-              --epochs $([ $fraction = 1 ] && echo 20 || echo 60) --seed "$seed")
-        run "scratch-$fraction-$seed" "${tune[@]}" --weights random --model "$network" --lr 1e-3 --layer-decay 1
+        epochs=60 rate=1e-3
+        [ $fraction = 0.1 ] || epochs=20 rate=3e-3
+        tune=(finetune --task super --label-fraction $fraction --input.seconds 2.4 --batch 16 --epochs $epochs
+              --bootstrap 0 --seed "$seed")
+        run "scratch-$fraction-$seed" "${tune[@]}" --weights random --model "$network" --lr $rate --layer-decay 1
         run "tuned-$fraction-$seed" "${tune[@]}" --weights "$out/pretrained-$seed" --lr 3e-3
     done
 }
