@@ -5,17 +5,18 @@
 # of its own. Differences of macro AUROC on fold 10 with paired-bootstrap intervals.
 #   scripts/cpc_ptbxl.sh DATA MORE_DATA [OUT] [SEEDS]     such as: ... ptbxl ptbxl-zscored runs/cpc "1 2 3"
 #   NETWORK=cpc-lstm-small (or cpc-s4-small)   JOBS=2 (runs at a time, one thread each)
-# MORE_DATA "": DATA alone. Runs that are there already are not repeated.
+# MORE_DATA "": DATA alone. Runs that are there already are not repeated; OUT is runs/NETWORK if not given.
 # Data: PTB-XL (Wagner et al. 2020, PhysioNet, doi:10.13026/x4td-x982), CC BY 4.0.
 set -euo pipefail
 root=$(dirname "$0")/..
 usage='usage: scripts/cpc_ptbxl.sh DATA MORE_DATA [OUT] [SEEDS]'
 data=${1:?$usage}
 more=${2?$usage}
-out=${3:-runs/cpc}
 seeds=${4:-1 2 3}
 network=${NETWORK:-cpc-lstm-small}
+out=${3:-runs/$network}
 jobs=${JOBS:-2}
+[[ $jobs =~ ^[1-9][0-9]*$ ]] || { echo "JOBS $jobs is not a number of runs" >&2; exit 2; }
 ecgfm=${ECGFM:-$root/build/release/ecgfm}
 mkdir -p "$out"
 start=$SECONDS
@@ -45,13 +46,13 @@ one_seed() {
     done
 }
 
-running=()
+failed=
 for seed in $seeds; do
-    [ "$(jobs -pr | wc -l)" -lt "$jobs" ] || wait -n
-    one_seed "$seed" &
-    running+=($!)
+    [ "$(jobs -pr | wc -l)" -lt "$jobs" ] || wait -n || failed=1
+    [ -n "$failed" ] || one_seed "$seed" &
 done
-for process in "${running[@]}"; do wait "$process"; done
+for process in $(jobs -p); do wait "$process" || failed=1; done
+[ -z "$failed" ] || { echo "a run failed; what is complete stays" >&2; exit 1; }
 echo "all: $((SECONDS - start)) s" >&2
 
 # mean NAME-FRACTION: of the scores of the seeds

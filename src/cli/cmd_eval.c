@@ -704,6 +704,16 @@ static enum err_code gather_requirements(struct invocation *call, struct require
     return ERR_OK;
 }
 
+/* A report of an earlier run must not be taken for this one's. */
+static void eval_refused(const struct err *why)
+{
+    char text[2048];
+    if (values.junit == NULL)
+        return;
+    err_format(why, text, sizeof text);
+    junit_write_error(values.junit, text);
+}
+
 static int eval_run(struct invocation *call, struct err *e)
 {
     struct requirement requirements[REQUIREMENTS_MAX];
@@ -716,16 +726,9 @@ static int eval_run(struct invocation *call, struct err *e)
         requirement_tell(&requirements[i]);
     if (code == ERR_OK && values.junit != NULL)
         code = junit_write(values.junit, requirements, count, e);
-    else if (values.junit != NULL)
-        junit_write_error(values.junit, e->message);
+    else
+        eval_refused(e);
     return code != ERR_OK ? exit_code_of(code) : unmet > 0 ? EXIT_FAILED : EXIT_FINE;
-}
-
-/* A report of an earlier run must not be taken for this one's. */
-static void eval_refused(const struct err *why)
-{
-    if (values.junit != NULL)
-        junit_write_error(values.junit, why->message);
 }
 
 const struct command command_eval = {

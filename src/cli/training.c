@@ -103,4 +103,6 @@ void training_print_evaluation(const struct evaluation *ev, bool json)
     bool columns[METRIC_COUNT_MAX] = {false};
     columns[metric_index("auroc")] = columns[metric_index("auprc")] = true;
     print_evaluation(ev, columns);
+    log_info("%lld records, %lld classes%s", (long long)ev->count, (long long)ev->class_count,
+             ev->options.draws > 0 ? "; in brackets the central 95 % of draws" : "");
 }

@@ -1,6 +1,7 @@
 /* Logits of contrastive coding where candidates are of the same record, or of a group of records beside each
  * other: all products of the rows and keys of a group are made as those of a linear layer, group by group, and
- * the wanted ones picked. For a hundred candidates or more that is less work than products one by one.
+ * the wanted ones picked. For a hundred candidates that is less work than products one by one, with a few
+ * records in a group about as much.
  * Source: van den Oord et al. 2018 (CPC), eq. 3-4. */
 #include "graph/ops.h"
 
@@ -26,6 +27,8 @@ static void prepare(struct node *n)
                "picks are not [B,M,K]");
     int64_t group = n->attr.i[0];
     node_check(n, group > 0 && x->shape[0] % group == 0, "records are not in groups of that size");
+    node_check(n, x->shape[1] <= INT32_MAX / group && keys->shape[1] <= INT32_MAX / group,
+               "too many tokens in a group");
     node_output(n, 3, picks->shape);
     n->saved_numel[0] = group * x->shape[1] * group * keys->shape[1]; /* the products of a group */
 }

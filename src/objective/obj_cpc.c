@@ -1,6 +1,6 @@
 /* Contrastive predictive coding: from the context of each token, which knows only what came before, what
  * the stem made of the signal `horizon` tokens later is to be told from what it made of other times of the
- * same record. As later work on ECG has it, of one horizon alone, and not of all up to it.
+ * same record, or also of others'. As later work on ECG has it, of one horizon alone, and not of all up to it.
  * Source: van den Oord et al. 2018 (CPC); Mehari and Strodthoff 2022 (head linear), 2023 (head mlp).
  *
  * loss: cross entropy of the positive among 1 + `negatives` products, no lengths normalized, no temperature;
@@ -13,6 +13,7 @@
  * where in it a token is, those of others whose it is. */
 #include <string.h>
 
+#include "base/log.h"
 #include "base/rng.h"
 #include "objective/objective.h"
 
@@ -31,7 +32,8 @@ static const struct option options[] = {
     OPT_INT(
         cpc_config, records, "1", 1, 1024, NULL,
         "records of a batch that are told apart together, the greatest divisor of the batch up to "
-        "this; published is one: negatives from the record itself"),
+        "this, in memory that grows with its square; published is one: negatives from the record "
+        "itself"),
     OPT_CHOICE(
         cpc_config, head, "linear", "linear|mlp",
         "what predicts from the context: a linear layer without bias, or a hidden layer as wide "
@@ -86,10 +88,14 @@ static struct tensor *build(const struct scene *s, const void *config)
     if (strcmp(c->head, "mlp") == 0)
         x = nn_linear(b, "hidden", x, tensor_width(x), ACTIVATION_RELU);
     x = project(b, x, tensor_width(keys));
+    int64_t group = group_size(c, R);
+    if (group < c->records)
+        log_warning("cpc.records %lld: batches of %lld are told apart in groups of %lld",
+                    (long long)c->records, (long long)R, (long long)group);
     struct tensor *picks =
         tape_input(t, "cpc.picks", TENSOR_INDEX, false, 3, (int64_t[]){R, N, 1 + c->negatives});
     struct tensor *rows = tape_input(t, "cpc.rows", TENSOR_INDEX, false, 2, (int64_t[]){R, N});
-    struct tensor *logits = t_candidates(t, x, keys, picks, group_size(c, R));
+    struct tensor *logits = t_candidates(t, x, keys, picks, group);
     scene_report(s, "accuracy", t_accuracy(t, logits, rows));
     struct tensor *loss = t_first_class(t, logits, rows);
     return strcmp(c->reduction, "sum") == 0 ? t_scale(t, loss, (double)(N - c->horizon)) : loss;
@@ -125,8 +131,7 @@ static void draw(const void *config, struct tape *t, size_t real_size, const str
 
 const struct objective objective_cpc = {
     .name = "cpc",
-    .help =
-        "contrastive predictive coding: tell what comes later in a record from other times of it",
+    .help = "contrastive predictive coding: tell what comes later in a record from other times",
     .options = options,
     .config_size = sizeof(struct cpc_config),
     .views = 1,

@@ -318,7 +318,6 @@ static void str_helpers(void **state)
     assert_true(bytes_hash64("bar", 3, str_hash64("foo")) == str_hash64("foobar"));
 }
 
-/* Source: Random123, examples/kat_vectors, philox4x32 10. */
 static void str_lists(void **state)
 {
     (void)state;
@@ -390,6 +389,7 @@ static void names_find_and_merge(void **state)
     assert_null(names_twice(NULL, 0));
 }
 
+/* Source: Random123, examples/kat_vectors, philox4x32 10. */
 static void rng_known_answers(void **state)
 {
     (void)state;

@@ -15,7 +15,7 @@ field() { sed -n "s/^ *\"$2\": *\([^,]*\),*$/\1/p" "$1" | head -1; }
 echo "records $(field whole/config.json records) of $(field whole/config.json title)"
 grep -c '"cpc.accuracy"' whole/metrics.jsonl >/dev/null && echo "accuracy is told"
 
-slow=("${go[@]}" "${s4[@]}" --cpc.head mlp --epochs 6 --checkpoint_seconds 0 --quiet)
+slow=("${go[@]}" "${s4[@]}" --cpc.head mlp --cpc.records 2 --epochs 6 --checkpoint_seconds 0 --quiet)
 "${slow[@]}" --out straight >/dev/null
 for delay in 0.05 0.1 0.07; do
     "${slow[@]}" --out killed >/dev/null 2>&1 &
