@@ -4,7 +4,7 @@
 # with a tenth of the labels and with all, beside the same network from scratch. Each seed has a pre-training
 # of its own. Differences of macro AUROC on fold 10 with paired-bootstrap intervals.
 #   scripts/cpc_ptbxl.sh DATA MORE_DATA [OUT] [SEEDS]     such as: ... ptbxl ptbxl-zscored runs/cpc "1 2 3"
-#   NETWORK=cpc-lstm-small (or cpc-s4-small)   JOBS=2 (runs at a time, one thread each)
+#   NETWORK=cpc-s4-small (or cpc-lstm-small)   JOBS=2 (runs at a time, one thread each)
 # MORE_DATA "": DATA alone. Runs that are there already are not repeated; OUT is runs/NETWORK if not given.
 # Data: PTB-XL (Wagner et al. 2020, PhysioNet, doi:10.13026/x4td-x982), CC BY 4.0.
 set -euo pipefail
@@ -13,7 +13,7 @@ usage='usage: scripts/cpc_ptbxl.sh DATA MORE_DATA [OUT] [SEEDS]'
 data=${1:?$usage}
 more=${2?$usage}
 seeds=${4:-1 2 3}
-network=${NETWORK:-cpc-lstm-small}
+network=${NETWORK:-cpc-s4-small}
 out=${3:-runs/$network}
 jobs=${JOBS:-2}
 [[ $jobs =~ ^[1-9][0-9]*$ ]] || { echo "JOBS $jobs is not a number of runs" >&2; exit 2; }
@@ -30,19 +30,20 @@ run() {
     echo "$name: $((SECONDS - start)) s" >&2
 }
 
-# From scratch all layers learn at one rate. What was pre-trained keeps finetune's layer decay. The rates are
-# the best of each on splits of folds 1-9.
+# Both sides are tuned in the same way. All of it was chosen on splits of folds 1-9.
 one_seed() {
-    local seed=$1 fraction epochs rate
+    local seed=$1 fraction epochs side
     run "pretrained-$seed" pretrain ${more:+--data "$more"} --model "$network" --objective cpc --cpc.horizon 2 \
         --cpc.records 4 --epochs 20 --batch 32 --lr 2e-3 --seed "$seed"
     for fraction in 0.1 1; do
-        epochs=60 rate=1e-3
-        [ $fraction = 0.1 ] || epochs=20 rate=3e-3
-        tune=(finetune --task super --label-fraction $fraction --input.seconds 2.4 --batch 16 --epochs $epochs
-              --bootstrap 0 --seed "$seed")
-        run "scratch-$fraction-$seed" "${tune[@]}" --weights random --model "$network" --lr $rate --layer-decay 1
-        run "tuned-$fraction-$seed" "${tune[@]}" --weights "$out/pretrained-$seed" --lr 3e-3
+        epochs=120
+        [ $fraction = 0.1 ] || epochs=20
+        for side in scratch tuned; do
+            weights=("$out/pretrained-$seed")
+            [ $side = tuned ] || weights=(random --model "$network")
+            run "$side-$fraction-$seed" finetune --task super --label-fraction $fraction --input.seconds 2.4 \
+                --batch 16 --epochs $epochs --lr 3e-3 --bootstrap 0 --seed "$seed" --weights "${weights[@]}"
+        done
     done
 }
 
