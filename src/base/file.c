@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/named.h"
 #include "base/str.h"
 
 /* strerror is not thread safe everywhere; glibc's strerror_r of _GNU_SOURCE returns the text. */
@@ -394,11 +395,6 @@ enum err_code dir_create(const char *path, struct err *e)
     return code;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 enum err_code dir_list(const char *path, struct arena *a, char ***names, int64_t *count,
                        struct err *e)
 {
@@ -408,7 +404,7 @@ enum err_code dir_list(const char *path, struct arena *a, char ***names, int64_t
     if (dir == NULL)
         return fail_errno(e, "open folder", path);
     enum err_code code = ERR_OK;
-    char **list = NULL;
+    const char **list = NULL;
     size_t used = 0, room = 0;
     for (;;) {
         errno = 0;
@@ -422,7 +418,7 @@ enum err_code dir_list(const char *path, struct arena *a, char ***names, int64_t
             continue;
         if (used == room) {
             room = room == 0 ? 64 : room * 2;
-            char **grown = realloc(list, room * sizeof *list);
+            const char **grown = realloc(list, room * sizeof *list);
             if (grown == NULL) {
                 code = RAISE(e, ERR_MEMORY, "out of memory while listing %s", path);
                 break;
@@ -438,8 +434,7 @@ enum err_code dir_list(const char *path, struct arena *a, char ***names, int64_t
     }
     closedir(dir);
     if (code == ERR_OK) {
-        if (used > 0)
-            qsort(list, used, sizeof *list, compare_names);
+        names_sort(list, (int64_t)used);
         *names = arena_push_array(a, used + 1, sizeof *list); /* ends with NULL as well */
         if (*names == NULL)
             code = RAISE(e, ERR_MEMORY, "out of memory while listing %s", path);
