@@ -52,6 +52,25 @@ static void put_case(struct buf *out, const struct requirement *r)
     buf_printf(out, "      <system-out>%s</system-out>\n    </testcase>\n", value);
 }
 
+static void suite_begin(struct buf *out, int tests, int failures, int errors)
+{
+    buf_init(out, 0);
+    buf_puts(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    for (int level = 0; level < 2; level++)
+        buf_printf(out, "%s name=\"ecgfm eval\" tests=\"%d\" failures=\"%d\" errors=\"%d\"%s>\n",
+                   level ? "  <testsuite" : "<testsuites", tests, failures, errors,
+                   level ? " skipped=\"0\"" : "");
+}
+
+static enum err_code suite_write(struct buf *text, const char *path, struct err *e)
+{
+    buf_puts(text, "  </testsuite>\n</testsuites>\n");
+    enum err_code code = text->failed ? RAISE(e, ERR_MEMORY, "%s: out of memory", path)
+                                      : file_write_atomic(path, text->data, text->len, e);
+    buf_free(text);
+    return code;
+}
+
 enum err_code junit_write(const char *path, const struct requirement *requirements, int count,
                           struct err *e)
 {
@@ -59,34 +78,19 @@ enum err_code junit_write(const char *path, const struct requirement *requiremen
     int failures = 0;
     for (int i = 0; i < count; i++)
         failures += !requirements[i].met;
-    buf_init(&text, 0);
-    buf_puts(&text, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    for (int level = 0; level < 2; level++)
-        buf_printf(&text, "%s name=\"ecgfm eval\" tests=\"%d\" failures=\"%d\" errors=\"0\"%s>\n",
-                   level ? "  <testsuite" : "<testsuites", count, failures,
-                   level ? " skipped=\"0\"" : "");
+    suite_begin(&text, count, failures, 0);
     for (int i = 0; i < count; i++)
         put_case(&text, &requirements[i]);
-    buf_puts(&text, "  </testsuite>\n</testsuites>\n");
-    enum err_code code = text.failed ? RAISE(e, ERR_MEMORY, "%s: out of memory", path)
-                                     : file_write_atomic(path, text.data, text.len, e);
-    buf_free(&text);
-    return code;
+    return suite_write(&text, path, e);
 }
 
 void junit_write_error(const char *path, const char *message)
 {
     struct buf text;
-    buf_init(&text, 0);
-    buf_puts(&text, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-                    "<testsuites name=\"ecgfm eval\" tests=\"1\" failures=\"0\" errors=\"1\">\n"
-                    "  <testsuite name=\"ecgfm eval\" tests=\"1\" failures=\"0\" errors=\"1\" "
-                    "skipped=\"0\">\n"
-                    "    <testcase classname=\"ecgfm.eval\" name=\"evaluation\">\n"
+    suite_begin(&text, 1, 0, 1);
+    buf_puts(&text, "    <testcase classname=\"ecgfm.eval\" name=\"evaluation\">\n"
                     "      <error type=\"error\" message=\"");
     put_text(&text, message);
-    buf_puts(&text, "\"/>\n    </testcase>\n  </testsuite>\n</testsuites>\n");
-    if (!text.failed)
-        (void)file_write_atomic(path, text.data, text.len, NULL);
-    buf_free(&text);
+    buf_puts(&text, "\"/>\n    </testcase>\n");
+    (void)suite_write(&text, path, NULL);
 }
