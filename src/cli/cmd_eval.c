@@ -724,10 +724,10 @@ static int eval_run(struct invocation *call, struct err *e)
                               : run_evaluation(call, requirements, count, &unmet, e);
     for (int i = 0; i < count && code == ERR_OK; i++)
         requirement_tell(&requirements[i]);
-    if (code == ERR_OK && values.junit != NULL)
-        code = junit_write(values.junit, requirements, count, e);
-    else
+    if (code != ERR_OK)
         eval_refused(e);
+    else if (values.junit != NULL)
+        code = junit_write(values.junit, requirements, count, e);
     return code != ERR_OK ? exit_code_of(code) : unmet > 0 ? EXIT_FAILED : EXIT_FINE;
 }
 
