@@ -73,8 +73,9 @@ static const struct option rows[] = {
              "names of the records of the arrays, one a line (default: numbers)"),
     OPT_TEXT(eval_options, scores, NULL, "FILE",
              "JSON Lines of infer, instead of predictions; the labels come from --data"),
-    OPT_TEXT(eval_options, compare, NULL, "FILE",
-             "predictions or scores that those of the argument are compared with"),
+    OPT_LIST(eval_options, compare, "FILE",
+             "predictions or scores that those of the argument are compared with, or several with "
+             "commas on both sides: runs whose mean is compared"),
     OPT_TEXT(eval_options, data, NULL, "DIR", "data set with the labels of the scored records"),
     OPT_TEXT(eval_options, dataset, NULL, "KIND", "kind of data set, where it is not recognized"),
     OPT_TEXT(eval_options, folds, NULL, "FILE",
@@ -589,32 +590,56 @@ static enum err_code read_either(const char *path, struct manifest *m, struct pr
     return ERR_OK;
 }
 
-static enum err_code compare(const struct invocation *call, struct comparison *c, struct err *e)
+/* The files of one side, such as of several seeds. */
+struct side {
+    int64_t count;
+    struct predictions *files; /* [count] */
+};
+
+static enum err_code read_side(struct arena *a, const char *paths, struct manifest *m,
+                               struct side *out, struct err *e)
+{
+    char *copy = arena_strdup(a, paths), *rest = copy;
+    int64_t most = 1;
+    for (const char *c = paths; *c; c++)
+        most += *c == ',';
+    out->files = copy ? arena_push_array(a, (size_t)most, sizeof *out->files) : NULL;
+    if (!out->files)
+        FAIL(e, ERR_MEMORY, "out of memory for a list of %lld files", (long long)most);
+    for (char *path; (path = str_list_next(&rest)) != NULL;)
+        TRY(read_either(path, m, &out->files[out->count++], e));
+    for (int64_t i = 0; values.trained != NULL && i < out->count; i++)
+        TRY(check_trained(m, &out->files[i], e));
+    return ERR_OK;
+}
+
+static enum err_code compare(struct invocation *call, struct comparison *c, struct err *e)
 {
     struct manifest manifest = {0}; /* predictions borrow from it */
-    struct predictions first = {0}, second = {0};
+    struct side first = {0}, second = {0};
     const struct bootstrap_options options = bootstrap_of(call);
+    struct arena *a = &call->options.arena;
     enum err_code code = ERR_OK;
     if (call->argument_count != 1 || values.predictions || values.scores)
+        FAIL(e, ERR_USAGE,
+             "expected --compare FIRST SECOND, and neither --predictions nor --scores");
+    TRY_TO(out, code, read_side(a, values.compare, &manifest, &first, e));
+    TRY_TO(out, code, read_side(a, call->arguments[0], &manifest, &second, e));
+    if (!manifest.dataset) {
+        TRY_TO(out, code, refuse_options(call, of_data, "--compare of predictions", e));
+        TRY_TO(out, code, refuse_options(call, of_labels, "--compare of predictions", e));
+    }
+    if (first.count != second.count)
         code = RAISE(e, ERR_USAGE,
-                     "expected --compare FIRST SECOND, and neither --predictions nor "
-                     "--scores");
+                     "--compare of several runs needs as many on both sides, found %lld and %lld",
+                     (long long)first.count, (long long)second.count);
     if (code == ERR_OK)
-        code = read_either(values.compare, &manifest, &first, e);
-    if (code == ERR_OK)
-        code = read_either(call->arguments[0], &manifest, &second, e);
-    if (code == ERR_OK && !manifest.dataset)
-        code = refuse_options(call, of_data, "--compare of predictions", e);
-    if (code == ERR_OK && !manifest.dataset)
-        code = refuse_options(call, of_labels, "--compare of predictions", e);
-    if (code == ERR_OK && values.trained)
-        code = check_trained(&manifest, &first, e);
-    if (code == ERR_OK && values.trained)
-        code = check_trained(&manifest, &second, e);
-    if (code == ERR_OK)
-        code = comparison_make(c, &first, &second, &options, e);
-    predictions_free(&first);
-    predictions_free(&second);
+        code = comparison_make(c, first.files, second.files, first.count, &options, e);
+out:
+    for (int64_t i = 0; i < first.count; i++)
+        predictions_free(&first.files[i]);
+    for (int64_t i = 0; i < second.count; i++)
+        predictions_free(&second.files[i]);
     manifest_close(&manifest);
     return code;
 }
@@ -769,7 +794,9 @@ const struct command command_eval = {
         "AUROC of each, the difference (second less first) with its interval and two-sided p (of a "
         "class after DeLong, of the averages from paired bootstrap draws), how far scores moved "
         "and "
-        "how many decisions (score >= 0.5) changed. There --require may ask for n, only_first, "
+        "how many decisions (score >= 0.5) changed. Several files a side, with commas, are runs of "
+        "the same training with other seeds: what is compared is the mean of their AUROCs, by one "
+        "drawing of the records for all. There --require may ask for n, pairs, only_first, "
         "only_second, macro_auroc_first, macro_auroc_second, macro_auroc_loss, "
         "macro_auroc_difference and its _low, _high and _p, the same of macro_auprc, "
         "auroc_difference.CLASS and its like, mean_change, largest_change, decisions, changed and "
@@ -781,6 +808,7 @@ const struct command command_eval = {
                 "ecgfm eval --scores scores.jsonl --data ptb-xl --task super --split test\n"
                 "ecgfm eval --compare scratch/predictions.csv cpc/predictions.csv --require "
                 "'macro_auroc_difference_low>0'\n"
+                "ecgfm eval --compare scratch-1.csv,scratch-2.csv tuned-1.csv,tuned-2.csv\n"
                 "ecgfm eval --compare f32.jsonl int8.jsonl --data ptb-xl --require "
                 "'macro_auroc_loss<=0.002,same_decisions>=0.99'",
     .options = eval_register,

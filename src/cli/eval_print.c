@@ -206,6 +206,8 @@ void print_comparison(const struct comparison *c)
     print_difference(c->macro_auprc[0], c->macro_auprc[1], c->macro_auprc_interval,
                      c->macro_auprc_p);
     printf("\n");
+    if (c->pairs > 1)
+        printf("means of %lld runs a side; ", (long long)c->pairs);
     printf("%lld records; %lld of %lld decisions changed (%.3f %%)\n", (long long)c->count,
            (long long)c->changed, (long long)c->decisions,
            100 * (double)c->changed / (double)c->decisions);

@@ -17,8 +17,9 @@ struct class_members {
 };
 
 struct run {
-    const struct ranking *rankings;
-    const struct ranking *base; /* what is subtracted; NULL: nothing */
+    const struct ranking *rankings; /* [K,scorings] */
+    const struct ranking *base;     /* the same, what is subtracted; NULL: nothing */
+    int64_t scorings;
     const struct bootstrap_options *options;
     struct class_members *classes; /* those with both labels, rarest first */
     int64_t class_count, defined_count, record_count;
@@ -42,7 +43,7 @@ static enum err_code members_init(struct run *run, struct err *e)
     if (!run->classes)
         FAIL(e, ERR_MEMORY, "out of memory for the bootstrap");
     for (int64_t k = 0; k < run->class_count; k++) {
-        const struct ranking *r = &run->rankings[k];
+        const struct ranking *r = &run->rankings[k * run->scorings];
         if (!ranking_has_both(r))
             continue;
         struct class_members *c = &run->classes[run->defined_count++];
@@ -119,6 +120,21 @@ static double *draws_of(const struct run *run, int row, int64_t column)
     return run->values + (row * (run->class_count + 1) + column) * run->options->draws;
 }
 
+/* The mean over the scorings of a class, less that of the base. */
+static double drawn_value(const struct run *run, const struct metric *metric, int64_t k,
+                          const int32_t *weights)
+{
+    double sum = 0;
+    for (int64_t i = k * run->scorings; i < (k + 1) * run->scorings; i++) {
+        if (!ranking_has_both(&run->rankings[i]))
+            return NAN;
+        sum += metric->compute(&run->rankings[i], weights);
+        if (run->base)
+            sum -= metric->compute(&run->base[i], weights);
+    }
+    return sum / (double)run->scorings;
+}
+
 static void one_draw(void *context, int64_t draw)
 {
     struct run *run = context;
@@ -132,12 +148,7 @@ static void one_draw(void *context, int64_t draw)
         double sum = 0;
         int64_t defined = 0;
         for (int64_t k = 0; k < run->class_count; k++) {
-            const struct ranking *r = &run->rankings[k];
-            double value = NAN;
-            if (ranking_has_both(r))
-                value = metrics[run->rows[row]]->compute(r, weights);
-            if (run->base && !isnan(value))
-                value -= metrics[run->rows[row]]->compute(&run->base[k], weights);
+            double value = drawn_value(run, metrics[run->rows[row]], k, weights);
             draws_of(run, row, k)[draw] = value;
             if (!isnan(value)) {
                 sum += value;
@@ -235,8 +246,9 @@ static enum err_code run_draws(struct run *run, struct bootstrap *b, struct err 
 }
 
 static enum err_code bootstrap(struct bootstrap *b, const struct ranking *base,
-                               const struct ranking *rankings, int64_t class_count,
-                               const struct bootstrap_options *options, struct err *e)
+                               const struct ranking *rankings, int64_t scorings,
+                               int64_t class_count, const struct bootstrap_options *options,
+                               struct err *e)
 {
     ASSERT(options->level > 0 && options->level < 1 && options->draws >= 0, "bootstrap options");
     memset(b, 0, sizeof *b);
@@ -261,6 +273,7 @@ static enum err_code bootstrap(struct bootstrap *b, const struct ranking *base,
 
     struct run run = {.rankings = rankings,
                       .base = base,
+                      .scorings = scorings,
                       .options = options,
                       .class_count = class_count,
                       .record_count = rankings[0].given_count};
@@ -279,14 +292,15 @@ enum err_code bootstrap_run(struct bootstrap *b, const struct ranking *rankings,
                             int64_t class_count, const struct bootstrap_options *options,
                             struct err *e)
 {
-    return bootstrap(b, NULL, rankings, class_count, options, e);
+    return bootstrap(b, NULL, rankings, 1, class_count, options, e);
 }
 
 enum err_code bootstrap_difference(struct bootstrap *b, const struct ranking *first,
-                                   const struct ranking *second, int64_t class_count,
-                                   const struct bootstrap_options *options, struct err *e)
+                                   const struct ranking *second, int64_t scorings,
+                                   int64_t class_count, const struct bootstrap_options *options,
+                                   struct err *e)
 {
-    return bootstrap(b, first, second, class_count, options, e);
+    return bootstrap(b, first, second, scorings, class_count, options, e);
 }
 
 void bootstrap_free(struct bootstrap *b)

@@ -59,12 +59,14 @@ enum err_code bootstrap_run(struct bootstrap *b, const struct ranking *rankings,
                             int64_t class_count, const struct bootstrap_options *options,
                             struct err *e);
 /* Paired: the intervals are those of the difference of each metric, second less first, where both are of
- * the same records with the same labels and each draw is one for both. p is two-sided, twice the share of
+ * the same records with the same labels and each draw is one for both. Both are [K,scorings]: of several
+ * scorings a side, what differs is the mean of their metrics. p is two-sided, twice the share of
  * draws that lie at 0 or beyond on the rarer side, with one counted that is not there, so that it is never 0:
  * min(1, 2 (1 + min(#<=0, #>=0)) / (1 + #)). Errors: ERR_MEMORY. */
 enum err_code bootstrap_difference(struct bootstrap *b, const struct ranking *first,
-                                   const struct ranking *second, int64_t class_count,
-                                   const struct bootstrap_options *options, struct err *e);
+                                   const struct ranking *second, int64_t scorings,
+                                   int64_t class_count, const struct bootstrap_options *options,
+                                   struct err *e);
 void bootstrap_free(struct bootstrap *b); /* accepts a zeroed struct */
 
 /* The q-th quantile of sorted values, linear between neighbours; NaN if count is 0. */

@@ -56,20 +56,34 @@ static double variance_of_mean(const double *difference, const uint8_t *labels, 
     return sum / (double)(of_label - 1) / (double)of_label;
 }
 
+/* Adds the placements, factor times, and returns the AUROC. */
+static double add_placements(const struct ranking *r, double factor, double *placements,
+                             double *sums)
+{
+    auroc_placements(r, placements);
+    for (int64_t i = 0; i < r->count; i++)
+        sums[i] += factor * placements[i];
+    return metric_auroc.compute(r, NULL);
+}
+
 static void compare(struct delong *out, const struct ranking *first, const struct ranking *second,
-                    double level, double *difference, double *placements, uint8_t *labels)
+                    int64_t scorings, double level, double *difference, double *placements,
+                    uint8_t *labels)
 {
     int64_t count = first->count, positives = first->positives, negatives = count - positives;
     for (int64_t i = 0; i < count; i++)
         labels[first->records[i]] = first->labels[i];
-    for (int64_t i = 0; i < count; i++)
-        ASSERT(labels[second->records[i]] == second->labels[i], "two labels of record %lld",
-               (long long)second->records[i]);
-    auroc_placements(second, difference);
-    auroc_placements(first, placements);
-    for (int64_t i = 0; i < count; i++)
-        difference[i] -= placements[i];
-    out->difference = metric_auroc.compute(second, NULL) - metric_auroc.compute(first, NULL);
+    for (int64_t s = 0; s < scorings; s++)
+        for (int64_t i = 0; i < count; i++)
+            ASSERT(labels[first[s].records[i]] == first[s].labels[i] &&
+                       labels[second[s].records[i]] == second[s].labels[i],
+                   "two labels of record %lld", (long long)second[s].records[i]);
+    double sum = 0;
+    for (int64_t s = 0; s < scorings; s++) {
+        sum += add_placements(&second[s], 1 / (double)scorings, placements, difference);
+        sum -= add_placements(&first[s], -1 / (double)scorings, placements, difference);
+    }
+    out->difference = sum / (double)scorings;
     if (positives < 2 || negatives < 2)
         return;
     out->error = sqrt(variance_of_mean(difference, labels, 1, count, positives) +
@@ -83,21 +97,25 @@ static void compare(struct delong *out, const struct ranking *first, const struc
 }
 
 enum err_code delong_compare(struct delong *out, const struct ranking *first,
-                             const struct ranking *second, double level, struct err *e)
+                             const struct ranking *second, int64_t scorings, double level,
+                             struct err *e)
 {
     size_t n = (size_t)first->count + 1;
     *out = (struct delong){NAN, NAN, {NAN, NAN}, NAN};
-    ASSERT(first->count == second->count && first->positives == second->positives &&
-               first->count == first->given_count && second->count == second->given_count,
-           "rankings of other records");
+    for (int64_t s = 0; s < 2 * scorings; s++) {
+        const struct ranking *r = s < scorings ? &first[s] : &second[s - scorings];
+        ASSERT(r->count == first->count && r->positives == first->positives &&
+                   r->count == r->given_count,
+               "rankings of other records");
+    }
     if (!ranking_has_both(first))
         return ERR_OK;
-    double *difference = malloc(n * sizeof *difference),
+    double *difference = calloc(n, sizeof *difference),
            *placements = malloc(n * sizeof *placements);
     uint8_t *labels = malloc(n);
     enum err_code code = ERR_OK;
     if (difference && placements && labels)
-        compare(out, first, second, level, difference, placements, labels);
+        compare(out, first, second, scorings, level, difference, placements, labels);
     else
         code =
             RAISE(e, ERR_MEMORY, "out of memory to compare %lld records", (long long)first->count);

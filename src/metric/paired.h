@@ -20,11 +20,14 @@ struct delong {
     double p;                 /* two-sided; NaN: undefined */
 };
 
-/* Both rankings are of the same records with the same labels, all known (a BUG otherwise). The standard error is
+/* All rankings, `scorings` a side, are of the same records with the same labels, all known (a BUG otherwise).
+ * Of several, what differs is the mean of their AUROCs, and a record's placement is the mean of its
+ * placements: DeLong's variance is that of a mean of placements whatever they are. The standard error is
  * undefined unless both labels occur at least twice; where it is 0, p is 1 for no difference, and
  * undefined for any other. Errors: ERR_MEMORY. */
 enum err_code delong_compare(struct delong *out, const struct ranking *first,
-                             const struct ranking *second, double level, struct err *e);
+                             const struct ranking *second, int64_t scorings, double level,
+                             struct err *e);
 
 /* Interval of one AUROC with this standard error: plain (value -+ quantile * error), cut to 0..1. */
 struct interval delong_interval(double auroc, double error, double level);

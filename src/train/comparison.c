@@ -9,107 +9,162 @@
 #include "base/str.h"
 #include "metric/metric.h"
 
-/* Records and classes that both have: row i of the first is row rows[i] of the second, or -1; the same
- * of the classes. */
+/* Records and classes that all files have: record i of the first file is row rows[side][pair * n + i] of
+ * another, rows[0][i] -1 where one lacks it; the same of the classes. */
 struct match {
-    const struct predictions *first, *second;
-    int64_t *rows, *classes;
-    double *scores;              /* [n] of one class */
-    uint8_t *labels;             /* [n] */
-    struct ranking *rankings[2]; /* [K] by side */
+    const struct predictions *sides[2]; /* [pairs] */
+    int64_t pairs;
+    int64_t *rows[2], *classes[2]; /* [pairs,n], [pairs,K] */
+    double *scores;                /* [n] of one class */
+    uint8_t *labels;               /* [n] */
+    struct ranking *rankings[2];   /* [K,pairs] */
 };
+
+static enum err_code find_rows(const struct match *m, int side, int64_t pair, struct arena *a,
+                               struct err *e)
+{
+    const struct predictions *base = m->sides[0], *p = &m->sides[side][pair];
+    struct named *sorted = arena_push_array(a, (size_t)p->count, sizeof *sorted);
+    if (!sorted)
+        FAIL(e, ERR_MEMORY, "out of memory for %lld records", (long long)p->count);
+    for (int64_t i = 0; i < p->count; i++)
+        sorted[i] = (struct named){p->ids[i], i};
+    named_sort(sorted, p->count);
+    for (int64_t i = 0; i < base->count; i++) {
+        const struct named *found = named_find(sorted, p->count, base->ids[i]);
+        m->rows[side][pair * base->count + i] = found ? found->index : -1;
+    }
+    return ERR_OK;
+}
+
+static bool in_all(const struct match *m, int64_t i)
+{
+    for (int side = 0; side < 2; side++)
+        for (int64_t pair = 0; pair < m->pairs; pair++)
+            if (m->rows[side][pair * m->sides[0]->count + i] < 0)
+                return false;
+    return true;
+}
 
 static enum err_code match_rows(struct match *m, struct comparison *c, struct err *e)
 {
-    int64_t n = m->second->count;
-    struct named *sorted = arena_push_array(&c->arena, (size_t)n, sizeof *sorted);
-    if (!sorted)
-        FAIL(e, ERR_MEMORY, "out of memory for %lld records", (long long)n);
-    for (int64_t i = 0; i < n; i++)
-        sorted[i] = (struct named){m->second->ids[i], i};
-    named_sort(sorted, n);
-    for (int64_t i = 0; i < m->first->count; i++) {
-        const struct named *found = named_find(sorted, n, m->first->ids[i]);
-        m->rows[i] = found ? found->index : -1;
-        c->count += found != NULL;
-    }
-    c->only_first = m->first->count - c->count;
-    c->only_second = n - c->count;
-    if (c->count == 0)
-        FAIL(e, ERR_NOT_FOUND, "no record is scored by both (%lld and %lld are)",
-             (long long)m->first->count, (long long)n);
-    return ERR_OK;
-}
-
-static enum err_code match_classes(struct match *m, struct err *e)
-{
-    if (m->first->class_count != m->second->class_count)
-        FAIL(e, ERR_LABELS, "%lld classes in the first, %lld in the second",
-             (long long)m->first->class_count, (long long)m->second->class_count);
-    for (int64_t k = 0; k < m->first->class_count; k++) {
-        m->classes[k] = -1;
-        for (int64_t j = 0; j < m->second->class_count; j++)
-            if (strcmp(m->first->class_names[k], m->second->class_names[j]) == 0)
-                m->classes[k] = j;
-        if (m->classes[k] < 0)
-            FAIL(e, ERR_LABELS, "class %.60s is not in the second", m->first->class_names[k]);
-    }
-    return ERR_OK;
-}
-
-static double score_at(const struct match *m, int side, int64_t i, int64_t k)
-{
-    const struct predictions *p = side ? m->second : m->first;
-    return side ? p->scores[m->rows[i] * p->class_count + m->classes[k]]
-                : p->scores[i * p->class_count + k];
-}
-
-static enum err_code rank_class(const struct match *m, const struct comparison *c, int side,
-                                int64_t k, struct ranking *out, struct err *e)
-{
-    int64_t n = 0;
-    for (int64_t i = 0; i < m->first->count; i++)
-        if (m->rows[i] >= 0) {
-            m->scores[n] = score_at(m, side, i, k);
-            m->labels[n++] = m->first->labels[i * c->class_count + k] > 0;
+    int64_t most[2] = {0, 0}; /* records of one file */
+    for (int side = 0; side < 2; side++)
+        for (int64_t pair = 0; pair < m->pairs; pair++) {
+            TRY(find_rows(m, side, pair, &c->arena, e));
+            if (m->sides[side][pair].count > most[side])
+                most[side] = m->sides[side][pair].count;
         }
-    return ranking_init(out, m->scores, m->labels, n, e);
+    for (int64_t i = 0; i < m->sides[0]->count; i++) {
+        bool kept = in_all(m, i);
+        c->count += kept;
+        if (!kept)
+            m->rows[0][i] = -1;
+    }
+    c->only_first = most[0] - c->count;
+    c->only_second = most[1] - c->count;
+    if (c->count == 0)
+        FAIL(e, ERR_NOT_FOUND, "no record is scored by %s (%lld and %lld are)",
+             m->pairs > 1 ? "all" : "both", (long long)most[0], (long long)most[1]);
+    return ERR_OK;
 }
 
-/* Sums of the changes of a class go to out->mean_change. */
+static enum err_code match_classes(struct match *m, int side, int64_t pair, struct err *e)
+{
+    const struct predictions *base = m->sides[0], *p = &m->sides[side][pair];
+    int64_t K = base->class_count, *classes = m->classes[side] + pair * K;
+    if (K != p->class_count)
+        FAIL(e, ERR_LABELS, "%lld classes in the first, %lld in the %s", (long long)K,
+             (long long)p->class_count, side ? "second" : "others");
+    for (int64_t k = 0; k < K; k++) {
+        classes[k] = -1;
+        for (int64_t j = 0; j < K; j++)
+            if (strcmp(base->class_names[k], p->class_names[j]) == 0)
+                classes[k] = j;
+        if (classes[k] < 0)
+            FAIL(e, ERR_LABELS, "class %.60s is not in the %s", base->class_names[k],
+                 side ? "second" : "others");
+    }
+    return ERR_OK;
+}
+
+/* Where record i and class k of the first file are among another's. */
+static int64_t place(const struct match *m, int side, int64_t pair, int64_t i, int64_t k)
+{
+    int64_t n = m->sides[0]->count, K = m->sides[0]->class_count;
+    return m->rows[side][pair * n + i] * K + m->classes[side][pair * K + k];
+}
+
+static double score_at(const struct match *m, int side, int64_t pair, int64_t i, int64_t k)
+{
+    return m->sides[side][pair].scores[place(m, side, pair, i, k)];
+}
+
+static enum err_code rank_class(const struct match *m, int side, int64_t pair, int64_t k,
+                                struct err *e)
+{
+    const struct predictions *base = m->sides[0];
+    int64_t n = 0;
+    for (int64_t i = 0; i < base->count; i++) {
+        if (m->rows[0][i] < 0)
+            continue;
+        int64_t at = place(m, side, pair, i, k);
+        m->scores[n] = m->sides[side][pair].scores[at];
+        m->labels[n++] = m->sides[side][pair].labels[at] > 0;
+        if (m->sides[side][pair].labels[at] != base->labels[i * base->class_count + k])
+            FAIL(e, ERR_LABELS, "record %.100s has two labels of class %.60s", base->ids[i],
+                 base->class_names[k]);
+    }
+    return ranking_init(&m->rankings[side][k * m->pairs + pair], m->scores, m->labels, n, e);
+}
+
+/* How far the scores of a class moved; sums go to out->mean_change. */
+static void sum_changes(const struct match *m, struct comparison *c, int64_t k)
+{
+    struct class_comparison *out = &c->classes[k];
+    const struct predictions *base = m->sides[0];
+    for (int64_t pair = 0; pair < m->pairs; pair++)
+        for (int64_t i = 0; i < base->count; i++) {
+            if (m->rows[0][i] < 0)
+                continue;
+            double a = score_at(m, 0, pair, i, k), b = score_at(m, 1, pair, i, k);
+            double change = fabs(a - b);
+            out->mean_change += change;
+            out->changed += (a >= METRIC_THRESHOLD) != (b >= METRIC_THRESHOLD);
+            if (change > out->largest_change)
+                out->largest_change = change;
+            if (change > c->largest_change || !c->largest_id) {
+                c->largest_change = change;
+                c->largest_id = arena_strdup(&c->arena, base->ids[i]);
+                c->largest_class = out->name;
+            }
+        }
+}
+
+/* Of a class, the mean over the files of a side. */
+static double mean_metric(const struct match *m, const struct metric *metric, int side, int64_t k)
+{
+    double sum = 0;
+    for (int64_t pair = 0; pair < m->pairs; pair++)
+        sum += metric->compute(&m->rankings[side][k * m->pairs + pair], NULL);
+    return sum / (double)m->pairs;
+}
+
 static enum err_code compare_class(const struct match *m, struct comparison *c, int64_t k,
                                    struct err *e)
 {
     struct class_comparison *out = &c->classes[k];
-    const struct predictions *p = m->first, *q = m->second;
-    for (int64_t i = 0; i < p->count; i++) {
-        if (m->rows[i] < 0)
-            continue;
-        if (p->labels[i * c->class_count + k] !=
-            q->labels[m->rows[i] * c->class_count + m->classes[k]])
-            FAIL(e, ERR_LABELS, "record %.100s has two labels of class %.60s", p->ids[i],
-                 out->name);
-        double a = score_at(m, 0, i, k), b = score_at(m, 1, i, k);
-        double change = fabs(a - b);
-        out->mean_change += change;
-        out->changed += (a >= METRIC_THRESHOLD) != (b >= METRIC_THRESHOLD);
-        if (change > out->largest_change)
-            out->largest_change = change;
-        if (change > c->largest_change || !c->largest_id) {
-            c->largest_change = change;
-            c->largest_id = arena_strdup(&c->arena, p->ids[i]);
-            c->largest_class = out->name;
-        }
+    for (int side = 0; side < 2; side++) {
+        for (int64_t pair = 0; pair < m->pairs; pair++)
+            TRY(rank_class(m, side, pair, k, e));
+        out->auroc[side] = mean_metric(m, &metric_auroc, side, k);
     }
+    sum_changes(m, c, k);
     c->mean_change += out->mean_change;
     c->changed += out->changed;
-    out->mean_change /= (double)c->count;
-    for (int side = 0; side < 2; side++) {
-        TRY(rank_class(m, c, side, k, &m->rankings[side][k], e));
-        out->auroc[side] = metric_auroc.compute(&m->rankings[side][k], NULL);
-    }
-    return delong_compare(&out->difference, &m->rankings[0][k], &m->rankings[1][k],
-                          c->options.level, e);
+    out->mean_change /= (double)(c->count * c->pairs);
+    return delong_compare(&out->difference, &m->rankings[0][k * m->pairs],
+                          &m->rankings[1][k * m->pairs], m->pairs, c->options.level, e);
 }
 
 /* The averages over the classes, and whether they differ. */
@@ -125,10 +180,11 @@ static enum err_code compare_averages(const struct match *m, struct comparison *
             values[k] = c->classes[k].auroc[side];
         c->macro_auroc[side] = macro_average(values, c->class_count, &c->auroc_classes);
         for (int64_t k = 0; k < c->class_count; k++)
-            values[k] = metric_auprc.compute(&m->rankings[side][k], NULL);
+            values[k] = mean_metric(m, &metric_auprc, side, k);
         c->macro_auprc[side] = macro_average(values, c->class_count, NULL);
     }
-    TRY(bootstrap_difference(&b, m->rankings[0], m->rankings[1], c->class_count, &c->options, e));
+    TRY(bootstrap_difference(&b, m->rankings[0], m->rankings[1], m->pairs, c->class_count,
+                             &c->options, e));
     c->macro_auroc_interval = b.macro[auroc];
     c->macro_auroc_p = b.macro_p[auroc];
     c->macro_auprc_interval = b.macro[auprc];
@@ -137,30 +193,46 @@ static enum err_code compare_averages(const struct match *m, struct comparison *
     return ERR_OK;
 }
 
-static enum err_code compare(struct match *m, struct comparison *c, struct err *e)
+static enum err_code check_labels(const struct predictions *p, struct err *e)
 {
-    size_t n = (size_t)m->first->count, K = (size_t)m->first->class_count;
-    for (size_t i = 0; i < n * K; i++)
-        if (m->first->kind != LABEL_CLASSES || isnan(m->first->labels[i]))
-            FAIL(e, ERR_LABELS, "%s",
-                 m->first->kind != LABEL_CLASSES ? "predictions of values: classes are compared"
-                                                 : "the first has labels that are not known");
-    c->class_count = m->first->class_count;
+    if (p->kind != LABEL_CLASSES)
+        FAIL(e, ERR_LABELS, "predictions of values: classes are compared");
+    for (int64_t i = 0; i < p->count * p->class_count; i++)
+        if (isnan(p->labels[i]))
+            FAIL(e, ERR_LABELS, "the first has labels that are not known");
+    return ERR_OK;
+}
+
+static enum err_code match_make(struct match *m, struct comparison *c, struct err *e)
+{
+    size_t n = (size_t)m->sides[0]->count, K = (size_t)m->sides[0]->class_count,
+           P = (size_t)m->pairs;
     c->classes = arena_push_array(&c->arena, K, sizeof *c->classes);
-    m->rows = arena_push_array(&c->arena, n, sizeof *m->rows);
-    m->classes = arena_push_array(&c->arena, K, sizeof *m->classes);
     m->scores = arena_push_array(&c->arena, n, sizeof *m->scores);
     m->labels = arena_push_array(&c->arena, n, sizeof *m->labels);
-    for (int side = 0; side < 2; side++)
-        m->rankings[side] = arena_push_array(&c->arena, K, sizeof *m->rankings[side]);
-    if (!c->classes || !m->rows || !m->classes || !m->scores || !m->labels || !m->rankings[0] ||
-        !m->rankings[1])
+    bool made = c->classes && m->scores && m->labels;
+    for (int side = 0; side < 2; side++) {
+        m->rows[side] = arena_push_array(&c->arena, P * n, sizeof *m->rows[side]);
+        m->classes[side] = arena_push_array(&c->arena, P * K, sizeof *m->classes[side]);
+        m->rankings[side] = arena_push_array(&c->arena, P * K, sizeof *m->rankings[side]);
+        made = made && m->rows[side] && m->classes[side] && m->rankings[side];
+    }
+    if (!made)
         FAIL(e, ERR_MEMORY, "out of memory for %zu records", n);
-    TRY(match_classes(m, e));
-    TRY(match_rows(m, c, e));
-    c->decisions = c->count * c->class_count;
+    c->class_count = (int64_t)K;
+    for (int side = 0; side < 2; side++)
+        for (int64_t pair = 0; pair < m->pairs; pair++)
+            TRY(match_classes(m, side, pair, e));
+    return match_rows(m, c, e);
+}
+
+static enum err_code compare(struct match *m, struct comparison *c, struct err *e)
+{
+    TRY(check_labels(m->sides[0], e));
+    TRY(match_make(m, c, e));
+    c->decisions = c->count * c->class_count * c->pairs;
     for (int64_t k = 0; k < c->class_count; k++) {
-        c->classes[k].name = arena_strdup(&c->arena, m->first->class_names[k]);
+        c->classes[k].name = arena_strdup(&c->arena, m->sides[0]->class_names[k]);
         TRY(compare_class(m, c, k, e));
     }
     c->mean_change /= (double)c->decisions;
@@ -168,17 +240,18 @@ static enum err_code compare(struct match *m, struct comparison *c, struct err *
 }
 
 enum err_code comparison_make(struct comparison *c, const struct predictions *first,
-                              const struct predictions *second,
+                              const struct predictions *second, int64_t pairs,
                               const struct bootstrap_options *options, struct err *e)
 {
     memset(c, 0, sizeof *c);
     arena_init(&c->arena, "comparison", 0);
     c->options = *options;
-    struct match m = {.first = first, .second = second};
+    c->pairs = pairs;
+    struct match m = {.sides = {first, second}, .pairs = pairs};
     enum err_code code = compare(&m, c, e);
-    for (int64_t k = 0; m.rankings[0] && m.rankings[1] && k < c->class_count; k++)
-        for (int side = 0; side < 2; side++)
-            ranking_free(&m.rankings[side][k]);
+    for (int side = 0; side < 2; side++)
+        for (int64_t i = 0; m.rankings[side] && i < c->class_count * pairs; i++)
+            ranking_free(&m.rankings[side][i]);
     return code;
 }
 
@@ -194,12 +267,13 @@ struct comparison_value {
     const char *name;
     double value;
 };
-enum { VALUES = 21 };
+enum { VALUES = 22 };
 
 static void list_values(const struct comparison *c, struct comparison_value out[VALUES + 1])
 {
     const struct comparison_value list[VALUES + 1] = {
         {"n", (double)c->count},
+        {"pairs", (double)c->pairs},
         {"only_first", (double)c->only_first},
         {"only_second", (double)c->only_second},
         {"macro_auroc_first", c->macro_auroc[0]},

@@ -1,8 +1,11 @@
 /* Two sets of scores of the same records against each other and their labels: whether one model is
- * better than another, and what another precision, storage or machine costs.
+ * better than another, and what another precision, storage or machine costs. Of a way to train there may be
+ * several runs a side, such as of several seeds: what is compared is the mean of their AUROCs, not the AUROC of
+ * their mean, which is another model.
  *
  * Nouns: `first` is what is compared with, `second` what is judged; a `difference` is second less first;
- * a `decision` is a score at or above METRIC_THRESHOLD. Only records that both score are compared.
+ * a `decision` is a score at or above METRIC_THRESHOLD; a `pair` is a run of the first and one of the second,
+ * one unless there are several. Only records that all score are compared.
  * Differences of one class's AUROC are tested after DeLong, averages over classes by the paired
  * bootstrap (metric/paired.h, metric/bootstrap.h). */
 #ifndef ECGFM_TRAIN_COMPARISON_H
@@ -23,8 +26,9 @@ struct class_comparison {
 
 struct comparison {
     struct arena arena;
-    int64_t count;      /* records scored by both */
-    int64_t only_first; /* scored by the first, refused or left out by the second */
+    int64_t pairs;
+    int64_t count;      /* records scored by all */
+    int64_t only_first; /* scored by the first (most, of several), refused or left out by another */
     int64_t only_second;
     int64_t class_count;              /* K */
     struct class_comparison *classes; /* [K] */
@@ -38,15 +42,16 @@ struct comparison {
     int64_t decisions, changed;
 };
 
-/* Records are matched by id, classes by name; both must have the same classes, and the same labels.
+/* first and second are [pairs]. Records are matched by id, classes by name; all must have the same classes,
+ * and the same labels. Changes of scores are those of each pair.
  * options are those of the paired bootstrap; their level is also that of DeLong's intervals. Owns: comparison_free, also after an error. Errors: ERR_LABELS, ERR_NOT_FOUND if no record is in
  * both, ERR_NUMERIC, ERR_MEMORY. */
 enum err_code comparison_make(struct comparison *c, const struct predictions *first,
-                              const struct predictions *second,
+                              const struct predictions *second, int64_t pairs,
                               const struct bootstrap_options *options, struct err *e);
 void comparison_free(struct comparison *c); /* accepts a zeroed struct */
 
-/* A value by name: n, only_first, only_second, macro_auroc_first, macro_auroc_second,
+/* A value by name: n, pairs, only_first, only_second, macro_auroc_first, macro_auroc_second,
  * macro_auroc_loss (first less second), macro_auroc_difference (second less first) and its _low, _high
  * and _p, the same of macro_auprc, and of a class auroc_difference.CLASS, auroc_difference_low.CLASS,
  * auroc_difference_high.CLASS and auroc_difference_p.CLASS; mean_change, largest_change, decisions, changed,

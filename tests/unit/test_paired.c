@@ -91,7 +91,7 @@ static void test_delong(void **state)
         auroc_placements(&p.rankings[1], out);
         for (int i = 0; i < N; i++)
             NEAR(out[i], placement(p.scores[1], p.labels, i), 1e-15);
-        assert_int_equal(delong_compare(&d, &p.rankings[0], &p.rankings[1], 0.95, NULL), ERR_OK);
+        assert_int_equal(delong_compare(&d, &p.rankings[0], &p.rankings[1], 1, 0.95, NULL), ERR_OK);
         double error = sqrt(covariance(&p, 0, 0) + covariance(&p, 1, 1) - 2 * covariance(&p, 0, 1));
         NEAR(d.difference,
              metric_auroc.compute(&p.rankings[1], NULL) -
@@ -103,7 +103,7 @@ static void test_delong(void **state)
         NEAR(d.difference - d.interval.low, 1.959963984540054 * error, 1e-12);
         NEAR(auroc_variance(&p.rankings[0]), covariance(&p, 0, 0), 1e-15);
         struct delong swapped;
-        assert_int_equal(delong_compare(&swapped, &p.rankings[1], &p.rankings[0], 0.95, NULL),
+        assert_int_equal(delong_compare(&swapped, &p.rankings[1], &p.rankings[0], 1, 0.95, NULL),
                          ERR_OK);
         NEAR(swapped.difference, -d.difference, 0);
         NEAR(swapped.p, d.p, 1e-15);
@@ -129,14 +129,47 @@ static void test_edges(void **state)
     for (int c = 0; c < 3; c++) {
         assert_int_equal(ranking_init(&r, best, cases[c], 4, NULL), ERR_OK);
         assert_int_equal(ranking_init(&s, worst, cases[c], 4, NULL), ERR_OK);
-        assert_int_equal(delong_compare(&d, &r, &s, 0.95, NULL), ERR_OK);
+        assert_int_equal(delong_compare(&d, &r, &s, 1, 0.95, NULL), ERR_OK);
         assert_true(c < 2 ? d.difference == -1 : isnan(d.difference));
         assert_true(isnan(d.p)); /* no spread to judge by, or too few */
-        assert_int_equal(delong_compare(&d, &r, &r, 0.95, NULL), ERR_OK);
+        assert_int_equal(delong_compare(&d, &r, &r, 1, 0.95, NULL), ERR_OK);
         assert_true(c == 0 ? d.p == 1 : isnan(d.p));
         ranking_free(&r);
         ranking_free(&s);
     }
+}
+
+/* Of two runs a side, of which one changed nothing, is half of the change of the other. */
+static void test_several_scorings(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_make(&p, 5);
+    const struct ranking first[2] = {p.rankings[0], p.rankings[1]},
+                         second[2] = {p.rankings[1], p.rankings[1]},
+                         swapped[2] = {p.rankings[1], p.rankings[0]};
+    struct delong one, half, none;
+    assert_int_equal(delong_compare(&one, first, second, 1, 0.95, NULL), ERR_OK);
+    assert_int_equal(delong_compare(&half, first, second, 2, 0.95, NULL), ERR_OK);
+    assert_int_equal(delong_compare(&none, first, swapped, 2, 0.95, NULL), ERR_OK);
+    assert_true(one.difference != 0);
+    NEAR(half.difference, one.difference / 2, 1e-15);
+    NEAR(half.error, one.error / 2, 1e-15);
+    NEAR(half.p, one.p, 1e-12);
+    NEAR(none.difference, 0, 1e-15);
+    NEAR(none.error, 0, 1e-15);
+
+    struct bootstrap_options options = BOOTSTRAP_DEFAULTS;
+    struct bootstrap b, c;
+    int row = metric_index("auroc");
+    assert_int_equal(bootstrap_difference(&b, first, second, 1, 1, &options, NULL), ERR_OK);
+    assert_int_equal(bootstrap_difference(&c, first, second, 2, 1, &options, NULL), ERR_OK);
+    NEAR(c.macro[row].low, b.macro[row].low / 2, 1e-15);
+    NEAR(c.macro[row].high, b.macro[row].high / 2, 1e-15);
+    NEAR(c.macro_p[row], b.macro_p[row], 0);
+    bootstrap_free(&b);
+    bootstrap_free(&c);
+    pair_free(&p);
 }
 
 static int rising(const void *a, const void *b)
@@ -179,7 +212,7 @@ static void test_bootstrap_difference(void **state)
     struct bootstrap b;
     int row = metric_index("auroc");
     for (options.threads = 1; options.threads < 3; options.threads++) {
-        assert_int_equal(bootstrap_difference(&b, &p.rankings[0], &p.rankings[1], 1, &options,
+        assert_int_equal(bootstrap_difference(&b, &p.rankings[0], &p.rankings[1], 1, 1, &options,
                                               NULL),
                          ERR_OK);
         assert_int_equal(b.redraws, 0);
@@ -190,7 +223,7 @@ static void test_bootstrap_difference(void **state)
         bootstrap_free(&b);
     }
     /* with itself: no difference in any draw */
-    assert_int_equal(bootstrap_difference(&b, &p.rankings[1], &p.rankings[1], 1, &options, NULL),
+    assert_int_equal(bootstrap_difference(&b, &p.rankings[1], &p.rankings[1], 1, 1, &options, NULL),
                      ERR_OK);
     assert_true(b.macro[row].low == 0 && b.macro[row].high == 0 && b.macro_p[row] == 1);
     bootstrap_free(&b);
@@ -224,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_delong),
         cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_several_scorings),
         cmocka_unit_test(test_bootstrap_difference),
         cmocka_unit_test(test_text),
     };

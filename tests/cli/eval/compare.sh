@@ -27,6 +27,9 @@ eval --require 'macro_auroc_difference>=-0.125,macro_auroc_difference_low<0,macr
 eval --require 'auroc_difference_p.A>0.05'
 eval --require 'auroc_difference_p.C<0.05'
 cat talk
+echo "several runs a side: half of the change where half of them changed"
+ecgfm eval -q --compare a.csv,a.csv b.csv,a.csv
+ecgfm eval --compare a.csv,a.csv b.csv
 echo "other classes and labels"
 sed 's/y_B/y_C/;s/p_B/p_C/' b.csv >c.csv
 ecgfm eval --compare a.csv c.csv
@@ -34,6 +37,7 @@ sed 's/^r3,10,3,1,1/r3,10,3,0,1/' b.csv >c.csv
 ecgfm eval --compare a.csv c.csv
 (head -1 b.csv; grep r6 b.csv) >c.csv
 ecgfm eval --compare a.csv c.csv
+ecgfm eval --compare a.csv,a.csv b.csv,c.csv
 ecgfm eval --compare a.csv
 ecgfm eval --compare a.csv b.csv --predictions a.csv
 ecgfm eval --compare a.csv missing.csv
