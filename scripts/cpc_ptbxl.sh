@@ -1,10 +1,12 @@
 #!/bin/bash
 # What pre-training brings where labels are few: contrastive predictive coding on the training folds of
 # two sets of PTB-XL records, one of which has lost its amplitudes, then fine-tuning on the superclasses
-# with a tenth of the labels and with all, beside the same network from scratch. Each seed has a pre-training
-# of its own. Differences of macro AUROC on fold 10 with paired-bootstrap intervals.
+# with a tenth of the labels and with all, beside the same network from scratch, fine-tuned the same way. Each
+# seed has a pre-training of its own, and its own tenth of the labels, as much depends on which they are.
+# Differences of macro AUROC on fold 10, and of their means, with paired-bootstrap intervals of the records.
 #   scripts/cpc_ptbxl.sh DATA MORE_DATA [OUT] [SEEDS]     such as: ... ptbxl ptbxl-zscored runs/cpc "1 2 3"
 #   NETWORK=cpc-s4-small (or cpc-lstm-small)   JOBS=2 (runs at a time, one thread each)
+#   AUGMENTED=1: fine-tuning, of both, with the augmentations of the pre-training (in folders of their own)
 # MORE_DATA "": DATA alone. Runs that are there already are not repeated; OUT is runs/NETWORK if not given.
 # Data: PTB-XL (Wagner et al. 2020, PhysioNet, doi:10.13026/x4td-x982), CC BY 4.0.
 set -euo pipefail
@@ -12,7 +14,7 @@ root=$(dirname "$0")/..
 usage='usage: scripts/cpc_ptbxl.sh DATA MORE_DATA [OUT] [SEEDS]'
 data=${1:?$usage}
 more=${2?$usage}
-seeds=${4:-1 2 3}
+seeds=${4:-1 2 3 4 5 6}
 network=${NETWORK:-cpc-s4-small}
 out=${3:-runs/$network}
 jobs=${JOBS:-2}
@@ -30,6 +32,9 @@ run() {
     echo "$name: $((SECONDS - start)) s" >&2
 }
 
+augment=(--augment.amplitude-scale.probability 1 --augment.amplitude-scale.factor-min 0.5
+         --augment.amplitude-scale.factor-max 2 --augment.amplitude-scale.lead-spread 0.3
+         --augment.lead-mask.probability 0.5 --augment.lead-mask.lead-probability 0.3)
 # What each side learns best by, and as long, on splits of folds 1-9.
 scratch=(--lr 3e-3)
 tuned=(--lr 3e-3)
@@ -39,18 +44,24 @@ if [ "$network" = cpc-lstm-small ]; then
     tuned=(--lr 5e-3 --layer-decay 0.6)
     few=60
 fi
+kind=
+if [ -n "${AUGMENTED:-}" ]; then
+    kind=augmented-
+    scratch+=("${augment[@]}")
+    tuned+=("${augment[@]}")
+fi
 
 one_seed() {
     local seed=$1 fraction epochs
     run "pretrained-$seed" pretrain ${more:+--data "$more"} --model "$network" --objective cpc --cpc.horizon 2 \
-        --cpc.records 4 --epochs 20 --batch 32 --lr 2e-3 --seed "$seed"
+        --cpc.records 4 --epochs 20 --batch 32 --lr 2e-3 --seed "$seed" "${augment[@]}"
     for fraction in 0.1 1; do
         epochs=$few
         [ $fraction = 0.1 ] || epochs=20
-        tune=(finetune --task super --label-fraction $fraction --input.seconds 2.4 --batch 16 --epochs "$epochs"
-              --bootstrap 0 --seed "$seed")
-        run "scratch-$fraction-$seed" "${tune[@]}" --weights random --model "$network" "${scratch[@]}"
-        run "tuned-$fraction-$seed" "${tune[@]}" --weights "$out/pretrained-$seed" "${tuned[@]}"
+        tune=(finetune --task super --label-fraction "$fraction" --label-subset "$seed" --input.seconds 2.4 --batch 16
+              --epochs "$epochs" --bootstrap 0 --seed "$seed")
+        run "${kind}scratch-$fraction-$seed" "${tune[@]}" --weights random --model "$network" "${scratch[@]}"
+        run "${kind}tuned-$fraction-$seed" "${tune[@]}" --weights "$out/pretrained-$seed" "${tuned[@]}"
     done
 }
 
@@ -63,36 +74,29 @@ for process in $(jobs -p); do wait "$process" || failed=1; done
 [ -z "$failed" ] || { echo "a run failed; what is complete stays" >&2; exit 1; }
 echo "all: $((SECONDS - start)) s" >&2
 
-# mean NAME-FRACTION: of the scores of the seeds
-mean() {
-    local files=()
-    for seed in $seeds; do files+=("$out/$1-$seed/predictions.csv"); done
-    mkdir -p "$out/$1-mean"
-    awk -F, -v OFS=, -v files=${#files[@]} '
-        FNR == 1 { for (i = 1; i <= NF; i++) score[i] = $i ~ /^p_/; header = $0; next }
-        { rows = FNR; line[FNR] = $0; for (i = 1; i <= NF; i++) if (score[i]) sum[FNR, i] += $i }
-        END {
-            print header
-            for (r = 2; r <= rows; r++) {
-                $0 = line[r]
-                for (i = 1; i <= NF; i++) if (score[i]) $i = sprintf("%.9g", sum[r, i] / files)
-                print
-            }
-        }' "${files[@]}" >"$out/$1-mean/predictions.csv"
+# files NAME SEED...: their predictions, with commas
+files() {
+    local name=$1
+    shift
+    printf "$out/$name-%s/predictions.csv\n" "$@" | paste -sd, -
+}
+
+# compared LABEL FRACTION SEED...: a line of the table
+compared() {
+    local label=$1 fraction=$2
+    shift 2
+    "$ecgfm" eval --compare "$(files "${kind}scratch-$fraction" "$@")" "$(files "${kind}tuned-$fraction" "$@")" \
+        --json --quiet >"$out/${kind}compare-$fraction-$label.json"
+    field() { sed -n "s/^ *\"$1\": *\([-0-9.e]*\),*$/\1/p" "$out/${kind}compare-$fraction-$label.json" | head -1; }
+    printf '%-7s %-5s ' "$(awk "BEGIN { print 100 * $fraction }") %" "$label"
+    printf '%-8.4f %-11.4f %-+11.4f %+.4f to %+.4f %.4f\n' "$(field macro_auroc_first)" \
+        "$(field macro_auroc_second)" "$(field macro_auroc_difference)" \
+        "$(field macro_auroc_difference_low)" "$(field macro_auroc_difference_high)" \
+        "$(field macro_auroc_difference_p)"
 }
 
 printf '%-7s %-5s %-8s %-11s %-11s %-18s %s\n' labels seed scratch pre-trained difference '95 % interval' p
 for fraction in 0.1 1; do
-    mean scratch-$fraction
-    mean tuned-$fraction
-    for seed in $seeds mean; do
-        "$ecgfm" eval --compare "$out/scratch-$fraction-$seed/predictions.csv" \
-            "$out/tuned-$fraction-$seed/predictions.csv" --json --quiet >"$out/compare-$fraction-$seed.json"
-        printf '%-7s %-5s ' "$(awk "BEGIN { print 100 * $fraction }") %" "$seed"
-        field() { sed -n "s/^ *\"$1\": *\([-0-9.e]*\),*$/\1/p" "$out/compare-$fraction-$seed.json" | head -1; }
-        printf '%-8.4f %-11.4f %-+11.4f %+.4f to %+.4f %.4f\n' "$(field macro_auroc_first)" \
-            "$(field macro_auroc_second)" "$(field macro_auroc_difference)" \
-            "$(field macro_auroc_difference_low)" "$(field macro_auroc_difference_high)" \
-            "$(field macro_auroc_difference_p)"
-    done
+    for seed in $seeds; do compared "$seed" $fraction "$seed"; done
+    compared mean $fraction $seeds
 done

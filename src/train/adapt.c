@@ -38,6 +38,8 @@ const struct option adapt_rows[] = {
     OPT_FLOAT(adapt_options, label_fraction, "1", 1e-6, 1, NULL,
               "part of the labelled training records that is used: fixed subsets, the same for "
               "every seed, a smaller one inside a larger one"),
+    OPT_INT(adapt_options, label_subset, "1", 1, 1000000, NULL,
+            "which of them: another number is another choice of records"),
     OPTION_END};
 
 static bool weights_are_random(const struct adapt *a)
@@ -246,6 +248,7 @@ static enum err_code fraction_describe(struct adapt *a, const struct adapt_data 
     int64_t patients = count_patients(training_names(x, data), n), without = 0;
     cJSON *json = a->fraction = cJSON_CreateObject();
     cJSON_AddNumberToObject(json, "fraction", a->options.label_fraction);
+    cJSON_AddNumberToObject(json, "subset", (double)a->options.label_subset);
     cJSON_AddNumberToObject(json, "records", (double)n);
     cJSON_AddNumberToObject(json, "of_records", (double)whole);
     cJSON_AddNumberToObject(json, "patients", (double)patients);
@@ -278,7 +281,8 @@ static enum err_code fraction_set(struct adapt *a, struct adapt_data *data, stru
     int64_t n = data->count[SPLIT_TRAIN], keep = fraction_count(a->options.label_fraction, n);
     if (a->options.label_fraction >= 1)
         return ERR_OK;
-    fraction_take(data->subset[SPLIT_TRAIN], training_names(&a->experiment, data), n, keep);
+    fraction_take(data->subset[SPLIT_TRAIN], training_names(&a->experiment, data), n, keep,
+                  a->options.label_subset);
     data->count[SPLIT_TRAIN] = keep;
     return fraction_describe(a, data, n, e);
 }

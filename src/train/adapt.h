@@ -12,6 +12,7 @@ struct adapt_options {
     const char *positive_weights; /* a file, "balance" or "data"; NULL: none */
     const char *aggregation;      /* of every class, see model/aggregate.h */
     double label_fraction;        /* of the training records, see fraction.h */
+    int64_t label_subset;         /* its number */
 };
 extern const struct option adapt_rows[];
 

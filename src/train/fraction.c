@@ -12,9 +12,9 @@ int64_t fraction_count(double fraction, int64_t n)
     return (int64_t)ceil(fraction * (double)n * (1 - 1e-12));
 }
 
-uint64_t fraction_place(const char *name)
+uint64_t fraction_place(const char *name, int64_t number)
 {
-    uint64_t h = str_hash64(name) ^ FRACTION_SALT;
+    uint64_t h = str_hash64(name) ^ (FRACTION_SALT + (uint64_t)(number - 1) * FRACTION_STEP);
     h = (h ^ h >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     h = (h ^ h >> 27) * UINT64_C(0x94d049bb133111eb);
     return h ^ h >> 31;
@@ -46,13 +46,14 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void fraction_take(int64_t *indices, const struct fraction_names *names, int64_t n, int64_t keep)
+void fraction_take(int64_t *indices, const struct fraction_names *names, int64_t n, int64_t keep,
+                   int64_t number)
 {
     struct place *places = calloc((size_t)n + 1, sizeof *places);
     ASSERT(places, "out of memory");
     for (int64_t i = 0; i < n; i++)
-        places[i] = (struct place){.patient = fraction_place(names[i].patient),
-                                   .id = fraction_place(names[i].id),
+        places[i] = (struct place){.patient = fraction_place(names[i].patient, number),
+                                   .id = fraction_place(names[i].id, number),
                                    .names = &names[i],
                                    .index = indices[i]};
     qsort(places, (size_t)n, sizeof *places, by_place);

@@ -42,8 +42,8 @@ static void test_counts(void **state)
 static void test_places(void **state)
 {
     (void)state;
-    assert_true(fraction_place("15709") == UINT64_C(0x6e7981d9f91333c4));
-    assert_true(fraction_place("") == UINT64_C(0x72ffd727306c5def));
+    assert_true(fraction_place("15709", 1) == UINT64_C(0x6e7981d9f91333c4));
+    assert_true(fraction_place("", 1) == UINT64_C(0x72ffd727306c5def));
 }
 
 static void test_subsets(void **state)
@@ -57,7 +57,7 @@ static void test_subsets(void **state)
         int64_t indices[N], keep = fraction_count(fractions[f], N);
         for (int64_t i = 0; i < N; i++)
             indices[i] = i;
-        fraction_take(indices, names, N, keep);
+        fraction_take(indices, names, N, keep, 1);
         unsigned char now[N] = {0};
         for (int64_t i = 0; i < keep; i++) {
             assert_true(i == 0 || indices[i] > indices[i - 1]);
@@ -79,6 +79,29 @@ static void test_subsets(void **state)
     }
 }
 
+/* Another number is another choice: of two halves a quarter of all is in both. */
+static void test_numbers(void **state)
+{
+    (void)state;
+    names_make();
+    static unsigned char seen[4][N];
+    for (int64_t number = 1; number <= 4; number++) {
+        int64_t indices[N];
+        for (int64_t i = 0; i < N; i++)
+            indices[i] = i;
+        fraction_take(indices, names, N, N / 2, number);
+        for (int64_t i = 0; i < N / 2; i++)
+            seen[number - 1][indices[i]] = 1;
+    }
+    for (int a = 0; a < 4; a++)
+        for (int b = 0; b < a; b++) {
+            int both = 0;
+            for (int i = 0; i < N; i++)
+                both += seen[a][i] && seen[b][i];
+            assert_true(both > N / 4 - 75 && both < N / 4 + 75); /* 333 patients: 5 deviations */
+        }
+}
+
 /* The five that come first, as the header says it, worked out apart. */
 static void test_first(void **state)
 {
@@ -88,7 +111,7 @@ static void test_first(void **state)
     int64_t indices[N];
     for (int64_t i = 0; i < N; i++)
         indices[i] = i;
-    fraction_take(indices, names, N, 5);
+    fraction_take(indices, names, N, 5, 1);
     assert_memory_equal(indices, first, sizeof first);
 }
 
@@ -104,16 +127,19 @@ static void test_order(void **state)
         backward[i] = i;
         turned[i] = names[N - 1 - i];
     }
-    fraction_take(straight, names, N, 77);
-    fraction_take(backward, turned, N, 77);
+    fraction_take(straight, names, N, 77, 1);
+    fraction_take(backward, turned, N, 77, 1);
     for (int i = 0; i < 77; i++)
         assert_int_equal(straight[i], N - 1 - backward[76 - i]);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_counts), cmocka_unit_test(test_places),
-                                       cmocka_unit_test(test_subsets), cmocka_unit_test(test_first),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_counts),
+                                       cmocka_unit_test(test_places),
+                                       cmocka_unit_test(test_subsets),
+                                       cmocka_unit_test(test_numbers),
+                                       cmocka_unit_test(test_first),
                                        cmocka_unit_test(test_order)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,8 @@ grep -o 'label fraction 0.25: .* patients' messages.txt
 counts probe
 "${tune[@]}" --label-fraction 0.25 --seed 2 --out tuned --quiet >/dev/null
 [ "$(counts probe)" = "$(counts tuned)" ] && echo "the same subset"
+"${probe[@]}" --label-fraction 0.25 --label-subset 2 --out other --quiet >/dev/null 2>&1
+counts other
 "${probe[@]}" --out all --quiet >/dev/null
 grep -c label_fraction all/metrics.json || true
 "${probe[@]}" --label-fraction 0.05 --out few --quiet 2>&1 >/dev/null | grep -o '[0-9]* of [0-9]* classes have no positive'
