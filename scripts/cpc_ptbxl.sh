@@ -7,7 +7,7 @@
 #   scripts/cpc_ptbxl.sh DATA MORE_DATA [OUT] [SEEDS]     such as: ... ptbxl ptbxl-zscored runs/cpc "1 2 3"
 #   NETWORK=cpc-s4-small (or cpc-lstm-small)   JOBS=2 (runs at a time, one thread each)
 #   AUGMENTED=1: fine-tuning, of both, with the augmentations of the pre-training (in folders of their own)
-# MORE_DATA "": DATA alone. Runs that are there already are not repeated; OUT is runs/NETWORK if not given.
+# MORE_DATA "": DATA alone. Runs that are there already are not repeated; OUT is runs/cpc/NETWORK if not given.
 # Data: PTB-XL (Wagner et al. 2020, PhysioNet, doi:10.13026/x4td-x982), CC BY 4.0.
 set -euo pipefail
 root=$(dirname "$0")/..
@@ -16,7 +16,7 @@ data=${1:?$usage}
 more=${2?$usage}
 seeds=${4:-1 2 3 4 5 6}
 network=${NETWORK:-cpc-s4-small}
-out=${3:-runs/$network}
+out=${3:-runs/cpc/$network}
 jobs=${JOBS:-2}
 [[ $jobs =~ ^[1-9][0-9]*$ ]] || { echo "JOBS $jobs is not a number of runs" >&2; exit 2; }
 ecgfm=${ECGFM:-$root/build/release/ecgfm}
@@ -67,18 +67,18 @@ one_seed() {
 
 failed=
 for seed in $seeds; do
-    [ "$(jobs -pr | wc -l)" -lt "$jobs" ] || wait -n || failed=1
+    while [ -z "$failed" ] && [ "$(jobs -pr | wc -l)" -ge "$jobs" ]; do wait -n || failed=1; done
     [ -n "$failed" ] || one_seed "$seed" &
 done
 for process in $(jobs -p); do wait "$process" || failed=1; done
 [ -z "$failed" ] || { echo "a run failed; what is complete stays" >&2; exit 1; }
 echo "all: $((SECONDS - start)) s" >&2
 
-# files NAME SEED...: their predictions, with commas
+# files NAME SEED...: their predictions, quoted, with commas
 files() {
-    local name=$1
-    shift
-    printf "$out/$name-%s/predictions.csv\n" "$@" | paste -sd, -
+    local list='' seed
+    for seed in "${@:2}"; do list+=${list:+,}\"$out/$1-$seed/predictions.csv\"; done
+    echo "$list"
 }
 
 # compared LABEL FRACTION SEED...: a line of the table
@@ -86,7 +86,7 @@ compared() {
     local label=$1 fraction=$2
     shift 2
     "$ecgfm" eval --compare "$(files "${kind}scratch-$fraction" "$@")" "$(files "${kind}tuned-$fraction" "$@")" \
-        --json --quiet >"$out/${kind}compare-$fraction-$label.json"
+        --bootstrap 20000 --json --quiet >"$out/${kind}compare-$fraction-$label.json"
     field() { sed -n "s/^ *\"$1\": *\([-0-9.e]*\),*$/\1/p" "$out/${kind}compare-$fraction-$label.json" | head -1; }
     printf '%-7s %-5s ' "$(awk "BEGIN { print 100 * $fraction }") %" "$label"
     printf '%-8.4f %-11.4f %-+11.4f %+.4f to %+.4f %.4f\n' "$(field macro_auroc_first)" \

@@ -73,9 +73,11 @@ static const struct option rows[] = {
              "names of the records of the arrays, one a line (default: numbers)"),
     OPT_TEXT(eval_options, scores, NULL, "FILE",
              "JSON Lines of infer, instead of predictions; the labels come from --data"),
-    OPT_LIST(eval_options, compare, "FILE",
-             "predictions or scores that those of the argument are compared with, or several with "
-             "commas on both sides: runs whose mean is compared"),
+    OPT_TEXT(
+        eval_options, compare, NULL, "FILE,...",
+        "predictions or scores that those of the argument are compared with; several runs with "
+        "commas on both sides: their means are compared; a name with a comma goes in double "
+        "quotes"),
     OPT_TEXT(eval_options, data, NULL, "DIR", "data set with the labels of the scored records"),
     OPT_TEXT(eval_options, dataset, NULL, "KIND", "kind of data set, where it is not recognized"),
     OPT_TEXT(eval_options, folds, NULL, "FILE",
@@ -571,6 +573,8 @@ static enum err_code report(const struct outcome *o, const cJSON *extra, struct 
 
 /* ---- comparing ---- */
 
+enum { COMPARED_RUNS_MAX = 1000 }; /* a side; all are in memory together */
+
 /* predictions.csv, or the JSON Lines of infer: those begin with a brace. */
 static enum err_code read_either(const char *path, struct manifest *m, struct predictions *out,
                                  struct err *e)
@@ -590,56 +594,64 @@ static enum err_code read_either(const char *path, struct manifest *m, struct pr
     return ERR_OK;
 }
 
-/* The files of one side, such as of several seeds. */
-struct side {
-    int64_t count;
-    struct predictions *files; /* [count] */
-};
-
-static enum err_code read_side(struct arena *a, const char *paths, struct manifest *m,
-                               struct side *out, struct err *e)
+/* The names alone, so that a list is judged before anything is read. */
+static enum err_code list_side(struct arena *a, const char *list, struct comparison_side *out,
+                               struct err *e)
 {
-    char *copy = arena_strdup(a, paths), *rest = copy;
+    char *rest = arena_strdup(a, list);
     int64_t most = 1;
-    for (const char *c = paths; *c; c++)
+    for (const char *c = list; *c != '\0'; c++)
         most += *c == ',';
-    out->files = copy ? arena_push_array(a, (size_t)most, sizeof *out->files) : NULL;
-    if (!out->files)
+    out->names = arena_push_array(a, (size_t)most, sizeof *out->names);
+    out->runs = arena_push_array(a, (size_t)most, sizeof *out->runs);
+    if (rest == NULL || out->names == NULL || out->runs == NULL)
         FAIL(e, ERR_MEMORY, "out of memory for a list of %lld files", (long long)most);
-    for (char *path; (path = str_list_next(&rest)) != NULL;)
-        TRY(read_either(path, m, &out->files[out->count++], e));
-    for (int64_t i = 0; values.trained != NULL && i < out->count; i++)
-        TRY(check_trained(m, &out->files[i], e));
+    for (char *name; (name = str_list_next(&rest)) != NULL;) {
+        if (*name == '\0')
+            FAIL(e, ERR_USAGE, "--compare: a file without a name in \"%.200s\"", list);
+        out->names[out->count++] = name;
+    }
+    return ERR_OK;
+}
+
+static enum err_code read_side(const struct comparison_side *side, struct manifest *m,
+                               struct err *e)
+{
+    for (int64_t i = 0; i < side->count; i++) {
+        TRY(read_either(side->names[i], m, &side->runs[i], e));
+        if (values.trained != NULL && check_trained(m, &side->runs[i], e) != ERR_OK)
+            return err_context(e, "%s", side->names[i]);
+    }
     return ERR_OK;
 }
 
 static enum err_code compare(struct invocation *call, struct comparison *c, struct err *e)
 {
     struct manifest manifest = {0}; /* predictions borrow from it */
-    struct side first = {0}, second = {0};
+    struct comparison_side sides[2] = {0};
     const struct bootstrap_options options = bootstrap_of(call);
     struct arena *a = &call->options.arena;
     enum err_code code = ERR_OK;
     if (call->argument_count != 1 || values.predictions || values.scores)
         FAIL(e, ERR_USAGE,
              "expected --compare FIRST SECOND, and neither --predictions nor --scores");
-    TRY_TO(out, code, read_side(a, values.compare, &manifest, &first, e));
-    TRY_TO(out, code, read_side(a, call->arguments[0], &manifest, &second, e));
+    TRY(list_side(a, values.compare, &sides[0], e));
+    TRY(list_side(a, call->arguments[0], &sides[1], e));
+    if (sides[0].count != sides[1].count || sides[0].count > COMPARED_RUNS_MAX)
+        FAIL(e, ERR_USAGE,
+             "--compare: expected as many runs on both sides, at most %d, found %lld and %lld",
+             COMPARED_RUNS_MAX, (long long)sides[0].count, (long long)sides[1].count);
+    for (int side = 0; side < 2; side++)
+        TRY_TO(out, code, read_side(&sides[side], &manifest, e));
     if (!manifest.dataset) {
         TRY_TO(out, code, refuse_options(call, of_data, "--compare of predictions", e));
         TRY_TO(out, code, refuse_options(call, of_labels, "--compare of predictions", e));
     }
-    if (first.count != second.count)
-        code = RAISE(e, ERR_USAGE,
-                     "--compare of several runs needs as many on both sides, found %lld and %lld",
-                     (long long)first.count, (long long)second.count);
-    if (code == ERR_OK)
-        code = comparison_make(c, first.files, second.files, first.count, &options, e);
+    code = comparison_make(c, &sides[0], &sides[1], &options, e);
 out:
-    for (int64_t i = 0; i < first.count; i++)
-        predictions_free(&first.files[i]);
-    for (int64_t i = 0; i < second.count; i++)
-        predictions_free(&second.files[i]);
+    for (int side = 0; side < 2; side++)
+        for (int64_t i = 0; i < sides[side].count; i++)
+            predictions_free(&sides[side].runs[i]);
     manifest_close(&manifest);
     return code;
 }
@@ -796,7 +808,10 @@ const struct command command_eval = {
         "and "
         "how many decisions (score >= 0.5) changed. Several files a side, with commas, are runs of "
         "the same training with other seeds: what is compared is the mean of their AUROCs, by one "
-        "drawing of the records for all. There --require may ask for n, pairs, only_first, "
+        "drawing of the records for all; the runs are taken as they are, so what other seeds would "
+        "give is not in p and interval. Changes of scores are those from the i-th of the first to "
+        "the i-th of the second; pairs counts them. There --require may ask for n, pairs, "
+        "only_first, "
         "only_second, macro_auroc_first, macro_auroc_second, macro_auroc_loss, "
         "macro_auroc_difference and its _low, _high and _p, the same of macro_auprc, "
         "auroc_difference.CLASS and its like, mean_change, largest_change, decisions, changed and "

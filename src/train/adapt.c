@@ -260,8 +260,9 @@ static enum err_code fraction_describe(struct adapt *a, const struct adapt_data 
         if (positives[k] == 0)
             buf_printf(&missing, "%s%s", without++ ? ", " : "", name);
     }
-    log_info("label fraction %g: %lld of %lld training records, of %lld patients",
-             a->options.label_fraction, (long long)n, (long long)whole, (long long)patients);
+    log_info("label fraction %g: %lld of %lld training records, of %lld patients (subset %lld)",
+             a->options.label_fraction, (long long)n, (long long)whole, (long long)patients,
+             (long long)a->options.label_subset);
     if (without > 0 && x->labels.kind == LABEL_CLASSES)
         log_warning("label fraction %g: %lld of %lld classes have no positive among %lld training "
                     "records: %.400s",
@@ -279,6 +280,10 @@ static enum err_code fraction_describe(struct adapt *a, const struct adapt_data 
 static enum err_code fraction_set(struct adapt *a, struct adapt_data *data, struct err *e)
 {
     int64_t n = data->count[SPLIT_TRAIN], keep = fraction_count(a->options.label_fraction, n);
+    if (option_set_source(a->set, "label_subset") > OPTION_FROM_PRESET &&
+        option_set_source(a->set, "label_fraction") <= OPTION_FROM_PRESET)
+        FAIL(e, ERR_USAGE,
+             "label_subset has no effect without label_fraction: all labels are used");
     if (a->options.label_fraction >= 1)
         return ERR_OK;
     fraction_take(data->subset[SPLIT_TRAIN], training_names(&a->experiment, data), n, keep,

@@ -9,10 +9,11 @@
 #include "base/str.h"
 #include "metric/metric.h"
 
-/* Records and classes that all files have: record i of the first file is row rows[side][pair * n + i] of
- * another, rows[0][i] -1 where one lacks it; the same of the classes. */
+/* What is compared, by the records and classes of the first run of the first side: record i of those is row
+ * rows[side][pair * n + i] of another run, -1 where its side lacks it; the same of the classes. */
 struct match {
-    const struct predictions *sides[2]; /* [pairs] */
+    const struct comparison_side *sides[2];
+    const struct predictions *base; /* n records, K classes */
     int64_t pairs;
     int64_t *rows[2], *classes[2]; /* [pairs,n], [pairs,K] */
     double *scores;                /* [n] of one class */
@@ -20,100 +21,94 @@ struct match {
     struct ranking *rankings[2];   /* [K,pairs] */
 };
 
-static enum err_code find_rows(const struct match *m, int side, int64_t pair, struct arena *a,
-                               struct err *e)
+static const struct predictions *run_of(const struct match *m, int side, int64_t pair)
 {
-    const struct predictions *base = m->sides[0], *p = &m->sides[side][pair];
+    return &m->sides[side]->runs[pair];
+}
+
+static const char *name_of(const struct match *m, int side, int64_t pair)
+{
+    return m->sides[side]->names[pair];
+}
+
+/* Rows of the base in a run. All runs of a side are of the same records. */
+static enum err_code match_rows(const struct match *m, int side, int64_t pair, struct arena *a,
+                                struct err *e)
+{
+    const struct predictions *p = run_of(m, side, pair), *first = run_of(m, side, 0);
     struct named *sorted = arena_push_array(a, (size_t)p->count, sizeof *sorted);
     if (!sorted)
         FAIL(e, ERR_MEMORY, "out of memory for %lld records", (long long)p->count);
     for (int64_t i = 0; i < p->count; i++)
         sorted[i] = (struct named){p->ids[i], i};
     named_sort(sorted, p->count);
-    for (int64_t i = 0; i < base->count; i++) {
-        const struct named *found = named_find(sorted, p->count, base->ids[i]);
-        m->rows[side][pair * base->count + i] = found ? found->index : -1;
+    if (p->count != first->count)
+        FAIL(e, ERR_NOT_FOUND, "%s has %lld records, %s %lld: runs of a side need the same",
+             name_of(m, side, pair), (long long)p->count, name_of(m, side, 0),
+             (long long)first->count);
+    for (int64_t i = 0; i < first->count; i++)
+        if (!named_find(sorted, p->count, first->ids[i]))
+            FAIL(e, ERR_NOT_FOUND, "%s lacks record %.100s of %s: runs of a side need the same",
+                 name_of(m, side, pair), first->ids[i], name_of(m, side, 0));
+    for (int64_t i = 0; i < m->base->count; i++) {
+        const struct named *found = named_find(sorted, p->count, m->base->ids[i]);
+        m->rows[side][pair * m->base->count + i] = found ? found->index : -1;
     }
     return ERR_OK;
 }
 
-static bool in_all(const struct match *m, int64_t i)
+static enum err_code match_classes(const struct match *m, int side, int64_t pair, struct err *e)
 {
-    for (int side = 0; side < 2; side++)
-        for (int64_t pair = 0; pair < m->pairs; pair++)
-            if (m->rows[side][pair * m->sides[0]->count + i] < 0)
-                return false;
-    return true;
-}
-
-static enum err_code match_rows(struct match *m, struct comparison *c, struct err *e)
-{
-    int64_t most[2] = {0, 0}; /* records of one file */
-    for (int side = 0; side < 2; side++)
-        for (int64_t pair = 0; pair < m->pairs; pair++) {
-            TRY(find_rows(m, side, pair, &c->arena, e));
-            if (m->sides[side][pair].count > most[side])
-                most[side] = m->sides[side][pair].count;
-        }
-    for (int64_t i = 0; i < m->sides[0]->count; i++) {
-        bool kept = in_all(m, i);
-        c->count += kept;
-        if (!kept)
-            m->rows[0][i] = -1;
-    }
-    c->only_first = most[0] - c->count;
-    c->only_second = most[1] - c->count;
-    if (c->count == 0)
-        FAIL(e, ERR_NOT_FOUND, "no record is scored by %s (%lld and %lld are)",
-             m->pairs > 1 ? "all" : "both", (long long)most[0], (long long)most[1]);
-    return ERR_OK;
-}
-
-static enum err_code match_classes(struct match *m, int side, int64_t pair, struct err *e)
-{
-    const struct predictions *base = m->sides[0], *p = &m->sides[side][pair];
-    int64_t K = base->class_count, *classes = m->classes[side] + pair * K;
+    const struct predictions *p = run_of(m, side, pair);
+    int64_t K = m->base->class_count, *classes = m->classes[side] + pair * K;
     if (K != p->class_count)
-        FAIL(e, ERR_LABELS, "%lld classes in the first, %lld in the %s", (long long)K,
-             (long long)p->class_count, side ? "second" : "others");
+        FAIL(e, ERR_LABELS, "%lld classes in %s, %lld in %s", (long long)K, name_of(m, 0, 0),
+             (long long)p->class_count, name_of(m, side, pair));
     for (int64_t k = 0; k < K; k++) {
         classes[k] = -1;
         for (int64_t j = 0; j < K; j++)
-            if (strcmp(base->class_names[k], p->class_names[j]) == 0)
+            if (strcmp(m->base->class_names[k], p->class_names[j]) == 0)
                 classes[k] = j;
         if (classes[k] < 0)
-            FAIL(e, ERR_LABELS, "class %.60s is not in the %s", base->class_names[k],
-                 side ? "second" : "others");
+            FAIL(e, ERR_LABELS, "class %.60s of %s is not in %s", m->base->class_names[k],
+                 name_of(m, 0, 0), name_of(m, side, pair));
     }
     return ERR_OK;
 }
 
-/* Where record i and class k of the first file are among another's. */
+/* Is record i of the base one of both sides? */
+static bool in_both(const struct match *m, int64_t i) { return m->rows[1][i] >= 0; }
+
+/* Where record i and class k of the base are in a run. */
 static int64_t place(const struct match *m, int side, int64_t pair, int64_t i, int64_t k)
 {
-    int64_t n = m->sides[0]->count, K = m->sides[0]->class_count;
+    int64_t n = m->base->count, K = m->base->class_count;
     return m->rows[side][pair * n + i] * K + m->classes[side][pair * K + k];
 }
 
 static double score_at(const struct match *m, int side, int64_t pair, int64_t i, int64_t k)
 {
-    return m->sides[side][pair].scores[place(m, side, pair, i, k)];
+    return run_of(m, side, pair)->scores[place(m, side, pair, i, k)];
 }
 
 static enum err_code rank_class(const struct match *m, int side, int64_t pair, int64_t k,
                                 struct err *e)
 {
-    const struct predictions *base = m->sides[0];
+    const struct predictions *p = run_of(m, side, pair);
     int64_t n = 0;
-    for (int64_t i = 0; i < base->count; i++) {
-        if (m->rows[0][i] < 0)
+    for (int64_t i = 0; i < m->base->count; i++) {
+        if (!in_both(m, i))
             continue;
         int64_t at = place(m, side, pair, i, k);
-        m->scores[n] = m->sides[side][pair].scores[at];
-        m->labels[n++] = m->sides[side][pair].labels[at] > 0;
-        if (m->sides[side][pair].labels[at] != base->labels[i * base->class_count + k])
-            FAIL(e, ERR_LABELS, "record %.100s has two labels of class %.60s", base->ids[i],
-                 base->class_names[k]);
+        m->scores[n] = p->scores[at];
+        m->labels[n++] = p->labels[at] > 0;
+        if (isnan(p->labels[at]))
+            FAIL(e, ERR_LABELS, "%s: the label of record %.100s for class %.60s is not known",
+                 name_of(m, side, pair), m->base->ids[i], m->base->class_names[k]);
+        if (p->labels[at] != m->base->labels[i * m->base->class_count + k])
+            FAIL(e, ERR_LABELS, "record %.100s has two labels of class %.60s, in %s and %s",
+                 m->base->ids[i], m->base->class_names[k], name_of(m, 0, 0),
+                 name_of(m, side, pair));
     }
     return ranking_init(&m->rankings[side][k * m->pairs + pair], m->scores, m->labels, n, e);
 }
@@ -122,10 +117,9 @@ static enum err_code rank_class(const struct match *m, int side, int64_t pair, i
 static void sum_changes(const struct match *m, struct comparison *c, int64_t k)
 {
     struct class_comparison *out = &c->classes[k];
-    const struct predictions *base = m->sides[0];
     for (int64_t pair = 0; pair < m->pairs; pair++)
-        for (int64_t i = 0; i < base->count; i++) {
-            if (m->rows[0][i] < 0)
+        for (int64_t i = 0; i < m->base->count; i++) {
+            if (!in_both(m, i))
                 continue;
             double a = score_at(m, 0, pair, i, k), b = score_at(m, 1, pair, i, k);
             double change = fabs(a - b);
@@ -135,7 +129,7 @@ static void sum_changes(const struct match *m, struct comparison *c, int64_t k)
                 out->largest_change = change;
             if (change > c->largest_change || !c->largest_id) {
                 c->largest_change = change;
-                c->largest_id = arena_strdup(&c->arena, base->ids[i]);
+                c->largest_id = arena_strdup(&c->arena, m->base->ids[i]);
                 c->largest_class = out->name;
             }
         }
@@ -193,20 +187,9 @@ static enum err_code compare_averages(const struct match *m, struct comparison *
     return ERR_OK;
 }
 
-static enum err_code check_labels(const struct predictions *p, struct err *e)
+static enum err_code match_init(struct match *m, struct comparison *c, struct err *e)
 {
-    if (p->kind != LABEL_CLASSES)
-        FAIL(e, ERR_LABELS, "predictions of values: classes are compared");
-    for (int64_t i = 0; i < p->count * p->class_count; i++)
-        if (isnan(p->labels[i]))
-            FAIL(e, ERR_LABELS, "the first has labels that are not known");
-    return ERR_OK;
-}
-
-static enum err_code match_make(struct match *m, struct comparison *c, struct err *e)
-{
-    size_t n = (size_t)m->sides[0]->count, K = (size_t)m->sides[0]->class_count,
-           P = (size_t)m->pairs;
+    size_t n = (size_t)m->base->count, K = (size_t)m->base->class_count, P = (size_t)m->pairs;
     c->classes = arena_push_array(&c->arena, K, sizeof *c->classes);
     m->scores = arena_push_array(&c->arena, n, sizeof *m->scores);
     m->labels = arena_push_array(&c->arena, n, sizeof *m->labels);
@@ -218,39 +201,57 @@ static enum err_code match_make(struct match *m, struct comparison *c, struct er
         made = made && m->rows[side] && m->classes[side] && m->rankings[side];
     }
     if (!made)
-        FAIL(e, ERR_MEMORY, "out of memory for %zu records", n);
+        FAIL(e, ERR_MEMORY, "out of memory for %zu records of %zu runs", n, 2 * P);
     c->class_count = (int64_t)K;
+    return ERR_OK;
+}
+
+static enum err_code match_make(struct match *m, struct comparison *c, struct err *e)
+{
+    TRY(match_init(m, c, e));
     for (int side = 0; side < 2; side++)
-        for (int64_t pair = 0; pair < m->pairs; pair++)
+        for (int64_t pair = 0; pair < m->pairs; pair++) {
+            if (run_of(m, side, pair)->kind != LABEL_CLASSES)
+                FAIL(e, ERR_LABELS, "%s: predictions of values: classes are compared",
+                     name_of(m, side, pair));
             TRY(match_classes(m, side, pair, e));
-    return match_rows(m, c, e);
+            TRY(match_rows(m, side, pair, &c->arena, e));
+        }
+    for (int64_t i = 0; i < m->base->count; i++)
+        c->count += in_both(m, i);
+    c->only_first = m->base->count - c->count;
+    c->only_second = run_of(m, 1, 0)->count - c->count;
+    if (c->count == 0)
+        FAIL(e, ERR_NOT_FOUND, "no record is scored by both (%lld and %lld are)",
+             (long long)m->base->count, (long long)run_of(m, 1, 0)->count);
+    return ERR_OK;
 }
 
 static enum err_code compare(struct match *m, struct comparison *c, struct err *e)
 {
-    TRY(check_labels(m->sides[0], e));
     TRY(match_make(m, c, e));
     c->decisions = c->count * c->class_count * c->pairs;
     for (int64_t k = 0; k < c->class_count; k++) {
-        c->classes[k].name = arena_strdup(&c->arena, m->sides[0]->class_names[k]);
+        c->classes[k].name = arena_strdup(&c->arena, m->base->class_names[k]);
         TRY(compare_class(m, c, k, e));
     }
     c->mean_change /= (double)c->decisions;
     return compare_averages(m, c, e);
 }
 
-enum err_code comparison_make(struct comparison *c, const struct predictions *first,
-                              const struct predictions *second, int64_t pairs,
+enum err_code comparison_make(struct comparison *c, const struct comparison_side *first,
+                              const struct comparison_side *second,
                               const struct bootstrap_options *options, struct err *e)
 {
+    ASSERT(first->count > 0 && first->count == second->count, "runs without a pair");
     memset(c, 0, sizeof *c);
     arena_init(&c->arena, "comparison", 0);
     c->options = *options;
-    c->pairs = pairs;
-    struct match m = {.sides = {first, second}, .pairs = pairs};
+    c->pairs = first->count;
+    struct match m = {.sides = {first, second}, .base = first->runs, .pairs = first->count};
     enum err_code code = compare(&m, c, e);
     for (int side = 0; side < 2; side++)
-        for (int64_t i = 0; m.rankings[side] && i < c->class_count * pairs; i++)
+        for (int64_t i = 0; m.rankings[side] && i < c->class_count * c->pairs; i++)
             ranking_free(&m.rankings[side][i]);
     return code;
 }

@@ -1,11 +1,12 @@
 /* Two sets of scores of the same records against each other and their labels: whether one model is
  * better than another, and what another precision, storage or machine costs. Of a way to train there may be
  * several runs a side, such as of several seeds: what is compared is the mean of their AUROCs, not the AUROC of
- * their mean, which is another model.
+ * their mean, which is another model. Records are what chance has drawn; runs are taken as they are, so what
+ * other seeds would give is not in an interval.
  *
  * Nouns: `first` is what is compared with, `second` what is judged; a `difference` is second less first;
  * a `decision` is a score at or above METRIC_THRESHOLD; a `pair` is a run of the first and one of the second,
- * one unless there are several. Only records that all score are compared.
+ * one unless there are several. Only records that both sides score are compared.
  * Differences of one class's AUROC are tested after DeLong, averages over classes by the paired
  * bootstrap (metric/paired.h, metric/bootstrap.h). */
 #ifndef ECGFM_TRAIN_COMPARISON_H
@@ -15,6 +16,13 @@
 #include "train/predictions.h"
 
 struct cJSON;
+
+/* Runs of the same records and classes, in any order. */
+struct comparison_side {
+    int64_t count;
+    const char **names;       /* [count] such as paths, for messages */
+    struct predictions *runs; /* [count] */
+};
 
 struct class_comparison {
     const char *name;
@@ -27,8 +35,8 @@ struct class_comparison {
 struct comparison {
     struct arena arena;
     int64_t pairs;
-    int64_t count;      /* records scored by all */
-    int64_t only_first; /* scored by the first (most, of several), refused or left out by another */
+    int64_t count;      /* records scored by both */
+    int64_t only_first; /* scored by the first, refused or left out by the second */
     int64_t only_second;
     int64_t class_count;              /* K */
     struct class_comparison *classes; /* [K] */
@@ -42,12 +50,14 @@ struct comparison {
     int64_t decisions, changed;
 };
 
-/* first and second are [pairs]. Records are matched by id, classes by name; all must have the same classes,
- * and the same labels. Changes of scores are those of each pair.
- * options are those of the paired bootstrap; their level is also that of DeLong's intervals. Owns: comparison_free, also after an error. Errors: ERR_LABELS, ERR_NOT_FOUND if no record is in
- * both, ERR_NUMERIC, ERR_MEMORY. */
-enum err_code comparison_make(struct comparison *c, const struct predictions *first,
-                              const struct predictions *second, int64_t pairs,
+/* Both sides have as many runs, at least one. Records are matched by id, classes by name; all must have the
+ * same classes and labels, all known, and runs of a side the same records. Changes of scores are those from
+ * the i-th run of the first to the i-th of the second.
+ * options are those of the paired bootstrap; their level is also that of DeLong's intervals. Owns:
+ * comparison_free, also after an error. Errors: ERR_LABELS, ERR_NOT_FOUND if no record is in both or one is not
+ * in all runs of its side, ERR_NUMERIC, ERR_MEMORY. */
+enum err_code comparison_make(struct comparison *c, const struct comparison_side *first,
+                              const struct comparison_side *second,
                               const struct bootstrap_options *options, struct err *e);
 void comparison_free(struct comparison *c); /* accepts a zeroed struct */
 

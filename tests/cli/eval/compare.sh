@@ -28,8 +28,17 @@ eval --require 'auroc_difference_p.A>0.05'
 eval --require 'auroc_difference_p.C<0.05'
 cat talk
 echo "several runs a side: half of the change where half of them changed"
-ecgfm eval -q --compare a.csv,a.csv b.csv,a.csv
+sed 's/r6/r5/' b.csv >'b,5.csv'
+ecgfm eval -q --compare a.csv,a.csv '"b,5.csv",a.csv'
 ecgfm eval --compare a.csv,a.csv b.csv
+ecgfm eval --compare a.csv,a.csv b.csv,
+ecgfm eval --compare a.csv,a.csv a.csv,b.csv
+head -2 b.csv >c.csv
+ecgfm eval --compare a.csv,a.csv b.csv,c.csv
+sed 's/^r3,10,3,1,1/r3,10,3,,1/' a.csv >c.csv
+ecgfm eval --compare a.csv,a.csv a.csv,c.csv
+sed 's/y_/v_/g;s/p_/e_/g' a.csv >c.csv
+ecgfm eval --compare a.csv,a.csv a.csv,c.csv
 echo "other classes and labels"
 sed 's/y_B/y_C/;s/p_B/p_C/' b.csv >c.csv
 ecgfm eval --compare a.csv c.csv
@@ -37,7 +46,6 @@ sed 's/^r3,10,3,1,1/r3,10,3,0,1/' b.csv >c.csv
 ecgfm eval --compare a.csv c.csv
 (head -1 b.csv; grep r6 b.csv) >c.csv
 ecgfm eval --compare a.csv c.csv
-ecgfm eval --compare a.csv,a.csv b.csv,c.csv
 ecgfm eval --compare a.csv
 ecgfm eval --compare a.csv b.csv --predictions a.csv
 ecgfm eval --compare a.csv missing.csv

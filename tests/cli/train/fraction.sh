@@ -14,6 +14,7 @@ counts probe
 [ "$(counts probe)" = "$(counts tuned)" ] && echo "the same subset"
 "${probe[@]}" --label-fraction 0.25 --label-subset 2 --out other --quiet >/dev/null 2>&1
 counts other
+"${probe[@]}" --label-subset 2 --out other --quiet 2>&1 >/dev/null | sed 's/^[^:]*: //'
 "${probe[@]}" --out all --quiet >/dev/null
 grep -c label_fraction all/metrics.json || true
 "${probe[@]}" --label-fraction 0.05 --out few --quiet 2>&1 >/dev/null | grep -o '[0-9]* of [0-9]* classes have no positive'
