@@ -56,13 +56,16 @@ static double variance_of_mean(const double *difference, const uint8_t *labels, 
     return sum / (double)(of_label - 1) / (double)of_label;
 }
 
-/* Adds the placements, factor times, and returns the AUROC. */
-static double add_placements(const struct ranking *r, double factor, double *placements,
-                             double *sums)
+/* Adds the placements, factor times, and returns the AUROC. labels: by record. */
+static double add_placements(const struct ranking *r, double factor, const uint8_t *labels,
+                             double *placements, double *sums)
 {
     auroc_placements(r, placements);
-    for (int64_t i = 0; i < r->count; i++)
+    for (int64_t i = 0; i < r->count; i++) {
+        ASSERT(labels[r->records[i]] == r->labels[i], "two labels of record %lld",
+               (long long)r->records[i]);
         sums[i] += factor * placements[i];
+    }
     return metric_auroc.compute(r, NULL);
 }
 
@@ -73,15 +76,10 @@ static void compare(struct delong *out, const struct ranking *first, const struc
     int64_t count = first->count, positives = first->positives, negatives = count - positives;
     for (int64_t i = 0; i < count; i++)
         labels[first->records[i]] = first->labels[i];
-    for (int64_t s = 0; s < scorings; s++)
-        for (int64_t i = 0; i < count; i++)
-            ASSERT(labels[first[s].records[i]] == first[s].labels[i] &&
-                       labels[second[s].records[i]] == second[s].labels[i],
-                   "two labels of record %lld", (long long)second[s].records[i]);
     double sum = 0;
     for (int64_t s = 0; s < scorings; s++) {
-        sum += add_placements(&second[s], 1 / (double)scorings, placements, difference);
-        sum -= add_placements(&first[s], -1 / (double)scorings, placements, difference);
+        sum += add_placements(&second[s], 1 / (double)scorings, labels, placements, difference);
+        sum -= add_placements(&first[s], -1 / (double)scorings, labels, placements, difference);
     }
     out->difference = sum / (double)scorings;
     if (positives < 2 || negatives < 2)

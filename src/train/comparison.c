@@ -39,14 +39,14 @@ static enum err_code match_rows(const struct match *m, int side, int64_t pair, s
     struct named *sorted = arena_push_array(a, (size_t)p->count, sizeof *sorted);
     if (!sorted)
         FAIL(e, ERR_MEMORY, "out of memory for %lld records", (long long)p->count);
-    for (int64_t i = 0; i < p->count; i++)
-        sorted[i] = (struct named){p->ids[i], i};
-    named_sort(sorted, p->count);
     if (p->count != first->count)
         FAIL(e, ERR_NOT_FOUND, "%s has %lld records, %s %lld: runs of a side need the same",
              name_of(m, side, pair), (long long)p->count, name_of(m, side, 0),
              (long long)first->count);
-    for (int64_t i = 0; i < first->count; i++)
+    for (int64_t i = 0; i < p->count; i++)
+        sorted[i] = (struct named){p->ids[i], i};
+    named_sort(sorted, p->count);
+    for (int64_t i = 0; pair > 0 && i < first->count; i++)
         if (!named_find(sorted, p->count, first->ids[i]))
             FAIL(e, ERR_NOT_FOUND, "%s lacks record %.100s of %s: runs of a side need the same",
                  name_of(m, side, pair), first->ids[i], name_of(m, side, 0));
