@@ -19,8 +19,9 @@ run() {
     [ -s "$out/$name/metrics.json" ] && return
     local TIMEFORMAT=%U
     { time "$ecgfm" "$@" --data "$data" --out "$out/$name" --threads 1 --quiet >/dev/null 2>"$out/$name.txt"; } \
-        2>"$out/$name.seconds" || cat "$out/$name.txt" >&2
+        2>"$out/$name.seconds" || { cat "$out/$name.txt" >&2; failed=1; }
 }
+failed=0
 
 declare -A network=(
     [vit]="--network.backbone vit --vit.width 64 --vit.depth 3 --vit.heads 4 --vit.patch 25"
@@ -80,3 +81,4 @@ for backbone in vit w2v; do
             "$(number "$label" learned_parameters)" "$(cat "$out/$label.seconds")"
     done <<<"$ways"
 done
+[ $failed = 0 ] || { echo "a run failed: its way is missing above" >&2; exit 1; }
